@@ -1,0 +1,72 @@
+// Extents of a row-major tensor: at most four, stored inline so that no tensor handle allocates for its shape.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <initializer_list>
+#include <ostream>
+
+#include "expunge/core/error.hpp"
+
+namespace expunge {
+
+/// Signed, as in Eigen and std::ptrdiff_t: differences of extents are meaningful.
+using index_t = std::ptrdiff_t;
+
+/// Extents of a tensor, outermost first. A rank-0 shape is a scalar with one element.
+class shape {
+ public:
+  static constexpr std::size_t max_rank = 4;
+
+  shape() = default;
+
+  /// Throws expunge::error for more than max_rank extents or a negative one.
+  shape(std::initializer_list<index_t> extents) {
+    require(extents.size() <= max_rank, "shape: rank ", extents.size(), " exceeds the supported rank of ", max_rank);
+    for (const index_t extent : extents) {
+      require(extent >= 0, "shape: negative extent ", extent);
+      extents_[rank_++] = extent;
+    }
+  }
+
+  [[nodiscard]] std::size_t rank() const { return rank_; }
+  [[nodiscard]] index_t operator[](std::size_t axis) const { return extents_[axis]; }
+  [[nodiscard]] const index_t* begin() const { return extents_.data(); }
+  [[nodiscard]] const index_t* end() const { return extents_.data() + rank_; }
+
+  /// Number of elements; 1 for a scalar.
+  [[nodiscard]] index_t size() const {
+    index_t product = 1;
+    for (const index_t extent : *this) product *= extent;
+    return product;
+  }
+
+  /// Extent of the last axis (1 for a scalar): the row length when a tensor is read as a matrix.
+  [[nodiscard]] index_t cols() const { return rank_ == 0 ? 1 : extents_[rank_ - 1]; }
+
+  /// Product of all extents but the last: the row count when a tensor is read as a matrix.
+  [[nodiscard]] index_t rows() const {
+    index_t product = 1;
+    for (std::size_t axis = 0; axis + 1 < rank_; ++axis) product *= extents_[axis];
+    return product;
+  }
+
+  friend bool operator==(const shape& a, const shape& b) {
+    if (a.rank_ != b.rank_) return false;
+    for (std::size_t axis = 0; axis < a.rank_; ++axis)
+      if (a.extents_[axis] != b.extents_[axis]) return false;
+    return true;
+  }
+
+  friend std::ostream& operator<<(std::ostream& out, const shape& s) {
+    out << '[';
+    for (std::size_t axis = 0; axis < s.rank_; ++axis) out << (axis == 0 ? "" : ", ") << s.extents_[axis];
+    return out << ']';
+  }
+
+ private:
+  std::array<index_t, max_rank> extents_{};
+  std::size_t rank_ = 0;
+};
+
+}  // namespace expunge
