@@ -1,0 +1,23 @@
+#include "expunge/core/shape.hpp"
+
+#include <boost/test/unit_test.hpp>
+
+BOOST_AUTO_TEST_SUITE(shape)
+
+BOOST_AUTO_TEST_CASE(sizes) {
+  const expunge::shape s{2, 3, 4};
+  BOOST_TEST(s.rank() == 3U);
+  BOOST_TEST(s.size() == 24);
+  BOOST_TEST(s.rows() == 6);
+  BOOST_TEST(s.cols() == 4);
+  BOOST_TEST(expunge::shape{}.size() == 1);
+  BOOST_TEST((expunge::shape{2, 3} != expunge::shape{3, 2}));
+  BOOST_TEST((expunge::shape{2} != expunge::shape{2, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(bad_extents_are_named) {
+  BOOST_CHECK_THROW((expunge::shape{1, -1}), expunge::error);
+  BOOST_CHECK_THROW((expunge::shape{1, 1, 1, 1, 1}), expunge::error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

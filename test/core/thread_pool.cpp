@@ -1,0 +1,51 @@
+#include "expunge/core/thread_pool.hpp"
+
+#include <boost/test/unit_test.hpp>
+#include <vector>
+
+using expunge::index_t;
+
+BOOST_AUTO_TEST_SUITE(thread_pool)
+
+BOOST_AUTO_TEST_CASE(every_block_runs_once_for_any_number_of_threads) {
+  for (const std::size_t threads : {1U, 2U, 5U}) {
+    expunge::thread_pool::instance().set_threads(threads);
+    BOOST_TEST(expunge::thread_pool::instance().threads() == threads);
+    for (int repeat = 0; repeat < 200; ++repeat) {
+      std::vector<int> count(37, 0);
+      expunge::parallel_for(37, [&](index_t i) { ++count[static_cast<std::size_t>(i)]; });
+      BOOST_TEST(count == std::vector<int>(37, 1), boost::test_tools::per_element());
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(blocks_cover_the_range_without_overlap) {
+  std::vector<int> count(1001, 0);
+  expunge::parallel_blocks(1001, 64, [&](index_t begin, index_t end) {
+    for (index_t i = begin; i < end; ++i) ++count[static_cast<std::size_t>(i)];
+  });
+  BOOST_TEST(count == std::vector<int>(1001, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(a_call_from_inside_a_block_runs_serially) {
+  expunge::thread_pool::instance().set_threads(2);
+  std::vector<int> count(16, 0);
+  expunge::parallel_for(4, [&](index_t i) {
+    expunge::parallel_for(4, [&](index_t j) { ++count[static_cast<std::size_t>(4 * i + j)]; });
+  });
+  BOOST_TEST(count == std::vector<int>(16, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(an_exception_reaches_the_caller_and_the_pool_survives) {
+  expunge::thread_pool::instance().set_threads(2);
+  BOOST_CHECK_THROW(expunge::parallel_for(8, [](index_t i) { expunge::require(i != 3, "block 3"); }), expunge::error);
+  std::vector<int> count(8, 0);
+  expunge::parallel_for(8, [&](index_t i) { ++count[static_cast<std::size_t>(i)]; });
+  BOOST_TEST(count == std::vector<int>(8, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(zero_threads_are_refused) {
+  BOOST_CHECK_THROW(expunge::thread_pool::instance().set_threads(0), expunge::error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
