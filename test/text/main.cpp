@@ -1,0 +1,3 @@
+// The entry point of the text tests.
+#define BOOST_TEST_MODULE text
+#include <boost/test/unit_test.hpp>
