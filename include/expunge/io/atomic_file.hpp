@@ -1,0 +1,94 @@
+// Files that appear whole or not at all (POSIX): written beside their place, flushed to disk, then renamed.
+#pragma once
+
+#include <cerrno>
+#include <cstddef>
+#include <filesystem>
+#include <span>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "expunge/core/error.hpp"
+
+namespace expunge::io {
+
+/// A file under construction at `path` + ".partial". commit() puts it in place; without it the destructor removes it
+/// and an older file at `path` stays as it was. One writer a path at a time.
+class atomic_file {
+ public:
+  /// Throws expunge::error naming the file when it cannot be created.
+  explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
+    partial_ += ".partial";
+    descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (descriptor_ < 0) fail_with_reason("cannot create");
+  }
+
+  atomic_file(const atomic_file&) = delete;
+  atomic_file& operator=(const atomic_file&) = delete;
+
+  ~atomic_file() {
+    if (descriptor_ < 0) return;
+    ::close(descriptor_);
+    ::unlink(partial_.c_str());
+  }
+
+  /// Appends. Throws expunge::error (disk full and the like).
+  void write(std::span<const std::byte> bytes) {
+    while (!bytes.empty()) {
+      const ::ssize_t written = ::write(descriptor_, bytes.data(), bytes.size());
+      if (written < 0 && errno == EINTR) continue;
+      if (written < 0) fail_with_reason("cannot write");
+      bytes = bytes.subspan(static_cast<std::size_t>(written));
+    }
+  }
+
+  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+
+  /// Flushes to disk and renames to the final path; nothing may be written afterwards. Throws expunge::error.
+  void commit() {
+    if (::fsync(descriptor_) != 0) fail_with_reason("cannot flush");
+    if (::rename(partial_.c_str(), path_.c_str()) != 0) fail_with_reason("cannot rename");
+    ::close(std::exchange(descriptor_, -1));
+    flush_folder();
+  }
+
+ private:
+  // Makes the rename itself durable. The content is in place by now, so a file system without this is no failure.
+  void flush_folder() const {
+    const std::filesystem::path parent = path_.parent_path();
+    const int folder = ::open(parent.empty() ? "." : parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (folder < 0) return;
+    ::fsync(folder);
+    ::close(folder);
+  }
+
+  [[noreturn]] void fail_with_reason(std::string_view what) const {
+    fail(what, ' ', partial_, ": ", std::generic_category().message(errno));
+  }
+
+  std::filesystem::path path_;
+  std::filesystem::path partial_;
+  int descriptor_ = -1;
+};
+
+/// Replaces the file at `path` by `content`, whole or not at all. Throws expunge::error.
+inline void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
+  atomic_file file(path);
+  file.write(content);
+  file.commit();
+}
+
+/// As above with the content that `produce` writes into the atomic_file it is given; when it throws, nothing changes.
+template <class Produce>
+  requires requires(Produce&& produce, atomic_file& file) { produce(file); }
+void write_file_atomically(const std::filesystem::path& path, Produce&& produce) {
+  atomic_file file(path);
+  produce(file);
+  file.commit();
+}
+
+}  // namespace expunge::io
