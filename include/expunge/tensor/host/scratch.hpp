@@ -1,0 +1,19 @@
+// Scratch memory of the calling thread that only grows, so that a repeated kernel allocates nothing.
+#pragma once
+
+#include <Eigen/Core>
+
+#include "expunge/core/shape.hpp"
+
+namespace expunge::host::detail {
+
+/// At least `size` elements, aligned for SIMD, contents left from the last use. Each (Purpose, T) has its own memory, and a
+/// later call from the same thread for the same purpose may move it.
+template <class Purpose, class T>
+T* scratch(index_t size) {
+  thread_local Eigen::Array<T, Eigen::Dynamic, 1> memory;
+  if (memory.size() < size) memory.setZero(size);
+  return memory.data();
+}
+
+}  // namespace expunge::host::detail
