@@ -21,12 +21,13 @@ class shape {
   shape() = default;
 
   /// Throws expunge::error for more than max_rank extents or a negative one.
-  shape(std::initializer_list<index_t> extents) {
-    require(extents.size() <= max_rank, "shape: rank ", extents.size(), " exceeds the supported rank of ", max_rank);
-    for (const index_t extent : extents) {
-      require(extent >= 0, "shape: negative extent ", extent);
-      extents_[rank_++] = extent;
-    }
+  shape(std::initializer_list<index_t> extents) { assign(extents); }
+
+  /// From any range of integers; throws as above.
+  template <class Range>
+    requires requires(const Range& r) { r.begin() != r.end(); static_cast<index_t>(*r.begin()); }
+  explicit shape(const Range& extents) {
+    assign(extents);
   }
 
   [[nodiscard]] std::size_t rank() const { return rank_; }
@@ -51,6 +52,14 @@ class shape {
     return product;
   }
 
+  /// The same shape with another first extent.
+  [[nodiscard]] shape with_first(index_t extent) const {
+    require(rank_ >= 1 && extent >= 0, "shape: cannot set the first extent of ", *this, " to ", extent);
+    shape made = *this;
+    made.extents_[0] = extent;
+    return made;
+  }
+
   friend bool operator==(const shape& a, const shape& b) {
     if (a.rank_ != b.rank_) return false;
     for (std::size_t axis = 0; axis < a.rank_; ++axis)
@@ -65,6 +74,15 @@ class shape {
   }
 
  private:
+  void assign(const auto& extents) {
+    for (const auto given : extents) {
+      const auto extent = static_cast<index_t>(given);
+      require(rank_ < max_rank, "shape: the rank exceeds the supported ", max_rank);
+      require(extent >= 0, "shape: negative extent ", extent);
+      extents_[rank_++] = extent;
+    }
+  }
+
   std::array<index_t, max_rank> extents_{};
   std::size_t rank_ = 0;
 };
