@@ -7,7 +7,7 @@
 #include <string>
 #include <string_view>
 
-#include <expunge/text/utf8.hpp>
+#include "expunge/text/utf8.hpp"
 
 namespace expunge::text {
 
