@@ -1,0 +1,106 @@
+// How an operation, stated once as a rule on tensors, acts on every value type.
+//
+// A rule is a struct with its settings and what it saves:
+//   X    forward(const X&... x);                                    value; keeps what the other three need
+//   X    pushforward(const X&... dx) const;                         tangent of the value; any dx may be absent (zero)
+//   void pullback(const X& y_bar, cotangent_slot<X>... x_bar) const;
+//   void pullback_tangent(const X&... dx, const X& y_bar, const X& dy_bar, cotangent_slot<X>... dx_bar) const;
+//                                                                   derivative of pullback along (dx, dy_bar); called only
+//                                                                   where y_bar and one of dx are present
+// A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <type_traits>
+#include <utility>
+
+#include "expunge/autodiff/dual.hpp"
+#include "expunge/autodiff/tape.hpp"
+
+namespace expunge {
+
+namespace detail {
+
+template <class V>
+struct underlying;
+template <class T, class S>
+struct underlying<tensor<T, S>> {
+  using type = tensor<T, S>;
+};
+template <class X>
+struct underlying<dual<X>> {
+  using type = X;
+};
+template <class V>
+struct underlying<var<V>> : underlying<V> {};
+
+template <class X, class Rule, std::size_t N>
+struct operation final : node<X> {
+  Rule rule;
+  std::array<node<X>*, N> inputs;
+
+  operation(Rule&& r, std::array<node<X>*, N> in) : rule(std::move(r)), inputs(in) {}
+
+  void pullback() override {
+    const auto slot = [](node<X>* n) { return cotangent_slot<X>(n != nullptr ? &n->adjoint : nullptr); };
+    std::apply([&](auto*... n) { rule.pullback(this->adjoint.value, slot(n)...); }, inputs);
+  }
+  void release() override {
+    rule = Rule{};
+    this->adjoint.value = {};
+  }
+};
+
+}  // namespace detail
+
+/// The tensor under a value type: X for X, dual<X>, var<X> and var<dual<X>>.
+template <class V>
+using tensor_of = typename detail::underlying<std::remove_cvref_t<V>>::type;
+
+template <class V>
+concept differentiable_value = requires { typename tensor_of<V>; };
+
+/// The tensor without derivatives.
+template <class T, class S>
+const tensor<T, S>& primal_of(const tensor<T, S>& x) {
+  return x;
+}
+template <class X>
+const X& primal_of(const dual<X>& x) {
+  return x.primal;
+}
+template <class V>
+const tensor_of<V>& primal_of(const var<V>& x) {
+  return x.value;
+}
+
+/// Inference.
+template <class Rule, class T, class S, std::same_as<tensor<T, S>>... Rest>
+tensor<T, S> apply(Rule rule, const tensor<T, S>& first, const Rest&... rest) {
+  return rule.forward(first, rest...);
+}
+
+/// Forward mode.
+template <class Rule, class X, std::same_as<dual<X>>... Rest>
+dual<X> apply(Rule rule, const dual<X>& first, const Rest&... rest) {
+  X value = rule.forward(first.primal, rest.primal...);
+  if (first.tangent.absent() && (rest.tangent.absent() && ...)) return {std::move(value), {}};
+  X tangent = rule.pushforward(first.tangent, rest.tangent...);
+  return {std::move(value), std::move(tangent)};
+}
+
+/// Reverse mode: recorded unless every input is a constant.
+template <class Rule, class T, class S, std::same_as<var<tensor<T, S>>>... Rest>
+var<tensor<T, S>> apply(Rule rule, const var<tensor<T, S>>& first, const Rest&... rest) {
+  using X = tensor<T, S>;
+  X value = rule.forward(first.value, rest.value...);
+  tape<X>* on = first.on;
+  ((on = on != nullptr ? on : rest.on), ...);
+  if (on == nullptr) return {std::move(value)};
+  auto* made = on->template emplace<detail::operation<X, Rule, 1 + sizeof...(Rest)>>(
+      std::move(rule), std::array{first.origin, rest.origin...});
+  return {std::move(value), made, on};
+}
+
+}  // namespace expunge

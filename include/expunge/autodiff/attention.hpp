@@ -1,0 +1,110 @@
+// Causal grouped-query attention over ragged batches, and the rotary position embedding.
+#pragma once
+
+#include <utility>
+
+#include "expunge/autodiff/apply.hpp"
+
+namespace expunge {
+
+namespace detail {
+
+template <class X>
+struct rotary_rule {
+  static constexpr bool linear = true;
+  typename X::index_tensor positions{};
+  X cosines{}, sines{};  // [positions, dim / 2]
+  index_t heads = 0;
+  shape input{};
+
+  X forward(const X& x) {
+    input = x.extents();
+    return rotate(x);
+  }
+  X pushforward(const X& dx) const { return rotate(dx); }
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
+    if (x_bar.wanted()) run(y_bar, true, x_bar.accumulator(input), true);
+  }
+
+ private:
+  X rotate(const X& x) const {
+    X y(x.extents());
+    run(x, false, y.mutable_data(), false);
+    return y;
+  }
+  void run(const X& from, bool transpose, typename X::pointer to, bool accumulate) const {
+    X::template run<primitive::rotary>(from.data(), positions.data(), cosines.data(), sines.data(), from.rows(), heads,
+                                       from.cols() / heads, transpose, to, accumulate);
+  }
+};
+
+template <class X>
+struct attention_rule {
+  using T = typename X::value_type;
+  host::attention_shape sizes{};
+  T scale = 1;
+  typename X::index_tensor offsets{};
+  X q{}, k{}, v{}, out{}, lse{};
+
+  X forward(const X& q_, const X& k_, const X& v_) {
+    require(q_.rows() == k_.rows() && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
+                k_.cols() == sizes.kv_heads * sizes.dim,
+            "attention: q ", q_.extents(), ", k ", k_.extents(), ", v ", v_.extents(), " for ", sizes.heads, " heads, ",
+            sizes.kv_heads, " key-value heads of ", sizes.dim);
+    q = q_;
+    k = k_;
+    v = v_;
+    out = X(q.extents());
+    lse = X(shape{q.rows(), sizes.heads});
+    X::template run<primitive::attention>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.mutable_data(),
+                                          lse.mutable_data());
+    return out;
+  }
+  X pushforward(const X& dq, const X& dk, const X& dv) const {
+    X tangent(out.extents());
+    X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
+                                                      lse.data(), dq.data(), dk.data(), dv.data(), tangent.mutable_data());
+    return tangent;
+  }
+  void pullback(const X& out_bar, cotangent_slot<X> q_bar, cotangent_slot<X> k_bar, cotangent_slot<X> v_bar) const {
+    X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
+                                                   lse.data(), out_bar.data(), q_bar.accumulator(q.extents()),
+                                                   k_bar.accumulator(k.extents()), v_bar.accumulator(v.extents()));
+  }
+  void pullback_tangent(const X& dq, const X& dk, const X& dv, const X& out_bar, const X& dout_bar, cotangent_slot<X> dq_bar,
+                        cotangent_slot<X> dk_bar, cotangent_slot<X> dv_bar) const {
+    X::template run<primitive::attention_pullback_tangent>(
+        sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(), dk.data(), dv.data(),
+        out_bar.data(), dout_bar.data(), dq_bar.accumulator(q.extents()), dk_bar.accumulator(k.extents()),
+        dv_bar.accumulator(v.extents()));
+  }
+};
+
+}  // namespace detail
+
+/// Cosines and sines of the rotary angles, each [max_position, dim / 2].
+template <class X>
+struct rotary_table {
+  X cosines{};
+  X sines{};
+};
+
+/// Rotates the pairs (j, j + dim / 2) of every head by its position's angle (Su et al. 2021, in the layout of Hugging Face).
+/// x [rows, heads * dim], positions [rows].
+template <differentiable_value V>
+V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const rotary_table<tensor_of<V>>& table,
+         index_t heads) {
+  return apply(detail::rotary_rule<tensor_of<V>>{positions, table.cosines, table.sines, heads, {}}, x);
+}
+
+/// softmax(q k^T * scale, causal) v for each example and head; query heads share key-value heads in groups.
+/// q [rows, heads * dim], k and v [rows, kv_heads * dim]; example e owns the rows offsets[e] to offsets[e + 1].
+template <differentiable_value V>
+V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads,
+                   index_t kv_heads, typename tensor_of<V>::value_type scale) {
+  using X = tensor_of<V>;
+  const index_t dim = primal_of(q).cols() / heads;
+  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim}, scale, offsets}, q, k, v);
+}
+
+}  // namespace expunge

@@ -1,0 +1,85 @@
+// Where a pullback puts what it computes for one of its inputs.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "expunge/tensor/math.hpp"
+
+namespace expunge {
+
+/// The cotangent of one value while a reverse sweep gathers it. `in_place` marks memory that the caller gave, into which
+/// everything is accumulated (gradients of parameters); otherwise the first contribution may simply be kept.
+template <class X>
+struct cotangent {
+  X value{};
+  bool in_place = false;
+  bool wanted = true;
+};
+
+/// A pullback's handle to the cotangent of one input; not wanted for constants, and then nothing need be computed.
+template <class X>
+class cotangent_slot {
+ public:
+  using value_type = typename X::value_type;
+
+  cotangent_slot() = default;
+  explicit cotangent_slot(cotangent<X>* target) : target_(target != nullptr && target->wanted ? target : nullptr) {}
+
+  [[nodiscard]] bool wanted() const { return target_ != nullptr; }
+
+  /// Adds `contribution` (an absent one is zero). Call only where wanted().
+  void add(const X& contribution) const {
+    if (contribution.absent()) return;
+    if (target_->value.absent()) {
+      target_->value = contribution;
+    } else if (writable()) {
+      axpy(target_->value, value_type{1}, contribution);
+    } else {
+      target_->value = mapped([](auto& y, const auto& a, const auto& b) { y = a + b; }, target_->value, contribution);
+    }
+  }
+
+  /// Adds f(batch...) of tensors of the same shape, element by element, without an intermediate.
+  template <class F, class... Rest>
+  void add_mapped(const F& f, const X& first, const Rest&... rest) const {
+    if (target_->value.absent()) {
+      target_->value = mapped([&f](auto& y, const auto&... a) { y = f(a...); }, first, rest...);
+    } else {
+      make_writable();
+      map_in_place([&f](auto& y, const auto&... a) { y += f(a...); }, target_->value, first, rest...);
+    }
+  }
+
+  /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
+  void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
+    if (a.absent() || b.absent()) return;
+    if (target_->value.absent()) {
+      target_->value = X(extents);
+      gemm(transpose_a, transpose_b, alpha, a, b, value_type{0}, target_->value);
+    } else {
+      make_writable();
+      gemm(transpose_a, transpose_b, alpha, a, b, value_type{1}, target_->value);
+    }
+  }
+
+  /// The memory to accumulate into (zeros at first), for kernels that add; null where not wanted.
+  [[nodiscard]] typename X::pointer accumulator(const shape& extents) const {
+    if (!wanted()) return nullptr;
+    if (target_->value.absent())
+      target_->value = zeros<X>(extents);
+    else
+      make_writable();
+    return target_->value.mutable_data();
+  }
+
+ private:
+  [[nodiscard]] bool writable() const { return target_->in_place || target_->value.unique(); }
+  void make_writable() const {
+    if (!writable()) target_->value = clone(target_->value);
+  }
+
+  cotangent<X>* target_ = nullptr;
+};
+
+}  // namespace expunge

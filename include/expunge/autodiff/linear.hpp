@@ -1,0 +1,92 @@
+// Linear layer y = x W^T + b, and the plain matrix product.
+#pragma once
+
+#include "expunge/autodiff/apply.hpp"
+
+namespace expunge {
+
+namespace detail {
+
+template <class X>
+struct linear_rule {
+  X x{}, w{};
+
+  X forward(const X& x_, const X& w_, const X& b) {
+    require(w_.extents().rank() == 2 && x_.cols() == w_.cols(), "linear: input ", x_.extents(), " for weight ", w_.extents());
+    require(b.absent() || b.size() == w_.rows(), "linear: bias ", b.extents(), " for weight ", w_.extents());
+    x = x_;
+    w = w_;
+    X y(shape{x.rows(), w.rows()});
+    if (!b.absent()) X::template run<primitive::broadcast_row>(b.data(), y.rows(), y.cols(), y.mutable_data());
+    gemm(false, true, 1, x, w, b.absent() ? 0 : 1, y);
+    return y;
+  }
+  X pushforward(const X& dx, const X& dw, const X& db) const {
+    X y(shape{x.rows(), w.rows()});
+    typename X::value_type beta = 0;
+    if (!db.absent()) {
+      X::template run<primitive::broadcast_row>(db.data(), y.rows(), y.cols(), y.mutable_data());
+      beta = 1;
+    }
+    if (!dx.absent()) gemm(false, true, 1, dx, w, beta, y), beta = 1;
+    if (!dw.absent()) gemm(false, true, 1, x, dw, beta, y);
+    return y;
+  }
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
+    if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
+    if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
+    if (b_bar.wanted())
+      X::template run<primitive::column_sum>(y_bar.data(), y_bar.rows(), y_bar.cols(), b_bar.accumulator({w.rows()}));
+  }
+  void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
+                        cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
+    if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar);
+    if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
+    if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
+  }
+};
+
+template <class X>
+struct matmul_rule {
+  X a{}, b{};
+
+  X forward(const X& a_, const X& b_) {
+    a = a_;
+    b = b_;
+    X y(shape{a.rows(), b.cols()});
+    gemm(false, false, 1, a, b, 0, y);
+    return y;
+  }
+  X pushforward(const X& da, const X& db) const {
+    X y(shape{a.rows(), b.cols()});
+    if (!da.absent()) gemm(false, false, 1, da, b, 0, y);
+    if (!db.absent()) gemm(false, false, 1, a, db, da.absent() ? 0 : 1, y);
+    return y;
+  }
+  void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
+    if (a_bar.wanted()) a_bar.add_product(false, true, 1, y_bar, b, a.extents());
+    if (b_bar.wanted()) b_bar.add_product(true, false, 1, a, y_bar, b.extents());
+  }
+  void pullback_tangent(const X& da, const X& db, const X& y_bar, const X& dy_bar, cotangent_slot<X> da_bar,
+                        cotangent_slot<X> db_bar) const {
+    if (!dy_bar.absent()) pullback(dy_bar, da_bar, db_bar);
+    if (da_bar.wanted()) da_bar.add_product(false, true, 1, y_bar, db, a.extents());
+    if (db_bar.wanted()) db_bar.add_product(true, false, 1, da, y_bar, b.extents());
+  }
+};
+
+}  // namespace detail
+
+/// x [rows, in], weight [out, in], bias [out] or absent -> [rows, out]. Throws expunge::error where shapes do not fit.
+template <differentiable_value V>
+V linear(const V& x, const V& weight, const V& bias = {}) {
+  return apply(detail::linear_rule<tensor_of<V>>{}, x, weight, bias);
+}
+
+/// a [m, k], b [k, n] -> [m, n]
+template <differentiable_value V>
+V matmul(const V& a, const V& b) {
+  return apply(detail::matmul_rule<tensor_of<V>>{}, a, b);
+}
+
+}  // namespace expunge

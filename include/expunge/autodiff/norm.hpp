@@ -1,0 +1,92 @@
+// RMSNorm and LayerNorm over the last axis.
+#pragma once
+
+#include "expunge/autodiff/apply.hpp"
+
+namespace expunge {
+
+namespace detail {
+
+template <class X>
+struct rms_norm_rule {
+  typename X::value_type epsilon = 0;
+  X x{}, w{}, rstd{};
+
+  X forward(const X& x_, const X& w_) {
+    require(w_.size() == x_.cols(), "rms_norm: weight ", w_.extents(), " for input ", x_.extents());
+    x = x_;
+    w = w_;
+    rstd = X(shape{x.rows()});
+    X y(x.extents());
+    X::template run<primitive::rms_norm>(x.data(), w.data(), epsilon, x.rows(), x.cols(), y.mutable_data(), rstd.mutable_data());
+    return y;
+  }
+  X pushforward(const X& dx, const X& dw) const {
+    X y(x.extents());
+    X::template run<primitive::rms_norm_pushforward>(x.data(), w.data(), rstd.data(), dx.data(), dw.data(), x.rows(), x.cols(),
+                                                     y.mutable_data());
+    return y;
+  }
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar) const {
+    X::template run<primitive::rms_norm_pullback>(x.data(), w.data(), rstd.data(), y_bar.data(), x.rows(), x.cols(),
+                                                  x_bar.accumulator(x.extents()), w_bar.accumulator(w.extents()));
+  }
+  void pullback_tangent(const X& dx, const X& dw, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
+                        cotangent_slot<X> dw_bar) const {
+    X::template run<primitive::rms_norm_pullback_tangent>(x.data(), w.data(), rstd.data(), dx.data(), dw.data(), y_bar.data(),
+                                                          dy_bar.data(), x.rows(), x.cols(), dx_bar.accumulator(x.extents()),
+                                                          dw_bar.accumulator(w.extents()));
+  }
+};
+
+template <class X>
+struct layer_norm_rule {
+  typename X::value_type epsilon = 0;
+  X x{}, w{}, average{}, rstd{};
+
+  X forward(const X& x_, const X& w_, const X& b) {
+    require(w_.size() == x_.cols() && b.size() == x_.cols(), "layer_norm: weight ", w_.extents(), " and bias ", b.extents(),
+            " for input ", x_.extents());
+    x = x_;
+    w = w_;
+    average = X(shape{x.rows()});
+    rstd = X(shape{x.rows()});
+    X y(x.extents());
+    X::template run<primitive::layer_norm>(x.data(), w.data(), b.data(), epsilon, x.rows(), x.cols(), y.mutable_data(),
+                                           average.mutable_data(), rstd.mutable_data());
+    return y;
+  }
+  X pushforward(const X& dx, const X& dw, const X& db) const {
+    X y(x.extents());
+    X::template run<primitive::layer_norm_pushforward>(x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(),
+                                                       db.data(), x.rows(), x.cols(), y.mutable_data());
+    return y;
+  }
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
+    X::template run<primitive::layer_norm_pullback>(x.data(), w.data(), average.data(), rstd.data(), y_bar.data(), x.rows(),
+                                                    x.cols(), x_bar.accumulator(x.extents()), w_bar.accumulator(w.extents()),
+                                                    b_bar.accumulator(w.extents()));
+  }
+  void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
+                        cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
+    X::template run<primitive::layer_norm_pullback_tangent>(
+        x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(), y_bar.data(), dy_bar.data(), x.rows(), x.cols(),
+        dx_bar.accumulator(x.extents()), dw_bar.accumulator(w.extents()), db_bar.accumulator(w.extents()));
+  }
+};
+
+}  // namespace detail
+
+/// x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019). x [rows, cols], weight [cols].
+template <differentiable_value V>
+V rms_norm(const V& x, const V& weight, typename tensor_of<V>::value_type epsilon) {
+  return apply(detail::rms_norm_rule<tensor_of<V>>{epsilon}, x, weight);
+}
+
+/// (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis (Ba et al. 2016).
+template <differentiable_value V>
+V layer_norm(const V& x, const V& weight, const V& bias, typename tensor_of<V>::value_type epsilon) {
+  return apply(detail::layer_norm_rule<tensor_of<V>>{epsilon}, x, weight, bias);
+}
+
+}  // namespace expunge

@@ -1,0 +1,127 @@
+// Reverse mode: a tape of recorded operations and the values it tracks.
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <new>
+#include <utility>
+#include <vector>
+
+#include "expunge/autodiff/arena.hpp"
+#include "expunge/autodiff/cotangent.hpp"
+
+namespace expunge {
+
+/// One recorded operation or leaf. V = X records gradients; V = dual<X> (second_order.hpp) also replays tangents.
+template <class V>
+struct node;
+
+template <class T, class S>
+struct node<tensor<T, S>> {
+  cotangent<tensor<T, S>> adjoint;
+
+  node() = default;
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  virtual ~node() = default;
+  /// Adds this node's share to the adjoints of its inputs. A leaf has none.
+  virtual void pullback() {}
+  /// Drops everything saved for the pullback.
+  virtual void release() {}
+};
+
+template <class V>
+class tape;
+
+/// A value on a tape, or a constant (no node). Copies refer to the same node.
+template <class V>
+struct var;
+
+template <class T, class S>
+struct var<tensor<T, S>> {
+  using tensor_type = tensor<T, S>;
+  tensor_type value{};
+  node<tensor_type>* origin = nullptr;
+  tape<tensor_type>* on = nullptr;
+
+  var() = default;
+  /// A constant.
+  explicit(false) var(tensor_type constant) : value(std::move(constant)) {}
+  var(tensor_type v, node<tensor_type>* n, tape<tensor_type>* t) : value(std::move(v)), origin(n), on(t) {}
+};
+
+namespace detail {
+
+/// The part of a tape that does not depend on the order of differentiation.
+template <class V>
+class node_list {
+ public:
+  node_list() = default;
+  node_list(const node_list&) = delete;
+  node_list& operator=(const node_list&) = delete;
+  ~node_list() { clear(); }
+
+  /// Forgets everything recorded; variables made on the tape become invalid. Keeps its memory for the next recording.
+  void clear() {
+    for (std::size_t i = nodes_.size(); i > 0; --i) nodes_[i - 1]->~node();
+    nodes_.clear();
+    arena_.reset();
+  }
+
+  [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+
+  /// Builds a node in the tape's memory. Node is node<V> for a leaf or derives from it.
+  template <class Node, class... Arguments>
+  Node* emplace(Arguments&&... arguments) {
+    void* memory = arena_.allocate(sizeof(Node), alignof(Node));
+    Node* made = new (memory) Node(std::forward<Arguments>(arguments)...);
+    nodes_.push_back(made);
+    return made;
+  }
+
+ protected:
+  std::vector<node<V>*> nodes_;
+
+ private:
+  arena arena_;
+};
+
+}  // namespace detail
+
+/// Records operations on var<X> in order of execution; the sweep visits each node once, iteratively, in reverse.
+template <class T, class S>
+class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
+ public:
+  using X = tensor<T, S>;
+
+  /// A tracked input. Where `gradient` is given (a tensor of the same shape), its cotangent is accumulated there in place;
+  /// otherwise gradient_of() returns it after the sweep.
+  var<X> leaf(const X& value, const X& gradient = {}) {
+    auto* made = this->template emplace<node<X>>();
+    made->adjoint = {gradient, !gradient.absent(), true};
+    return {value, made, this};
+  }
+
+  /// Reverse sweep from `output` with cotangent `seed` of its shape. Frees each node's saved values after its visit, so
+  /// that a tape can be swept once. Throws expunge::error for a constant output or a seed of another size.
+  void pullback(const var<X>& output, const X& seed) {
+    require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
+    require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
+            output.value.extents());
+    cotangent_slot<X>(&output.origin->adjoint).add(seed);
+    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
+      node<X>& n = *this->nodes_[i - 1];
+      if (!n.adjoint.value.absent()) n.pullback();
+      n.release();
+    }
+  }
+};
+
+/// The cotangent gathered by `x` (absent: zero) after a sweep.
+template <class X>
+const X& gradient_of(const var<X>& x) {
+  require(x.origin != nullptr, "gradient_of: the variable is a constant");
+  return x.origin->adjoint.value;
+}
+
+}  // namespace expunge

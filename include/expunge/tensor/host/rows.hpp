@@ -1,0 +1,125 @@
+// Row-wise data movement and reductions on the host: gather, scatter, broadcast, sums over rows and over segments of rows.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+
+#include <Eigen/Core>
+
+#include "expunge/core/thread_pool.hpp"
+
+namespace expunge::host {
+
+namespace detail {
+template <class T>
+using array_map = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
+template <class T>
+using const_array_map = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>;
+inline index_t rows_per_block(index_t cols) { return std::max<index_t>(1, 16384 / std::max<index_t>(1, cols)); }
+}  // namespace detail
+
+/// out[r, :] = table[rows[r], :]
+template <class T>
+void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out) {
+  parallel_blocks(count, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
+    for (index_t r = begin; r < end; ++r) std::copy_n(table + rows[r] * cols, cols, out + r * cols);
+  });
+}
+
+/// table[rows[r], :] += values[r, :]; rows may repeat, so that blocks are of columns.
+template <class T>
+void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table) {
+  parallel_blocks(cols, 64, [&](index_t begin, index_t end) {
+    for (index_t r = 0; r < count; ++r)
+      detail::array_map<T>(table + rows[r] * cols + begin, end - begin) +=
+          detail::const_array_map<T>(values + r * cols + begin, end - begin);
+  });
+}
+
+/// out[r, :] = row for every row.
+template <class T>
+void broadcast_row(const T* row, index_t rows, index_t cols, T* out) {
+  for (index_t r = 0; r < rows; ++r) std::copy_n(row, cols, out + r * cols);
+}
+
+/// out[s, :] += sum of values[r, :] over offsets[s] <= r < offsets[s + 1].
+template <class T>
+void segment_sum(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  parallel_for(segments, [&](index_t s) {
+    detail::array_map<T> sum(out + s * cols, cols);
+    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r) sum += detail::const_array_map<T>(values + r * cols, cols);
+  });
+}
+
+/// out[r, :] += values[s, :] for the rows r of segment s.
+template <class T>
+void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  parallel_for(segments, [&](index_t s) {
+    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r)
+      detail::array_map<T>(out + r * cols, cols) += detail::const_array_map<T>(values + s * cols, cols);
+  });
+}
+
+/// out[:] += sum over rows of values[r, :], in one fixed order.
+template <class T>
+void column_sum(const T* values, index_t rows, index_t cols, T* out) {
+  parallel_blocks(cols, 256, [&](index_t begin, index_t end) {
+    for (index_t r = 0; r < rows; ++r)
+      detail::array_map<T>(out + begin, end - begin) += detail::const_array_map<T>(values + r * cols + begin, end - begin);
+  });
+}
+
+/// out[r, :] += values[s, :] * factor[r, :] for the rows r of segment s: a gate of one value per example and neuron.
+template <class T>
+void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  parallel_for(segments, [&](index_t s) {
+    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r)
+      detail::array_map<T>(out + r * cols, cols) +=
+          detail::const_array_map<T>(values + s * cols, cols) * detail::const_array_map<T>(factor + r * cols, cols);
+  });
+}
+
+/// Over the rows of each segment, of the products a[r, :] * b[r, :]: their sum, largest and smallest, each [segments, cols];
+/// a null output is not computed. An empty segment gives 0.
+template <class T>
+void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest,
+                      T* smallest) {
+  parallel_for(segments, [&](index_t s) {
+    for (T* out : {sum, largest, smallest})
+      if (out != nullptr) std::fill_n(out + s * cols, cols, T{0});
+    const index_t first = offsets[s];
+    for (index_t r = first; r < offsets[s + 1]; ++r) {
+      const auto product = detail::const_array_map<T>(a + r * cols, cols) * detail::const_array_map<T>(b + r * cols, cols);
+      const auto into = [&](T* out) { return detail::array_map<T>(out + s * cols, cols); };
+      if (sum != nullptr) into(sum) += product;
+      if (largest != nullptr) into(largest) = r == first ? product.eval() : into(largest).max(product).eval();
+      if (smallest != nullptr) into(smallest) = r == first ? product.eval() : into(smallest).min(product).eval();
+    }
+  });
+}
+
+/// *out = sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
+template <class T>
+void dot(index_t size, const T* a, const T* b, double* out) {
+  constexpr index_t grain = 65536;
+  double total = 0;
+  constexpr index_t wave = 64;  // blocks whose partial sums are held at a time
+  for (index_t start = 0; start < size; start += grain * wave) {
+    double partial[wave] = {};
+    const index_t count = std::min(grain * wave, size - start);
+    parallel_blocks(count, grain, [&](index_t begin, index_t end) {
+      double sum = 0;
+      constexpr index_t chunk = 256;
+      for (index_t i = start + begin; i < start + end; i += chunk) {
+        const index_t n = std::min(chunk, start + end - i);
+        const detail::const_array_map<T> left(a + i, n);
+        sum += static_cast<double>(b != nullptr ? (left * detail::const_array_map<T>(b + i, n)).sum() : left.sum());
+      }
+      partial[begin / grain] = sum;
+    });
+    for (index_t i = 0; i * grain < count; ++i) total += partial[i];
+  }
+  *out = total;
+}
+
+}  // namespace expunge::host

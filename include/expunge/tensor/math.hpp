@@ -1,0 +1,99 @@
+// Element-wise arithmetic, products and reductions of tensors, without differentiation.
+#pragma once
+
+#include <cmath>
+
+#include "expunge/core/error.hpp"
+#include "expunge/tensor/primitive.hpp"
+#include "expunge/tensor/tensor.hpp"
+
+namespace expunge {
+
+/// Calls f(batch&...) over the elements of tensors of one shape; what f assigns is stored for the arguments that are not
+/// const. `f` works on xsimd::batch<T> (see host/map.hpp).
+template <class F, class X, class... Rest>
+void map_in_place(const F& f, X& first, Rest&... rest) {
+  [[maybe_unused]] const auto check = [&](const auto& other) {
+    require(other.size() == first.size(), "element-wise operation on shapes ", first.extents(), " and ", other.extents());
+  };
+  (check(rest), ...);
+  const auto pointer = []<class Y>(Y& y) {
+    if constexpr (std::is_const_v<Y>) return y.data();
+    else return y.mutable_data();
+  };
+  std::remove_const_t<X>::template run<primitive::map>(first.size(), f, pointer(first), pointer(rest)...);
+}
+
+/// A new tensor of the arguments' shape: f(batch& out, const batch& a, ...).
+template <class F, class X, class... Rest>
+X mapped(const F& f, const X& first, const Rest&... rest) {
+  X out(first.extents());
+  map_in_place(f, out, first, rest...);
+  return out;
+}
+
+template <class X>
+void fill(X& x, typename X::value_type value) {
+  map_in_place([value](auto& y) { y = std::remove_reference_t<decltype(y)>(value); }, x);
+}
+
+template <class X>
+X zeros(const shape& extents) {
+  X made(extents);
+  fill(made, 0);
+  return made;
+}
+
+template <class X>
+X clone(const X& x) {
+  return mapped([](auto& y, const auto& a) { y = a; }, x);
+}
+
+/// y = x element by element, in y's memory.
+template <class X>
+void copy_into(X& y, const X& x) {
+  map_in_place([](auto& to, const auto& from) { to = from; }, y, x);
+}
+
+/// y += factor * x
+template <class X>
+void axpy(X& y, typename X::value_type factor, const X& x) {
+  map_in_place([factor](auto& to, const auto& from) { to += factor * from; }, y, x);
+}
+
+template <class X>
+void scale_in_place(X& x, typename X::value_type factor) {
+  map_in_place([factor](auto& y) { y *= factor; }, x);
+}
+
+/// Sum of all elements, accumulated in double in a fixed order.
+template <class X>
+double sum_of(const X& x) {
+  double out = 0;
+  X::template run<primitive::dot>(x.size(), x.data(), typename X::const_pointer{nullptr}, &out);
+  return out;
+}
+
+/// Inner product over all elements.
+template <class X>
+double inner_product(const X& a, const X& b) {
+  require(a.size() == b.size(), "inner product of shapes ", a.extents(), " and ", b.extents());
+  double out = 0;
+  X::template run<primitive::dot>(a.size(), a.data(), b.data(), &out);
+  return out;
+}
+
+/// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols().
+template <class X>
+void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta,
+          X& out) {
+  const index_t m = transpose_a ? a.cols() : a.rows();
+  const index_t k = transpose_a ? a.rows() : a.cols();
+  const index_t inner = transpose_b ? b.cols() : b.rows();
+  const index_t n = transpose_b ? b.rows() : b.cols();
+  require(k == inner && out.rows() == m && out.cols() == n, "matrix product of ", a.extents(), transpose_a ? "^T" : "", " and ",
+          b.extents(), transpose_b ? "^T" : "", " into ", out.extents());
+  X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.data(), b.data(), beta, out.mutable_data());
+}
+
+}  // namespace expunge

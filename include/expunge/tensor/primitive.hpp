@@ -1,0 +1,48 @@
+// The primitive operations: all that a storage must be able to run. Each is a name with its host kernel; another device
+// adds its own way to run it (`Storage::run<primitive::gemm>(...)`), and nothing above tensor/ sees the difference.
+#pragma once
+
+#include "expunge/tensor/host/attention.hpp"
+#include "expunge/tensor/host/cross_entropy.hpp"
+#include "expunge/tensor/host/gemm.hpp"
+#include "expunge/tensor/host/layer_norm.hpp"
+#include "expunge/tensor/host/map.hpp"
+#include "expunge/tensor/host/rms_norm.hpp"
+#include "expunge/tensor/host/rotary.hpp"
+#include "expunge/tensor/host/rows.hpp"
+
+namespace expunge::primitive {
+
+// One line a primitive; the host kernel of the same name documents arguments and arithmetic.
+// clang-format off
+struct map { static void host(const auto&... a) { host::map(a...); } };
+struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
+struct dot { static void host(const auto&... a) { host::dot(a...); } };
+struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };
+struct scatter_add_rows { static void host(const auto&... a) { host::scatter_add_rows(a...); } };
+struct broadcast_row { static void host(const auto&... a) { host::broadcast_row(a...); } };
+struct column_sum { static void host(const auto&... a) { host::column_sum(a...); } };
+struct segment_sum { static void host(const auto&... a) { host::segment_sum(a...); } };
+struct segment_broadcast { static void host(const auto&... a) { host::segment_broadcast(a...); } };
+struct segment_multiply { static void host(const auto&... a) { host::segment_multiply(a...); } };
+struct segment_products { static void host(const auto&... a) { host::segment_products(a...); } };
+struct rms_norm { static void host(const auto&... a) { host::rms_norm(a...); } };
+struct rms_norm_pushforward { static void host(const auto&... a) { host::rms_norm_pushforward(a...); } };
+struct rms_norm_pullback { static void host(const auto&... a) { host::rms_norm_pullback(a...); } };
+struct rms_norm_pullback_tangent { static void host(const auto&... a) { host::rms_norm_pullback_tangent(a...); } };
+struct layer_norm { static void host(const auto&... a) { host::layer_norm(a...); } };
+struct layer_norm_pushforward { static void host(const auto&... a) { host::layer_norm_pushforward(a...); } };
+struct layer_norm_pullback { static void host(const auto&... a) { host::layer_norm_pullback(a...); } };
+struct layer_norm_pullback_tangent { static void host(const auto&... a) { host::layer_norm_pullback_tangent(a...); } };
+struct rotary { static void host(const auto&... a) { host::rotary(a...); } };
+struct attention { static void host(const auto&... a) { host::attention(a...); } };
+struct attention_pushforward { static void host(const auto&... a) { host::attention_pushforward(a...); } };
+struct attention_pullback { static void host(const auto&... a) { host::attention_pullback(a...); } };
+struct attention_pullback_tangent { static void host(const auto&... a) { host::attention_pullback_tangent(a...); } };
+struct cross_entropy { static void host(const auto&... a) { host::cross_entropy(a...); } };
+struct cross_entropy_pushforward { static void host(const auto&... a) { host::cross_entropy_pushforward(a...); } };
+struct cross_entropy_pullback { static void host(const auto&... a) { host::cross_entropy_pullback(a...); } };
+struct cross_entropy_pullback_tangent { static void host(const auto&... a) { host::cross_entropy_pullback_tangent(a...); } };
+// clang-format on
+
+}  // namespace expunge::primitive

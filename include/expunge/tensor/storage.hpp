@@ -1,0 +1,27 @@
+// The storage concept: where a tensor's elements live, and how primitive operations reach them.
+#pragma once
+
+#include <concepts>
+#include <span>
+
+#include "expunge/core/shape.hpp"
+
+namespace expunge {
+
+/// Memory of one device. Nothing above tensor/ dereferences its pointers.
+template <class S>
+concept storage =
+    std::default_initializable<S> && std::copyable<S> &&
+    requires(const S& s, index_t n, std::span<typename S::value_type> to, std::span<const typename S::value_type> from) {
+      typename S::pointer;                              // may be opaque; only `pointer + index_t` is used above the kernels
+      typename S::const_pointer;                        // made from pointer or nullptr
+      typename S::template rebind<int>;                 // the same device for another element type (token ids, offsets)
+      { S(n) };                                         // uninitialised memory for n elements
+      { static_cast<bool>(s) } -> std::same_as<bool>;   // false for the default-constructed, absent storage
+      { s.unique() } -> std::same_as<bool>;             // may this handle be written in place?
+      { s.data() } -> std::same_as<typename S::pointer>;
+      s.upload(n, from);                                // host to device, from an element offset on
+      s.download(n, to);                                // device to host
+    };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp
+
+}  // namespace expunge

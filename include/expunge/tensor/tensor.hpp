@@ -1,0 +1,116 @@
+// A dense row-major tensor: a cheap handle to shared storage. Arithmetic lives in math.hpp, differentiation in autodiff/.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include "expunge/core/error.hpp"
+#include "expunge/core/shape.hpp"
+#include "expunge/tensor/host_storage.hpp"
+#include "expunge/tensor/storage.hpp"
+
+namespace expunge {
+
+/// Copies share elements; clone() does not. The default-constructed tensor is absent: it has no elements, and where a
+/// tangent or cotangent is expected it means a structural zero, whose products are never computed.
+template <class T, storage Storage = host_storage<T>>
+class tensor {
+ public:
+  static_assert(std::is_same_v<T, typename Storage::value_type>, "tensor<T, Storage>: Storage must hold elements of type T");
+  using value_type = T;
+  using storage_type = Storage;
+  using pointer = typename Storage::pointer;
+  using const_pointer = typename Storage::const_pointer;
+  /// Token ids, offsets and labels on the same device.
+  using index_tensor = tensor<std::int32_t, typename Storage::template rebind<std::int32_t>>;
+
+  tensor() = default;
+
+  /// Uninitialised elements.
+  explicit tensor(const shape& extents) : storage_(extents.size()), shape_(extents) {}
+
+  /// Copies `values` (row-major). Throws expunge::error where their number does not fit.
+  tensor(const shape& extents, std::span<const T> values) : tensor(extents) {
+    require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " values for shape ", extents);
+    storage_.upload(0, values);
+  }
+  tensor(const shape& extents, const std::vector<T>& values) : tensor(extents, std::span<const T>(values)) {}
+
+  /// A handle to `elements` (shape.size() of them), which must outlive every copy of the handle; never written in place
+  /// by an operation. Cost O(1).
+  static tensor view(const shape& extents, Storage elements) {
+    tensor made;
+    made.storage_ = std::move(elements);
+    made.shape_ = extents;
+    return made;
+  }
+
+  [[nodiscard]] bool absent() const { return !storage_; }
+  explicit operator bool() const { return !absent(); }
+
+  [[nodiscard]] const shape& extents() const { return shape_; }
+  [[nodiscard]] index_t size() const { return absent() ? 0 : shape_.size(); }
+  [[nodiscard]] index_t rows() const { return shape_.rows(); }
+  [[nodiscard]] index_t cols() const { return shape_.cols(); }
+
+  /// Null for an absent tensor.
+  [[nodiscard]] const_pointer data() const { return absent() ? const_pointer{nullptr} : const_pointer{storage_.data() + offset_}; }
+  [[nodiscard]] pointer mutable_data() { return absent() ? pointer{nullptr} : pointer{storage_.data() + offset_}; }
+
+  /// May this handle be written in place without anybody else noticing?
+  [[nodiscard]] bool unique() const { return storage_.unique(); }
+
+  /// The same elements under another shape of the same size.
+  [[nodiscard]] tensor reshaped(const shape& extents) const {
+    require(extents.size() == size(), "tensor: cannot view shape ", shape_, " as ", extents);
+    tensor made = *this;
+    made.shape_ = extents;
+    return made;
+  }
+
+  /// Rows [begin, end) along the first axis, sharing the elements.
+  [[nodiscard]] tensor slice(index_t begin, index_t end) const {
+    require(shape_.rank() >= 1 && 0 <= begin && begin <= end && end <= shape_[0], "tensor: rows ", begin, " to ", end,
+            " of shape ", shape_);
+    tensor made = *this;
+    const index_t row = shape_[0] == 0 ? 0 : size() / shape_[0];
+    made.offset_ += begin * row;
+    made.shape_ = shape_.with_first(end - begin);
+    return made;
+  }
+
+  void upload(std::span<const T> values) const {
+    require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " values for shape ", shape_);
+    storage_.upload(offset_, values);
+  }
+  void download(std::span<T> values) const {
+    require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " places for shape ", shape_);
+    storage_.download(offset_, values);
+  }
+  [[nodiscard]] std::vector<T> to_vector() const {
+    std::vector<T> values(static_cast<std::size_t>(size()));
+    if (!absent()) download(values);
+    return values;
+  }
+
+  /// Runs a primitive on this tensor's device.
+  template <class Primitive, class... Arguments>
+  static void run(const Arguments&... arguments) {
+    Storage::template run<Primitive>(arguments...);
+  }
+
+ private:
+  Storage storage_;
+  index_t offset_ = 0;
+  shape shape_;
+};
+
+template <class X>
+inline constexpr bool is_tensor = false;
+template <class T, class S>
+inline constexpr bool is_tensor<tensor<T, S>> = true;
+
+}  // namespace expunge

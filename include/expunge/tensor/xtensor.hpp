@@ -1,0 +1,34 @@
+// Zero-copy bridges between host tensors and xtensor.
+#pragma once
+
+#include <array>
+#include <cstddef>
+#include <vector>
+
+#include <xtensor/xadapt.hpp>
+#include <xtensor/xarray.hpp>
+
+#include "expunge/tensor/tensor.hpp"
+
+namespace expunge {
+
+/// The tensor as an xtensor expression that shares its elements. The tensor must outlive the adaptor.
+template <class T>
+auto as_xtensor(tensor<T>& x) {
+  const std::vector<std::size_t> extents(x.extents().begin(), x.extents().end());
+  return xt::adapt(x.mutable_data(), static_cast<std::size_t>(x.size()), xt::no_ownership(), extents);
+}
+template <class T>
+auto as_xtensor(const tensor<T>& x) {
+  const std::vector<std::size_t> extents(x.extents().begin(), x.extents().end());
+  return xt::adapt(x.data(), static_cast<std::size_t>(x.size()), xt::no_ownership(), extents);
+}
+
+/// A tensor that shares the elements of a row-major xarray (rank <= 4), which must outlive it.
+template <class T>
+tensor<T> from_xtensor(xt::xarray<T, xt::layout_type::row_major>& x) {
+  require(x.dimension() <= shape::max_rank, "from_xtensor: rank ", x.dimension(), " exceeds ", shape::max_rank);
+  return tensor<T>::view(shape(x.shape()), host_storage<T>::view(x.data()));
+}
+
+}  // namespace expunge

@@ -1,0 +1,115 @@
+// Every operation against the derivative oracle, on host storage and on the stand-in for device memory.
+#include <boost/mpl/list.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <expunge/autodiff/attention.hpp>
+#include <expunge/autodiff/cross_entropy.hpp>
+#include <expunge/autodiff/derivative_oracle.hpp>
+#include <expunge/autodiff/elementwise.hpp>
+#include <expunge/autodiff/linear.hpp>
+#include <expunge/autodiff/norm.hpp>
+#include <expunge/autodiff/rows.hpp>
+
+#include "../tensor/masked_storage.hpp"
+
+using namespace expunge;
+using storages = boost::mpl::list<host_storage<double>, testing::masked_storage<double>>;
+
+namespace {
+
+template <class S>
+struct inputs {
+  using X = tensor<double, S>;
+  using I = typename X::index_tensor;
+  philox generator{7};
+
+  X random(const shape& extents, double spread = 1, double shift = 0) {
+    std::vector<double> values(static_cast<std::size_t>(extents.size()));
+    for (double& v : values) v = shift + spread * standard_normal(generator);
+    return X(extents, values);
+  }
+  static I integers(const std::vector<std::int32_t>& values) { return I(shape{static_cast<index_t>(values.size())}, values); }
+};
+
+template <class X, class F>
+void check(const F& f, const std::vector<X>& at) {
+  const derivative_errors e = check_derivatives<X>(f, at);
+  BOOST_TEST(e.jvp <= 1e-6);
+  BOOST_TEST(e.gradient <= 1e-6);
+  BOOST_TEST(e.hvp <= 1e-5);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(derivatives)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(linear_and_products, S, storages) {
+  inputs<S> in;
+  check([](const auto& x) { return linear(x[0], x[1], x[2]); }, std::vector{in.random({5, 7}), in.random({4, 7}), in.random({4})});
+  check([](const auto& x) { return tanh(linear(x[0], x[1])); }, std::vector{in.random({3, 6}), in.random({5, 6})});
+  check([](const auto& x) { return matmul(x[0], x[1]) * matmul(x[0], x[1]); }, std::vector{in.random({3, 6}), in.random({6, 2})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(elementwise, S, storages) {
+  inputs<S> in;
+  const auto a = in.random({3, 11}), b = in.random({3, 11});
+  check([](const auto& x) { return tanh(x[0]); }, std::vector{a});
+  check([](const auto& x) { return silu(x[0]); }, std::vector{a});
+  check([](const auto& x) { return gelu(x[0]); }, std::vector{a});
+  check([](const auto& x) { return gelu_tanh(x[0]); }, std::vector{a});
+  check([](const auto& x) { return relu(x[0]); }, std::vector{a});
+  check([](const auto& x) { return exp(x[0]); }, std::vector{a});
+  check([](const auto& x) { return log_sigmoid(x[0]); }, std::vector{a});
+  check([](const auto& x) { return log(x[0]); }, std::vector{in.random({9}, 0.1, 2)});
+  check([](const auto& x) { return swiglu(x[0], x[1]); }, std::vector{a, b});
+  check([](const auto& x) { return x[0] * x[1]; }, std::vector{a, b});
+  check([](const auto& x) { return x[0] * x[0] - 3.0 * x[1] + affine(x[0], 2, 5); }, std::vector{a, b});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(rows, S, storages) {
+  inputs<S> in;
+  const auto picked = inputs<S>::integers({2, 0, 2, 1, 2});
+  const auto offsets = inputs<S>::integers({0, 1, 4, 5});
+  check([&](const auto& x) { return tanh(gather(x[0], picked)); }, std::vector{in.random({3, 4})});
+  check([&](const auto& x) { return tanh(segment_sum(x[0], offsets)); }, std::vector{in.random({5, 3})});
+  check([&](const auto& x) { return tanh(segment_sum(x[0], offsets)); }, std::vector{in.random({5})});
+  check([](const auto& x) { return tanh(sum(x[0] * x[0])); }, std::vector{in.random({2, 3}, 0.2)});
+  check([](const auto& x) { return exp(mean(x[0])); }, std::vector{in.random({2, 3})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, storages) {
+  inputs<S> in;
+  check([](const auto& x) { return rms_norm(x[0], x[1], 1e-5); }, std::vector{in.random({4, 9}), in.random({9})});
+  check([](const auto& x) { return layer_norm(x[0], x[1], x[2], 1e-5); },
+        std::vector{in.random({4, 9}), in.random({9}), in.random({9})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(attention_and_rotary, S, storages) {
+  inputs<S> in;
+  const auto offsets = inputs<S>::integers({0, 4, 5, 11});
+  check([&](const auto& x) { return causal_attention(x[0], x[1], x[2], offsets, 4, 2, 0.5); },
+        std::vector{in.random({11, 16}), in.random({11, 8}), in.random({11, 8})});
+  const auto positions = inputs<S>::integers({0, 1, 2, 0, 3});
+  const rotary_table<tensor<double, S>> table{in.random({4, 2}), in.random({4, 2})};
+  check([&](const auto& x) { return tanh(rotary(x[0], positions, table, 3)); }, std::vector{in.random({5, 12})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropies, S, storages) {
+  inputs<S> in;
+  const auto labels = inputs<S>::integers({2, 0, 6});
+  for (const double smoothing : {0.0, 0.1})
+    check([&](const auto& x) { return cross_entropy(x[0], labels, smoothing); }, std::vector{in.random({3, 7})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(a_value_used_twice_and_a_constant, S, storages) {
+  inputs<S> in;
+  const auto constant = in.random({3, 4});
+  check(
+      [&]<class V>(const std::vector<V>& x) {
+        const V h = silu(linear(x[0], x[1]));
+        return linear(h, x[1]) + h * V{constant} + tanh(h);
+      },
+      std::vector{in.random({3, 4}), in.random({4, 4})});
+}
+
+BOOST_AUTO_TEST_SUITE_END()

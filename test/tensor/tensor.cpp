@@ -1,0 +1,123 @@
+// Handles, views, products against a plain loop, pooled memory, and the bridges to Eigen and xtensor.
+#include <boost/mpl/list.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <expunge/core/random.hpp>
+#include <expunge/core/thread_pool.hpp>
+#include <expunge/tensor/eigen.hpp>
+#include <expunge/tensor/math.hpp>
+#include <expunge/tensor/xtensor.hpp>
+
+#include "masked_storage.hpp"
+
+using namespace expunge;
+using all = boost::mpl::list<tensor<float>, tensor<double>, tensor<float, testing::masked_storage<float>>,
+                             tensor<double, testing::masked_storage<double>>>;
+namespace {
+const auto each = boost::test_tools::per_element();
+
+template <class X>
+X random(const shape& extents, std::uint64_t seed) {
+  philox generator(seed);
+  std::vector<typename X::value_type> values(static_cast<std::size_t>(extents.size()));
+  for (auto& v : values) v = static_cast<typename X::value_type>(standard_normal(generator));
+  return X(extents, values);
+}
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(tensors)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(handles_and_views, X, all) {
+  using T = typename X::value_type;
+  const X absent;
+  BOOST_TEST(absent.absent());
+  BOOST_TEST(absent.size() == 0);
+  X x(shape{3, 2}, std::vector<T>{1, 2, 3, 4, 5, 6});
+  BOOST_TEST(x.unique());
+  X row = x.slice(1, 2);
+  BOOST_TEST(!x.unique());
+  fill(row, T(9));
+  BOOST_TEST(x.to_vector() == (std::vector<T>{1, 2, 9, 9, 5, 6}), each);
+  BOOST_TEST(x.reshaped({2, 3}).slice(1, 2).to_vector() == (std::vector<T>{9, 5, 6}), each);
+  BOOST_TEST(clone(x).unique());
+  BOOST_CHECK_THROW(static_cast<void>(x.slice(2, 4)), error);
+  BOOST_CHECK_THROW(static_cast<void>(x.reshaped({4})), error);
+  BOOST_CHECK_THROW(X(shape{2}, std::vector<T>{1}), error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(products_of_every_form, X, all) {
+  using T = typename X::value_type;
+  const T tolerance = sizeof(T) == 4 ? T(1e-4) : T(1e-12);
+  for (const auto& [m, n, k] : {std::array<index_t, 3>{5, 7, 3}, {130, 17, 64}, {3, 300, 20}, {1, 1, 1}, {2, 3, 0}, {200, 180, 190}})
+    for (const bool ta : {false, true})
+      for (const bool tb : {false, true}) {
+        const X a = random<X>(ta ? shape{k, m} : shape{m, k}, 1), b = random<X>(tb ? shape{n, k} : shape{k, n}, 2);
+        X c = random<X>({m, n}, 3);
+        const auto before = c.to_vector();
+        gemm(ta, tb, T(0.5), a, b, T(2), c);
+        const auto av = a.to_vector(), bv = b.to_vector(), cv = c.to_vector();
+        T worst = 0;
+        for (index_t i = 0; i < m; ++i)
+          for (index_t j = 0; j < n; ++j) {
+            double sum = 0;
+            for (index_t l = 0; l < k; ++l)
+              sum += double(av[size_t(ta ? l * m + i : i * k + l)]) * double(bv[size_t(tb ? j * k + l : l * n + j)]);
+            worst = std::max(worst, std::abs(cv[size_t(i * n + j)] - T(0.5 * sum + 2 * double(before[size_t(i * n + j)]))));
+          }
+        BOOST_TEST(worst <= tolerance);
+      }
+  X wrong(shape{2, 2});
+  BOOST_CHECK_THROW(gemm(false, false, T(1), X(shape{2, 3}), X(shape{2, 2}), T(0), wrong), error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, all) {
+  const X a = random<X>({300001}, 4), b = random<X>({300001}, 5);
+  const X left = random<X>({257, 300}, 6), right = random<X>({300, 301}, 7);
+  std::vector<double> dots;
+  std::vector<std::vector<typename X::value_type>> products;
+  for (const std::size_t threads : {1U, 2U, 3U}) {
+    thread_pool::instance().set_threads(threads);
+    dots.push_back(inner_product(a, b));
+    X c(shape{257, 301});
+    gemm(false, false, 1, left, right, 0, c);
+    products.push_back(c.to_vector());
+  }
+  thread_pool::instance().set_threads(2);
+  BOOST_TEST((dots[0] == dots[1] && dots[1] == dots[2]));
+  BOOST_TEST((products[0] == products[1] && products[1] == products[2]));
+  BOOST_TEST(sum_of(zeros<X>({10})) == 0);
+}
+
+BOOST_AUTO_TEST_CASE(memory_is_reused) {
+  { const tensor<float> first(shape{1000}); }
+  const auto& pool = host::buffer_pool::instance();
+  const std::size_t before = pool.allocations();
+  for (int i = 0; i < 100; ++i) const tensor<float> again(shape{1000 - i / 10});
+  BOOST_TEST(pool.allocations() == before);
+}
+
+BOOST_AUTO_TEST_CASE(size_classes_hold_what_was_asked) {
+  for (index_t n = 1; n < 5000; n += 7) {
+    tensor<float> x(shape{n});
+    fill(x, 1.0F);
+    BOOST_REQUIRE(sum_of(x) == static_cast<double>(n));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(eigen_and_xtensor_share_elements) {
+  tensor<double> x(shape{2, 3}, std::vector<double>{1, 2, 3, 4, 5, 6});
+  as_eigen(x)(1, 2) = 60;
+  as_xtensor(x)(0, 1) = 20;
+  BOOST_TEST(x.to_vector() == (std::vector<double>{1, 20, 3, 4, 5, 60}), each);
+  eigen_matrix<double> m = eigen_matrix<double>::Constant(2, 2, 7);
+  const tensor<double> from = from_eigen(m);
+  m(0, 1) = 8;
+  BOOST_TEST(from.to_vector() == (std::vector<double>{7, 8, 7, 7}), each);
+  xt::xarray<double> array = {{1, 2}, {3, 4}};
+  tensor<double> view = from_xtensor(array);
+  array(1, 1) = 40;
+  BOOST_TEST(view.to_vector() == (std::vector<double>{1, 2, 3, 40}), each);
+  BOOST_TEST(!view.unique());  // memory of others is never written in place
+}
+
+BOOST_AUTO_TEST_SUITE_END()
