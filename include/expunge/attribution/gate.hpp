@@ -1,0 +1,112 @@
+// Gates: an observer that reads activation x gradient per example and neuron, and lets tangents in at the neurons.
+//
+// A gate multiplies neuron i of example b by (1 + epsilon v[b, i]) at epsilon = 0. Its cotangent's product with the neuron,
+// summed over the example's tokens, is the attribution A[b, i]; and a sweep with tangents v differentiates sum v A.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <deque>
+#include <vector>
+
+#include "expunge/autodiff/second_order.hpp"
+#include "expunge/nn/site.hpp"
+
+namespace expunge::attribution {
+
+/// Which sites carry features.
+enum class sites { all, ffn };
+
+[[nodiscard]] inline bool selected(sites which, const nn::site& s) {
+  return which == sites::all || s.layer == nn::module::gate || s.layer == nn::module::up || s.layer == nn::module::down ||
+         s.layer == nn::module::hidden;
+}
+
+/// What one gate saw and lets in; all are [examples, neurons] of its site.
+template <class X>
+struct gate_state {
+  nn::site where;
+  X sum{};       // over the example's tokens of neuron * cotangent
+  X largest{};   // and its extremes, where the list asks for them
+  X smallest{};
+  X tangent{};   // v; absent lets nothing in
+};
+
+/// The gates of a model in the order in which it shows its sites. Reused from recording to recording.
+template <class X>
+struct gate_list {
+  sites which = sites::all;
+  bool extremes = false;
+  std::deque<gate_state<X>> gates{};  // stable addresses
+  std::size_t next = 0;
+
+  /// Call before each recording.
+  void rewind() {
+    next = 0;
+    for (gate_state<X>& g : gates) g.sum = g.largest = g.smallest = g.tangent = {};
+  }
+};
+
+namespace detail {
+
+template <class X>
+struct gate_rule {
+  typename X::index_tensor offsets{};
+  gate_state<X>* state = nullptr;
+  bool extremes = false;
+  X h{};
+
+  X forward(const X& x) {
+    h = x;
+    return x;
+  }
+  [[nodiscard]] bool is_tangent_source() const { return !state->tangent.absent(); }
+
+  X pushforward(const X& dx) const {
+    X y = dx.absent() ? zeros<X>(h.extents()) : clone(dx);
+    if (is_tangent_source()) multiply(h, y.mutable_data());
+    return y;
+  }
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
+    const index_t examples = offsets.size() - 1;
+    state->sum = X(shape{examples, h.cols()});
+    if (extremes) {
+      state->largest = X(shape{examples, h.cols()});
+      state->smallest = X(shape{examples, h.cols()});
+    }
+    X::template run<primitive::segment_products>(h.data(), y_bar.data(), offsets.data(), examples, h.cols(),
+                                                 state->sum.mutable_data(), state->largest.mutable_data(),
+                                                 state->smallest.mutable_data());
+    if (x_bar.wanted()) x_bar.add(y_bar);
+  }
+  void pullback_tangent(const X& /*dx*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
+    if (!dx_bar.wanted()) return;
+    dx_bar.add(dy_bar);
+    if (is_tangent_source() && !y_bar.absent()) multiply(y_bar, dx_bar.accumulator(h.extents()));
+  }
+
+ private:
+  void multiply(const X& factor, typename X::pointer out) const {
+    X::template run<primitive::segment_multiply>(state->tangent.data(), factor.data(), offsets.data(), offsets.size() - 1,
+                                                 h.cols(), out);
+  }
+};
+
+}  // namespace detail
+
+/// The observer that puts a gate at every selected site.
+template <class X>
+struct gate_observer {
+  gate_list<X>* list;
+
+  template <class V>
+  V operator()(const nn::site& where, const V& h, const typename X::index_tensor& offsets) const {
+    if (!selected(list->which, where)) return h;
+    if (list->next == list->gates.size()) list->gates.push_back({where});
+    gate_state<X>& state = list->gates[list->next++];
+    require(state.where == where, "the model shows ", where, " where it showed ", state.where, " before");
+    return apply(detail::gate_rule<X>{offsets, &state, list->extremes, {}}, h);
+  }
+};
+
+}  // namespace expunge::attribution

@@ -1,0 +1,104 @@
+// One forget pass, recorded so that attributions can be read from it and differentiated: the engine under SSIUU.
+//
+//   record     forward, F
+//   attribute  first sweep with seeds dP/dS = -P of P = exp(-S): attributions of the joint probability P(y|x)
+//   finish     [exact: tangents v enter, forward again with tangents] and a second sweep, which gives in one go
+//              d/dtheta of  sum_b w_b S_b + sum v A  (v, w constant)
+#pragma once
+
+#include <concepts>
+#include <vector>
+
+#include "expunge/attribution/gate.hpp"
+#include "expunge/nn/model_concept.hpp"
+
+namespace expunge::attribution {
+
+/// exact keeps the Hessian; first_order holds the gradient inside an attribution constant, as the paper does.
+enum class curvature { first_order, exact };
+
+/// Features are the scalars of every parameter: A_i = phi_i dP/dphi_i (Algorithm 1). One value for the whole batch.
+struct per_parameter {};
+
+/// Features are the neurons at the chosen sites: A_{b,i} = sum over tokens of h_i dP_b/dh_i. One value an example.
+struct per_neuron {
+  sites which = sites::all;
+};
+
+template <class A>
+concept attribution_policy = std::same_as<A, per_parameter> || std::same_as<A, per_neuron>;
+
+template <nn::model M, attribution_policy Policy>
+class recording {
+ public:
+  using X = typename M::value_type;
+  using V = var<dual<X>>;
+
+  explicit recording(const Policy& policy) {
+    if constexpr (neurons) gates_.which = policy.which;
+  }
+
+  /// Runs the model on a batch; the second sweep will accumulate into `gradients` (one tensor a parameter).
+  /// Returns the summed NLL of each example, S [examples].
+  const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
+    tape_.clear();
+    gates_.rewind();
+    leaves_.clear();
+    const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
+      leaves_.push_back(tape_.leaf(p, gradients[i]));
+      return leaves_.back();
+    });
+    if constexpr (neurons) nll_ = lifted.nll(batch, gate_observer<X>{&gates_});
+    else nll_ = lifted.nll(batch, nn::no_observer{});
+    return nll_.value;
+  }
+
+  /// The first sweep. Features come as a list of tensors: [examples, neurons] for each site, or a parameter's shape.
+  std::vector<X> attribute() {
+    probability_ = mapped([](auto& p, const auto& s) { p = xsimd::exp(-s); }, nll_.value);
+    tape_.pullback(nll_, mapped([](auto& y, const auto& p) { y = -p; }, probability_), !neurons);
+    std::vector<X> features;
+    if constexpr (neurons) {
+      for (const gate_state<X>& g : gates_.gates) features.push_back(g.sum);
+    } else {
+      for (const V& leaf : leaves_) features.push_back(product(leaf.value, gradient_of(leaf)));
+    }
+    return features;
+  }
+
+  /// The second sweep: adds to the gradients d/dtheta of sum_b weights[b] S_b + sum v A. An empty `v` means no penalty.
+  void finish(const X& weights, const std::vector<X>& v, curvature order) {
+    X seed = weights;
+    if (!v.empty()) {
+      for (std::size_t i = 0; i < v.size(); ++i) {
+        if constexpr (neurons) gates_.gates[i].tangent = v[i];
+        else if (order == curvature::exact) set_tangent(leaves_[i], product(v[i], leaves_[i].value));
+      }
+      if (order == curvature::exact) tape_.pushforward();
+      if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
+        seed = mapped([](auto& y, const auto& w, const auto& p, const auto& ds) { y = w + p * ds; }, weights, probability_, tangent);
+    }
+    if constexpr (!neurons) {  // the share of A_i = phi_i g_i that phi_i itself carries
+      for (std::size_t i = 0; i < v.size(); ++i)
+        if (const X& g = gradient_of(leaves_[i]); !g.absent())
+          cotangent_slot<X>(&leaves_[i].origin->adjoint_tangent).add_mapped([](const auto& a, const auto& b) { return a * b; }, v[i], g);
+    }
+    tape_.pullback_tangent(nll_, seed);
+  }
+
+ private:
+  static constexpr bool neurons = std::same_as<Policy, per_neuron>;
+
+  static X product(const X& a, const X& b) {
+    if (b.absent()) return zeros<X>(a.extents());
+    return mapped([](auto& y, const auto& p, const auto& q) { y = p * q; }, a, b);
+  }
+
+  tape<dual<X>> tape_;
+  gate_list<X> gates_;
+  std::vector<V> leaves_;
+  V nll_{};
+  X probability_{};
+};
+
+}  // namespace expunge::attribution

@@ -1,0 +1,91 @@
+// Base losses: functions of the examples' negative log-likelihoods. GA and GD; a user's own is one more such struct.
+#pragma once
+
+#include <concepts>
+#include <utility>
+#include <vector>
+
+#include "expunge/autodiff/elementwise.hpp"
+#include "expunge/autodiff/rows.hpp"
+
+namespace expunge::loss {
+
+/// The answers of a batch as a loss sees them.
+template <class V>
+struct answers {
+  V nll;                             // [examples], summed over the answer's tokens: S
+  tensor_of<V> inverse_lengths;      // [examples], 1 / |y|
+
+  /// Mean negative log-likelihood a token, [examples]: S / |y|.
+  [[nodiscard]] V nll_per_token() const { return nll * V(inverse_lengths); }
+};
+
+/// A base loss has a forget term and may have a retain term; the loss is their sum. Each is a template over the value type
+/// of the NLLs, so that it can be differentiated.
+template <class L, class X>
+concept forget_loss = requires(const L& loss, const answers<var<X>>& a) {
+  { loss.forget(a) } -> std::same_as<var<X>>;  // one element, shape [1, 1]; use mean() or sum()
+};
+template <class L, class X>
+concept retain_loss = requires(const L& loss, const answers<var<X>>& a) {
+  { loss.retain(a) } -> std::same_as<var<X>>;  // without it no retain batch is run
+};
+
+/// GA: maximise the NLL of the forget answers (mean over tokens, then examples).
+struct gradient_ascent {
+  template <class V>
+  V forget(const answers<V>& a) const {
+    return affine(mean(a.nll_per_token()), -1);
+  }
+};
+
+/// GD (GradDiff): gradient ascent on the forget batch, descent on the retain batch.
+struct gradient_difference {
+  double retain_weight = 1;
+
+  template <class V>
+  V forget(const answers<V>& a) const {
+    return gradient_ascent{}.forget(a);
+  }
+  template <class V>
+  V retain(const answers<V>& a) const {
+    return affine(mean(a.nll_per_token()), static_cast<typename tensor_of<V>::value_type>(retain_weight));
+  }
+};
+
+/// Plain training on the retain batch alone: what a model is fitted with, and what retraining attacks do.
+struct fine_tuning {
+  template <class V>
+  V retain(const answers<V>& a) const {
+    return mean(a.nll_per_token());
+  }
+};
+
+/// A term's value and its derivative by each example's NLL, [examples].
+template <class X>
+struct term {
+  double value = 0;
+  X weights{};
+};
+
+/// Evaluates f(answers<var<X>>) and differentiates it by the NLLs.
+template <class X, class F>
+term<X> differentiate(const F& f, const X& nll, const std::vector<index_t>& lengths) {
+  using T = typename X::value_type;
+  std::vector<T> inverse;
+  for (const index_t n : lengths) inverse.push_back(T(1) / static_cast<T>(n));
+  tape<X> recorded;
+  const answers<var<X>> a{recorded.leaf(nll), X(nll.extents(), inverse)};
+  const var<X> y = f(a);
+  require(y.value.size() == 1, "a loss term has shape ", y.value.extents(), ", expected one element: use mean() or sum()");
+  X one(y.value.extents());
+  fill(one, 1);
+  term<X> out{static_cast<double>(y.value.to_vector()[0]), zeros<X>(nll.extents())};
+  if (y.origin != nullptr) {
+    recorded.pullback(y, one);
+    if (const X& g = gradient_of(a.nll); !g.absent()) out.weights = g;
+  }
+  return out;
+}
+
+}  // namespace expunge::loss

@@ -1,0 +1,137 @@
+// Transformer decoders: Llama (SmolLM2, Llama 3), Qwen2 and GPT-2, one template over the value type.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include "expunge/autodiff/attention.hpp"
+#include "expunge/autodiff/cross_entropy.hpp"
+#include "expunge/autodiff/elementwise.hpp"
+#include "expunge/autodiff/rows.hpp"
+#include "expunge/model/decoder_config.hpp"
+#include "expunge/nn/layers.hpp"
+#include "expunge/nn/model_concept.hpp"
+#include "expunge/nn/token_batch.hpp"
+
+namespace expunge::model {
+
+/// One block: attention and feed-forward, each behind its norm and added to the stream.
+template <class V>
+struct decoder_block {
+  nn::norm_layer<V> attention_norm, ffn_norm;
+  nn::linear_layer<V> q, k, v, o, gate, up, down;  // gate absent: down(gelu(up x)) instead of down(silu(gate x) * up x)
+
+  template <class Observer, class I>
+  V operator()(const decoder_config& config, index_t number, const V& x, const I& offsets, const I& positions,
+               const rotary_table<tensor_of<V>>& angles, const Observer& observe) const {
+    using T = typename tensor_of<V>::value_type;
+    const auto epsilon = static_cast<T>(config.norm_epsilon);
+    const auto seen = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, offsets); };
+    const auto rotated = [&](const V& h, index_t heads) {
+      return angles.cosines.absent() ? h : rotary(h, positions, angles, heads);
+    };
+    const V a = attention_norm(x, epsilon);                                        // [rows, width]
+    const V queries = rotated(seen(nn::module::q, q(a)), config.heads);           // [rows, heads * head_dim]
+    const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
+    const V values = seen(nn::module::v, v(a));
+    const auto scale = static_cast<T>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+    const V mixed = causal_attention(queries, keys, values, offsets, config.heads, config.kv_heads, scale);
+    const V middle = x + seen(nn::module::o, o(mixed));
+    const V b = ffn_norm(middle, epsilon);
+    const V inner = primal_of(gate.weight).absent()
+                        ? gelu_tanh(seen(nn::module::up, up(b)))
+                        : swiglu(seen(nn::module::gate, gate(b)), seen(nn::module::up, up(b)));  // [rows, ffn_width]
+    return middle + seen(nn::module::down, down(inner));
+  }
+
+  template <class F, class M, class... R>
+  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) {
+    nn::norm_layer<V>::visit(at / "input_layernorm", f, m.attention_norm, r.attention_norm...);
+    const nn::name_path attention = at / "self_attn", ffn = at / "mlp";
+    nn::linear_layer<V>::visit(attention / "q_proj", f, m.q, r.q...);
+    nn::linear_layer<V>::visit(attention / "k_proj", f, m.k, r.k...);
+    nn::linear_layer<V>::visit(attention / "v_proj", f, m.v, r.v...);
+    nn::linear_layer<V>::visit(attention / "o_proj", f, m.o, r.o...);
+    nn::norm_layer<V>::visit(at / "post_attention_layernorm", f, m.ffn_norm, r.ffn_norm...);
+    if (!primal_of(m.gate.weight).absent()) nn::linear_layer<V>::visit(ffn / "gate_proj", f, m.gate, r.gate...);
+    nn::linear_layer<V>::visit(ffn / "up_proj", f, m.up, r.up...);
+    nn::linear_layer<V>::visit(ffn / "down_proj", f, m.down, r.down...);
+  }
+};
+
+/// A decoder whose parameters are of value type V. Parameter names are those of Hugging Face's Llama for every family.
+template <class V>
+struct decoder {
+  using value_type = V;
+  using X = tensor_of<V>;
+  using example_type = nn::token_sequence;
+  using batch_type = nn::token_batch<X>;
+
+  decoder_config config;
+  rotary_table<X> angles;  // absent for learned positions
+  V embedding{};           // [vocabulary, width]
+  V positions{};           // [context, width], learned; absent for rotary
+  std::vector<decoder_block<V>> blocks;
+  nn::norm_layer<V> final_norm;
+  V head{};                // [vocabulary, width]; absent where tied to the embedding
+  double label_smoothing = 0;
+
+  /// Throws expunge::error as nn::make_token_batch does.
+  [[nodiscard]] batch_type make_batch(std::span<const nn::token_sequence* const> examples) const {
+    return nn::make_token_batch<X>(examples, config.vocabulary, config.context);
+  }
+
+  /// The residual stream after the last block, [rows, width].
+  template <class Observer = nn::no_observer>
+  V stream(const batch_type& batch, const Observer& observe = {}) const {
+    V x = gather(embedding, batch.tokens);
+    if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      x = blocks[i](config, static_cast<index_t>(i), x, batch.offsets, batch.positions, angles, observe);
+    return x;
+  }
+
+  /// Logits at the rows that predict a label, [labels, vocabulary].
+  template <class Observer = nn::no_observer>
+  V logits(const batch_type& batch, const Observer& observe = {}) const {
+    const V last = gather(stream(batch, observe), batch.label_rows);
+    return linear(final_norm(last, static_cast<typename X::value_type>(config.norm_epsilon)),
+                  primal_of(head).absent() ? embedding : head);
+  }
+
+  /// Negative log-likelihood of every label, [labels].
+  template <class Observer = nn::no_observer>
+  V token_nll(const batch_type& batch, const Observer& observe = {}) const {
+    return cross_entropy(logits(batch, observe), batch.labels, static_cast<typename X::value_type>(label_smoothing));
+  }
+
+  /// Summed negative log-likelihood of each example's answer, [examples].
+  template <class Observer = nn::no_observer>
+  V nll(const batch_type& batch, const Observer& observe = {}) const {
+    return segment_sum(token_nll(batch, observe), batch.label_offsets);
+  }
+
+  template <class U>
+  [[nodiscard]] decoder<U> rebound() const {
+    decoder<U> made;
+    made.config = config;
+    made.angles = angles;
+    made.blocks.resize(blocks.size());
+    made.label_smoothing = label_smoothing;
+    return made;
+  }
+
+  template <class F, class M, class... R>
+  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) {
+    const nn::name_path root = at / "model";
+    f(root / "embed_tokens" / "weight", m.embedding, r.embedding...);
+    if (!primal_of(m.positions).absent()) f(root / "embed_positions" / "weight", m.positions, r.positions...);
+    const nn::name_path layers = root / "layers";
+    for (std::size_t i = 0; i < m.blocks.size(); ++i)
+      decoder_block<V>::visit(layers[static_cast<index_t>(i)], f, m.blocks[i], r.blocks[i]...);
+    nn::norm_layer<V>::visit(root / "norm", f, m.final_norm, r.final_norm...);
+    if (!primal_of(m.head).absent()) f(at / "lm_head" / "weight", m.head, r.head...);
+  }
+};
+
+}  // namespace expunge::model

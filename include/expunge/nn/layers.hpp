@@ -1,0 +1,40 @@
+// Layers as parameter structs over the value type: linear, RMSNorm or LayerNorm.
+#pragma once
+
+#include "expunge/autodiff/linear.hpp"
+#include "expunge/autodiff/norm.hpp"
+#include "expunge/nn/parameter_tree.hpp"
+
+namespace expunge::nn {
+
+/// y = x weight^T + bias; weight [out, in], bias [out] or absent.
+template <class V>
+struct linear_layer {
+  V weight{}, bias{};
+
+  V operator()(const V& x) const { return linear(x, weight, bias); }
+
+  template <class F, class M, class... Rest>
+  static void visit(const name_path& at, const F& f, M& m, Rest&... rest) {
+    f(at / "weight", m.weight, rest.weight...);
+    if (!primal_of(m.bias).absent()) f(at / "bias", m.bias, rest.bias...);
+  }
+};
+
+/// LayerNorm where it has a bias, RMSNorm where not; weight [width].
+template <class V>
+struct norm_layer {
+  V weight{}, bias{};
+
+  V operator()(const V& x, typename tensor_of<V>::value_type epsilon) const {
+    return primal_of(bias).absent() ? rms_norm(x, weight, epsilon) : layer_norm(x, weight, bias, epsilon);
+  }
+
+  template <class F, class M, class... Rest>
+  static void visit(const name_path& at, const F& f, M& m, Rest&... rest) {
+    f(at / "weight", m.weight, rest.weight...);
+    if (!primal_of(m.bias).absent()) f(at / "bias", m.bias, rest.bias...);
+  }
+};
+
+}  // namespace expunge::nn

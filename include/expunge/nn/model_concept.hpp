@@ -1,0 +1,27 @@
+// What the trainer asks of a model.
+#pragma once
+
+#include <concepts>
+#include <span>
+#include <vector>
+
+#include "expunge/autodiff/apply.hpp"
+#include "expunge/nn/parameter_tree.hpp"
+#include "expunge/nn/site.hpp"
+
+namespace expunge::nn {
+
+/// A model over tensors that can be rebuilt over any value type. Nobody derives from anything: a struct template with these
+/// members will do (examples/own_model.cpp).
+template <class M>
+concept model = requires(const M& m, std::span<const typename M::example_type* const> examples, const typename M::batch_type& b) {
+  requires is_tensor<typename M::value_type>;            // M itself holds plain tensors: inference
+  { m.make_batch(examples) } -> std::same_as<typename M::batch_type>;
+  { b.examples() } -> std::convertible_to<index_t>;      // how many examples the batch has
+  { b.lengths } -> std::convertible_to<const std::vector<index_t>&>;  // labels of each example, for means over tokens
+  { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates
+  { m.nll(b, no_observer{}) } -> std::same_as<typename M::value_type>;  // [examples]: summed NLL of each example's labels
+  m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
+};
+
+}  // namespace expunge::nn

@@ -1,0 +1,154 @@
+// Optimizer policies: SGD with momentum and AdamW. Settings are aggregates; run state is built when the parameters are known.
+#pragma once
+
+#include <cmath>
+#include <concepts>
+#include <string_view>
+#include <vector>
+
+#include "expunge/core/error.hpp"
+#include "expunge/tensor/math.hpp"
+
+namespace expunge::optim {
+
+/// Settings that know how to start: `start(parameters)` gives an object with
+/// `update(parameters, gradients, learning_rate_factor, gradient_factor)`, which changes the parameters in place.
+template <class O, class X>
+concept optimizer_policy = requires(const O& o, std::vector<X>& parameters, const std::vector<X>& gradients) {
+  { o.learning_rate } -> std::convertible_to<double>;
+  o.start(parameters).update(parameters, gradients, 1.0, 1.0);
+};
+
+namespace detail {
+inline void check_rate(std::string_view who, double rate) {
+  require(std::isfinite(rate) && rate >= 0, who, ": learning_rate is ", rate, ", expected a finite number >= 0");
+}
+inline void check_fraction(std::string_view who, std::string_view name, double value) {
+  require(value >= 0 && value < 1, who, ": ", name, " is ", value, ", expected a number in [0, 1)");
+}
+}  // namespace detail
+
+template <class X>
+class sgd_state;
+
+/// v = momentum v + g + weight_decay w;  w -= learning_rate v. Without momentum no v is stored.
+struct sgd {
+  double learning_rate = 1e-2;
+  double momentum = 0;
+  double weight_decay = 0;
+
+  template <class X>
+  [[nodiscard]] sgd_state<X> start(const std::vector<X>& parameters) const;
+};
+
+template <class X>
+class sgd_state {
+ public:
+  using T = typename X::value_type;
+
+  sgd_state(const sgd& settings, const std::vector<X>& parameters) : settings_(settings) {
+    if (settings.momentum != 0)
+      for (const X& p : parameters) velocity_.push_back(zeros<X>(p.extents()));
+  }
+
+  void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
+    const T rate = static_cast<T>(settings_.learning_rate * rate_factor);
+    const T scale = static_cast<T>(gradient_factor);
+    const T decay = static_cast<T>(settings_.weight_decay), momentum = static_cast<T>(settings_.momentum);
+    for (std::size_t i = 0; i < parameters.size(); ++i) {
+      if (velocity_.empty())
+        map_in_place([=](auto& w, const auto& g) { w -= rate * (scale * g + decay * w); }, parameters[i], gradients[i]);
+      else
+        map_in_place(
+            [=](auto& w, auto& v, const auto& g) {
+              v = momentum * v + scale * g + decay * w;
+              w -= rate * v;
+            },
+            parameters[i], velocity_[i], gradients[i]);
+    }
+  }
+
+ private:
+  sgd settings_;
+  std::vector<X> velocity_;
+};
+
+template <class X>
+sgd_state<X> sgd::start(const std::vector<X>& parameters) const {
+  detail::check_rate("sgd", learning_rate);
+  detail::check_fraction("sgd", "momentum", momentum);
+  return {*this, parameters};
+}
+
+template <class X>
+class adamw_state;
+
+/// AdamW with bias correction and decoupled weight decay (Loshchilov and Hutter 2019), as in PyTorch:
+/// w -= lr weight_decay w;  w -= lr (m / (1 - beta1^t)) / (sqrt(v / (1 - beta2^t)) + epsilon).
+struct adamw {
+  double learning_rate = 1e-3;
+  double beta1 = 0.9;
+  double beta2 = 0.999;
+  double epsilon = 1e-8;
+  double weight_decay = 0;
+
+  template <class X>
+  [[nodiscard]] adamw_state<X> start(const std::vector<X>& parameters) const;
+};
+
+template <class X>
+class adamw_state {
+ public:
+  using T = typename X::value_type;
+
+  adamw_state(const adamw& settings, const std::vector<X>& parameters) : settings_(settings) {
+    for (const X& p : parameters) {
+      first_.push_back(zeros<X>(p.extents()));
+      second_.push_back(zeros<X>(p.extents()));
+    }
+  }
+
+  void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
+    ++step_;
+    const double rate = settings_.learning_rate * rate_factor;
+    const T keep = static_cast<T>(1 - rate * settings_.weight_decay), scale = static_cast<T>(gradient_factor);
+    const T b1 = static_cast<T>(settings_.beta1), b2 = static_cast<T>(settings_.beta2);
+    const T c1 = static_cast<T>(1 - settings_.beta1), c2 = static_cast<T>(1 - settings_.beta2);
+    const T size = static_cast<T>(rate / (1 - std::pow(settings_.beta1, step_)));
+    const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(settings_.beta2, step_)));
+    const T epsilon = static_cast<T>(settings_.epsilon);
+    for (std::size_t i = 0; i < parameters.size(); ++i)
+      map_in_place(
+          [=](auto& w, auto& m, auto& v, const auto& gradient) {
+            const auto g = scale * gradient;
+            m = b1 * m + c1 * g;
+            v = b2 * v + c2 * g * g;
+            w = keep * w - size * m / (correction * xsimd::sqrt(v) + epsilon);
+          },
+          parameters[i], first_[i], second_[i], gradients[i]);
+  }
+
+ private:
+  adamw settings_;
+  std::vector<X> first_, second_;
+  double step_ = 0;
+};
+
+template <class X>
+adamw_state<X> adamw::start(const std::vector<X>& parameters) const {
+  detail::check_rate("adamw", learning_rate);
+  detail::check_fraction("adamw", "beta1", beta1);
+  detail::check_fraction("adamw", "beta2", beta2);
+  require(epsilon > 0, "adamw: epsilon is ", epsilon, ", expected a positive number");
+  return {*this, parameters};
+}
+
+/// The Euclidean norm over all tensors, accumulated in double.
+template <class X>
+double global_norm(const std::vector<X>& tensors) {
+  double total = 0;
+  for (const X& t : tensors) total += inner_product(t, t);
+  return std::sqrt(total);
+}
+
+}  // namespace expunge::optim

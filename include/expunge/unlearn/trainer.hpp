@@ -1,0 +1,131 @@
+// The trainer: a model, a loss policy and an optimizer policy, composed into a loop of steps.
+#pragma once
+
+#include <chrono>
+#include <cmath>
+#include <functional>
+#include <limits>
+#include <span>
+#include <vector>
+
+#include "expunge/loss/objective.hpp"
+#include "expunge/optim/optimizer.hpp"
+#include "expunge/optim/schedule.hpp"
+#include "expunge/unlearn/batch_order.hpp"
+
+namespace expunge::unlearn {
+
+/// A step as the log shows it; all values but `seconds` are determined by the seed.
+struct step_report {
+  index_t step = 0;  // from 1
+  loss::step_terms terms{};
+  double gradient_norm = 0;  // before clipping
+  double learning_rate = 0;
+  double seconds = 0;
+};
+
+/// Asked after every step: true ends the run.
+using stopping_rule = std::function<bool(const step_report&)>;
+
+[[nodiscard]] inline stopping_rule after_steps(index_t count) {
+  return [count](const step_report& r) { return r.step >= count; };
+}
+
+/// Stops where `measure()` (say, the forget accuracy) is at most `threshold`; measured every `every` steps.
+[[nodiscard]] inline stopping_rule when_at_most(double threshold, std::function<double()> measure, index_t every = 1) {
+  return [=](const step_report& r) { return r.step % every == 0 && measure() <= threshold; };
+}
+
+/// Stops where `measure()` (say, the retain accuracy) falls below `floor`.
+[[nodiscard]] inline stopping_rule when_below(double floor, std::function<double()> measure, index_t every = 1) {
+  return [=](const step_report& r) { return r.step % every == 0 && measure() < floor; };
+}
+
+[[nodiscard]] inline stopping_rule any_of(std::vector<stopping_rule> rules) {
+  return [rules = std::move(rules)](const step_report& r) {
+    bool stop = false;
+    for (const stopping_rule& rule : rules) stop = rule(r) || stop;
+    return stop;
+  };
+}
+
+struct trainer_settings {
+  index_t batch = 8;         // examples a step, of each of forget and retain
+  index_t retain_batch = 0;  // 0: as `batch`
+  unlearn::order order = order::shuffled;
+  std::uint64_t seed = 0;    // determines the run bit for bit
+  double clip = std::numeric_limits<double>::infinity();  // largest global gradient norm
+  std::function<double(index_t)> schedule = optim::constant_rate{};
+  std::function<void(const step_report&)> on_step{};      // called before the stopping rule
+};
+
+/// Composes the three policies. The model's tensors are updated in place.
+template <nn::model M, class Loss, class Optimizer>
+class trainer {
+  static_assert(loss::loss_policy<Loss, M>,
+                "trainer: the loss needs `V forget(const loss::answers<V>&) const`, `V retain(...) const` or both, or "
+                "`start(model, forget)`; see expunge/loss/base.hpp and docs/architecture.md");
+  static_assert(optim::optimizer_policy<Optimizer, typename M::value_type>,
+                "trainer: the optimizer needs `double learning_rate` and `start(parameters)`; see expunge/optim/optimizer.hpp");
+
+ public:
+  using X = typename M::value_type;
+  using example_type = typename M::example_type;
+
+  trainer(M& model, const Loss& loss, const Optimizer& optimizer, trainer_settings settings = {})
+      : model_(model), loss_(loss), optimizer_(optimizer), settings_(std::move(settings)) {}
+
+  /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs,
+  /// and where a step's loss or gradient is not finite (the parameters are then those before that step).
+  step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
+    auto objective = loss::start(loss_, model_, forget);
+    using objective_type = decltype(objective);
+    constexpr bool with_forget = objective_type::needs_forget, with_retain = objective_type::needs_retain;
+    require(!with_forget || !forget.empty(), "the forget set is empty: this loss needs at least one example to forget");
+    require(!with_retain || !retain.empty(), "the retain set is empty: this loss has a retain term, give it examples or use ga");
+    require(settings_.clip > 0, "clip is ", settings_.clip, ", expected a positive norm");
+
+    std::vector<X> parameters = nn::parameters(model_);
+    std::vector<X> gradients;
+    for (const X& p : parameters) gradients.push_back(zeros<X>(p.extents()));
+    auto optimizer = optimizer_.start(parameters);
+    const index_t retain_batch = settings_.retain_batch > 0 ? settings_.retain_batch : settings_.batch;
+    batch_order forget_order(settings_.order, with_forget ? std::ssize(forget) : 1, settings_.batch, settings_.seed, 1);
+    batch_order retain_order(settings_.order, with_retain ? std::ssize(retain) : 1, retain_batch, settings_.seed, 2);
+    const auto batch_of = [&](std::span<const example_type> set, const std::vector<index_t>& ids) {
+      std::vector<const example_type*> chosen;
+      for (const index_t id : ids) chosen.push_back(&set[static_cast<std::size_t>(id)]);
+      return model_.make_batch(chosen);
+    };
+
+    step_report report;
+    do {
+      const auto begin = std::chrono::steady_clock::now();
+      ++report.step;
+      for (X& g : gradients) fill(g, 0);
+      typename M::batch_type forget_batch, retain_batch_data;
+      std::vector<index_t> ids;
+      if constexpr (with_forget) forget_batch = batch_of(forget, ids = forget_order.next());
+      if constexpr (with_retain) retain_batch_data = batch_of(retain, retain_order.next());
+      report.terms = objective(model_, ids, &forget_batch, &retain_batch_data, gradients);
+      report.gradient_norm = optim::global_norm(gradients);
+      require(std::isfinite(report.gradient_norm), "step ", report.step, ": the gradient is not finite (forget term ",
+              report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty,
+              "): lower the learning rate, clip the gradient or lower lambda");
+      const double factor = settings_.schedule(report.step - 1);
+      report.learning_rate = factor * optimizer_.learning_rate;
+      optimizer.update(parameters, gradients, factor, std::min(1.0, settings_.clip / report.gradient_norm));
+      report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
+      if (settings_.on_step) settings_.on_step(report);
+    } while (!stop(report));
+    return report;
+  }
+
+ private:
+  M& model_;
+  Loss loss_;
+  Optimizer optimizer_;
+  trainer_settings settings_;
+};
+
+}  // namespace expunge::unlearn

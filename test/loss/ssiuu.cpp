@@ -1,0 +1,141 @@
+// SSIUU against differences of the penalty itself, for every meaningful setting; settings without meaning are refused.
+#include <boost/test/unit_test.hpp>
+
+#include <functional>
+
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/mlp.hpp>
+
+using namespace expunge;
+using X = tensor<double>;
+using M = model::mlp<X, function::tanh>;
+
+namespace {
+
+struct setting {
+  M model = model::random_mlp<X, function::tanh>({3, 5, 4}, 11);
+  std::vector<model::labelled_sample> forget, retain;
+  setting() {
+    philox g(3);
+    for (int i = 0; i < 5; ++i)
+      for (auto* set : {&forget, &retain})
+        set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  }
+  static M::batch_type batch(const M& m, const std::vector<model::labelled_sample>& set, const std::vector<index_t>& ids) {
+    std::vector<const model::labelled_sample*> chosen;
+    for (const index_t i : ids) chosen.push_back(&set[static_cast<std::size_t>(i)]);
+    return m.make_batch(chosen);
+  }
+};
+
+std::vector<X> zeros_like(const M& m) {
+  std::vector<X> out;
+  for (const X& p : nn::parameters(m)) out.push_back(zeros<X>(p.extents()));
+  return out;
+}
+
+std::vector<X> random_like(const M& m, std::uint64_t seed) {
+  philox g(seed);
+  std::vector<X> out;
+  for (const X& p : nn::parameters(m)) {
+    std::vector<double> v(static_cast<std::size_t>(p.size()));
+    for (double& x : v) x = standard_normal(g);
+    out.push_back(X(p.extents(), v));
+  }
+  return out;
+}
+
+M moved(const M& m, const std::vector<X>& direction, double by) {
+  M out = nn::copy_of(m);
+  auto parameters = nn::parameters(out);
+  for (std::size_t i = 0; i < parameters.size(); ++i) axpy(parameters[i], by, direction[i]);
+  return out;
+}
+
+/// Step one at one set of weights, step two at another; compares the second step's gradient with differences of its total.
+template <class Policy>
+double worst_error(const Policy& policy) {
+  const setting s;
+  const M first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
+  const std::vector<index_t> ids{0, 1, 3}, later{1, 3, 4};
+  const auto run = [&](const M& at) {
+    auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget));
+    const auto g0 = zeros_like(first), g1 = zeros_like(first);
+    const auto b0 = setting::batch(first, s.forget, ids), r0 = setting::batch(first, s.retain, {0, 1});
+    const auto t0 = objective(first, ids, &b0, &r0, g0);
+    BOOST_TEST(t0.penalty == 0);
+    const auto b1 = setting::batch(at, s.forget, later);
+    const auto t1 = objective(at, later, &b1, &r0, g1);
+    return std::pair{t1, g1};
+  };
+  const auto [terms, gradients] = run(second);
+  BOOST_TEST(terms.penalty > 0);
+  double worst = 0;
+  for (std::uint64_t seed = 20; seed < 24; ++seed) {
+    const auto direction = random_like(second, seed);
+    const double step = 1e-6;
+    const auto total = [&](double by) {
+      const auto t = run(moved(second, direction, by)).first;
+      return t.forget + t.retain + t.penalty;
+    };
+    const double numeric = (total(step) - total(-step)) / (2 * step);
+    double exact = 0;
+    for (std::size_t i = 0; i < direction.size(); ++i) exact += inner_product(gradients[i], direction[i]);
+    worst = std::max(worst, std::abs(numeric - exact) / std::max(std::abs(numeric), 1e-3));
+  }
+  return worst;
+}
+
+using attribution::curvature;
+using namespace loss;
+constexpr double lambda = 3;
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(ssiuu_penalty)
+
+BOOST_AUTO_TEST_CASE(exact_gradient_matches_differences_of_the_objective) {
+  for (const norm n : {norm::squared, norm::absolute})
+    for (const auto& [ref, red] : {std::pair{reference::previous, reduction::batch}, {reference::example, reduction::batch},
+                                   {reference::original, reduction::batch}, {reference::example, reduction::example},
+                                   {reference::original, reduction::example}}) {
+      const ssiuu_settings s{lambda, n, ref, red, curvature::exact};
+      BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red)) {
+        BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}})) <= 1e-5);
+        BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}})) <= 1e-5);
+        BOOST_TEST((worst_error(ssiuu<gradient_ascent, attribution::per_neuron>{{}, s, {}})) <= 1e-5);
+      }
+    }
+}
+
+BOOST_AUTO_TEST_CASE(first_order_leaves_the_hessian_out) {
+  const ssiuu_settings s{lambda, norm::squared, reference::previous, reduction::batch, curvature::first_order};
+  BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}})) > 1e-3);
+  BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}})) > 1e-3);
+}
+
+BOOST_AUTO_TEST_CASE(lambda_zero_is_the_base_loss) {
+  const setting s;
+  const auto b = setting::batch(s.model, s.forget, {0, 1, 2}), r = setting::batch(s.model, s.retain, {0, 1});
+  const std::vector<index_t> ids{0, 1, 2};
+  auto plain = start(gradient_difference{2.0}, s.model, std::span<const model::labelled_sample>(s.forget));
+  auto penalised = ssiuu<>{{2.0}, {.lambda = 0}, {}}.start(s.model, std::span<const model::labelled_sample>(s.forget));
+  for (int step = 0; step < 2; ++step) {
+    const auto g = zeros_like(s.model), h = zeros_like(s.model);
+    plain(s.model, ids, &b, &r, g);
+    penalised(s.model, ids, &b, &r, h);
+    for (std::size_t i = 0; i < g.size(); ++i)
+      for (index_t j = 0; j < g[i].size(); ++j)
+        BOOST_TEST(g[i].to_vector()[std::size_t(j)] == h[i].to_vector()[std::size_t(j)], boost::test_tools::tolerance(1e-10));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
+  const setting s;
+  const std::span<const model::labelled_sample> forget(s.forget);
+  BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = -1}, {}}.start(s.model, forget)), error);
+  BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = NAN}, {}}.start(s.model, forget)), error);
+  BOOST_CHECK_THROW((ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget)), error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

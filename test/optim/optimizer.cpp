@@ -1,0 +1,94 @@
+// Optimizers against the update rules written out by hand; every setting changes the outcome; schedules.
+#include <boost/test/unit_test.hpp>
+
+#include <expunge/optim/optimizer.hpp>
+#include <expunge/optim/schedule.hpp>
+
+using namespace expunge;
+using X = tensor<double>;
+
+namespace {
+
+/// Three steps on one parameter with gradient 2 w + 1 from w = 1.
+template <class O>
+double after_three_steps(const O& optimizer, double gradient_factor = 1, double rate_factor = 1) {
+  std::vector<X> w{X(shape{1}, std::vector<double>{1})};
+  auto state = optimizer.start(w);
+  for (int i = 0; i < 3; ++i) {
+    const std::vector<X> g{X(shape{1}, std::vector<double>{2 * w[0].to_vector()[0] + 1})};
+    state.update(w, g, rate_factor, gradient_factor);
+  }
+  return w[0].to_vector()[0];
+}
+
+double sgd_by_hand(double lr, double momentum, double decay) {
+  double w = 1, v = 0;
+  for (int i = 0; i < 3; ++i) {
+    v = momentum * v + 2 * w + 1 + decay * w;
+    w -= lr * v;
+  }
+  return w;
+}
+
+double adamw_by_hand(const optim::adamw& o) {
+  double w = 1, m = 0, v = 0;
+  for (int t = 1; t <= 3; ++t) {
+    const double g = 2 * w + 1;
+    m = o.beta1 * m + (1 - o.beta1) * g;
+    v = o.beta2 * v + (1 - o.beta2) * g * g;
+    w -= o.learning_rate * o.weight_decay * w;
+    w -= o.learning_rate * (m / (1 - std::pow(o.beta1, t))) / (std::sqrt(v / (1 - std::pow(o.beta2, t))) + o.epsilon);
+  }
+  return w;
+}
+
+const auto exactly = boost::test_tools::tolerance(1e-12);
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(optimizers)
+
+BOOST_AUTO_TEST_CASE(sgd_follows_its_rule) {
+  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1}) == sgd_by_hand(0.1, 0, 0), exactly);
+  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1, .momentum = 0.9}) == sgd_by_hand(0.1, 0.9, 0), exactly);
+  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.2}) == sgd_by_hand(0.1, 0.9, 0.2), exactly);
+  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.2}, 1, 0.5) == sgd_by_hand(0.1, 0, 0), exactly);
+  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.2}, 0.5) == sgd_by_hand(0.1, 0, 0), exactly);
+}
+
+BOOST_AUTO_TEST_CASE(adamw_follows_its_rule) {
+  for (const optim::adamw o : {optim::adamw{.learning_rate = 0.1}, {.learning_rate = 0.1, .beta1 = 0.5}, {.learning_rate = 0.1, .beta2 = 0.5},
+                               {.learning_rate = 0.1, .epsilon = 0.5}, {.learning_rate = 0.1, .weight_decay = 0.3}}) {
+    BOOST_TEST(after_three_steps(o) == adamw_by_hand(o), exactly);
+    if (o.epsilon != 1e-8 || o.beta1 != 0.9 || o.beta2 != 0.999 || o.weight_decay != 0)
+      BOOST_TEST(std::abs(after_three_steps(o) - after_three_steps(optim::adamw{.learning_rate = 0.1})) > 1e-4);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(bad_settings_are_refused) {
+  const std::vector<X> w{X(shape{1}, std::vector<double>{1})};
+  BOOST_CHECK_THROW((optim::sgd{.learning_rate = -1}.start(w)), error);
+  BOOST_CHECK_THROW((optim::sgd{.learning_rate = NAN}.start(w)), error);
+  BOOST_CHECK_THROW((optim::sgd{.momentum = 1}.start(w)), error);
+  BOOST_CHECK_THROW((optim::adamw{.beta1 = 1}.start(w)), error);
+  BOOST_CHECK_THROW((optim::adamw{.epsilon = 0}.start(w)), error);
+}
+
+BOOST_AUTO_TEST_CASE(norms) {
+  BOOST_TEST(optim::global_norm(std::vector<X>{X(shape{2}, std::vector<double>{3, 0}), X(shape{1}, std::vector<double>{4})}) == 5, exactly);
+}
+
+BOOST_AUTO_TEST_CASE(schedules) {
+  BOOST_TEST(optim::constant_rate{}(17) == 1);
+  BOOST_TEST(optim::linear_warm_up{4}(0) == 0.25);
+  BOOST_TEST(optim::linear_warm_up{4}(3) == 1);
+  BOOST_TEST(optim::linear_warm_up{4}(30) == 1);
+  const optim::cosine c{.total = 10, .warm_up = 2, .floor = 0.1};
+  BOOST_TEST(c(0) == 0.5);
+  BOOST_TEST(c(2) == 1, exactly);
+  BOOST_TEST(c(6) == 0.55, exactly);
+  BOOST_TEST(c(10) == 0.1, exactly);
+  BOOST_TEST(c(50) == 0.1, exactly);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

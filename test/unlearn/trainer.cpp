@@ -1,0 +1,113 @@
+// The trainer: determinism across threads, orders, stopping, clipping, a user's own loss, and what it refuses.
+#include <boost/test/unit_test.hpp>
+
+#include <limits>
+
+#include <expunge/core/thread_pool.hpp>
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/mlp.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+#include "../tensor/masked_storage.hpp"
+
+using namespace expunge;
+using samples = std::vector<model::labelled_sample>;
+
+namespace {
+
+samples some(std::uint64_t seed, int count) {
+  philox g(seed);
+  samples out;
+  for (int i = 0; i < count; ++i)
+    out.push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  return out;
+}
+
+template <class X = tensor<float>, class Loss = loss::gradient_difference>
+std::vector<typename X::value_type> weights_after(index_t steps, const Loss& policy = {}, unlearn::trainer_settings settings = {},
+                                                  optim::adamw optimizer = {.learning_rate = 1e-2}) {
+  auto m = model::random_mlp<X>({3, 16, 4}, 1);
+  const samples forget = some(1, 10), retain = some(2, 10);
+  unlearn::trainer t(m, policy, optimizer, settings);
+  t.run(forget, retain, unlearn::after_steps(steps));
+  std::vector<typename X::value_type> all;
+  for (const X& p : nn::parameters(m))
+    for (const auto v : p.to_vector()) all.push_back(v);
+  return all;
+}
+
+/// Ten lines of a user: forget by pushing the probability below a half, and no further.
+struct hinge {
+  template <class V>
+  V forget(const loss::answers<V>& a) const {
+    return mean(relu(affine(a.nll_per_token(), -1, 0.7)));
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(trainer)
+
+BOOST_AUTO_TEST_CASE(the_same_bits_for_any_number_of_threads_and_seed_matters) {
+  const auto policy = loss::ssiuu_exact(0.5);
+  thread_pool::instance().set_threads(1);
+  const auto one = weights_after(5, policy);
+  thread_pool::instance().set_threads(2);
+  BOOST_TEST((weights_after(5, policy) == one));
+  BOOST_TEST((weights_after(5, policy, {.seed = 1}) != one));
+  BOOST_TEST((weights_after(5, policy, {.batch = 3}) != one));
+  BOOST_TEST((weights_after(5, policy, {.retain_batch = 3}) != one));
+  BOOST_TEST((weights_after(5, policy, {.order = unlearn::order::given}) != one));
+  BOOST_TEST((weights_after(5, policy, {.clip = 1e-3}) != one));
+  BOOST_TEST((weights_after(5, policy, {.schedule = optim::linear_warm_up{5}}) != one));
+  BOOST_TEST((weights_after(5) != one));
+}
+
+BOOST_AUTO_TEST_CASE(storage_that_cannot_be_dereferenced_trains_to_the_same_bits) {
+  const auto policy = loss::ssiuu_exact(0.5);
+  const auto host = weights_after(3, policy), device = weights_after<tensor<float, testing::masked_storage<float>>>(3, policy);
+  BOOST_TEST((host == device));
+}
+
+BOOST_AUTO_TEST_CASE(losses_move_where_they_should) {
+  auto m = model::random_mlp<tensor<double>>({3, 16, 4}, 1);
+  const samples forget = some(1, 8), retain = some(2, 8);
+  std::vector<unlearn::step_report> log;
+  unlearn::trainer_settings settings{.on_step = [&](const unlearn::step_report& r) { log.push_back(r); }};
+  unlearn::trainer(m, loss::fine_tuning{}, optim::adamw{.learning_rate = 5e-2}, settings).run({}, retain, unlearn::after_steps(60));
+  BOOST_TEST(log.back().terms.retain < 0.2 * log.front().terms.retain);
+  log.clear();
+  unlearn::trainer(m, hinge{}, optim::sgd{.learning_rate = 0.5}, settings).run(forget, {}, [](const auto& r) { return r.terms.forget == 0; });
+  BOOST_TEST(log.back().terms.forget_nll >= 0.7);
+  BOOST_TEST(log.back().step == static_cast<index_t>(log.size()));
+  BOOST_TEST(log.back().learning_rate == 0.5);
+}
+
+BOOST_AUTO_TEST_CASE(a_passes_batches_cover_the_set) {
+  unlearn::batch_order shuffled(unlearn::order::shuffled, 7, 3, 5, 1), given(unlearn::order::given, 7, 3, 5, 1);
+  std::vector<index_t> seen;
+  for (const std::size_t expected : {3U, 3U, 1U}) {
+    const auto ids = shuffled.next();
+    BOOST_TEST(ids.size() == expected);
+    seen.insert(seen.end(), ids.begin(), ids.end());
+  }
+  std::sort(seen.begin(), seen.end());
+  BOOST_TEST((seen == std::vector<index_t>{0, 1, 2, 3, 4, 5, 6}));
+  BOOST_TEST((given.next() == std::vector<index_t>{0, 1, 2}));
+  BOOST_TEST((given.next() == std::vector<index_t>{3, 4, 5}));
+  BOOST_TEST((given.next() == std::vector<index_t>{6, 0, 1}));
+}
+
+BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
+  auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
+  samples good = some(1, 4), empty, nan = good;
+  nan[0].features[0] = std::numeric_limits<double>::quiet_NaN();
+  unlearn::trainer t(m, loss::gradient_difference{}, optim::sgd{});
+  const auto before = nn::parameters(m)[0].to_vector();
+  BOOST_CHECK_THROW(t.run(empty, good, unlearn::after_steps(1)), error);
+  BOOST_CHECK_THROW(t.run(good, empty, unlearn::after_steps(1)), error);
+  BOOST_CHECK_THROW(t.run(nan, good, unlearn::after_steps(1)), error);
+  BOOST_TEST((nn::parameters(m)[0].to_vector() == before));
+}
+
+BOOST_AUTO_TEST_SUITE_END()
