@@ -30,8 +30,8 @@ BOOST_AUTO_TEST_CASE(encodes_and_decodes) {
   BOOST_TEST(t.id_of("<|end|>").value() == 5);
   BOOST_TEST(!t.id_of("zz").has_value());
   BOOST_TEST(t.vocab_size() == tokens.size());
-  BOOST_CHECK_THROW(t.decode(ids{99}), expunge::error);
-  BOOST_CHECK_THROW(t.decode(ids{-1}), expunge::error);
+  BOOST_CHECK_THROW(static_cast<void>(t.decode(ids{99})), expunge::error);
+  BOOST_CHECK_THROW(static_cast<void>(t.decode(ids{-1})), expunge::error);
 }
 
 BOOST_AUTO_TEST_CASE(token_types_and_the_name_change_the_outcome) {

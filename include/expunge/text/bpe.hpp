@@ -43,7 +43,8 @@ class bpe {
     }
     merges_.reserve(merges.size());
     for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-      const auto& [left, right] = merges[rank];
+      const std::string& left = merges[rank].first;
+      const std::string& right = merges[rank].second;
       const auto id = [&](const std::string& token) {
         const auto found = find(token);
         require(found.has_value(), "merge ", rank, " ('", left, "' '", right, "') needs the token '", token,
