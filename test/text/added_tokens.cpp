@@ -1,7 +1,7 @@
 // Added tokens: longest match, white space taken along, refusal of empty ones.
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/added_tokens.hpp>
+#include "expunge/text/added_tokens.hpp"
 
 namespace text = expunge::text;
 using list = std::vector<std::string>;

@@ -3,7 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/bpe.hpp>
+#include "expunge/text/bpe.hpp"
 
 using expunge::text::bpe;
 using ids = std::vector<std::int32_t>;

@@ -3,7 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/byte_alphabet.hpp>
+#include "expunge/text/byte_alphabet.hpp"
 
 namespace text = expunge::text;
 

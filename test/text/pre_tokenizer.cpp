@@ -1,7 +1,7 @@
 // The published pre-tokenizers on text where they differ, and on broken text.
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/pre_tokenizer.hpp>
+#include "expunge/text/pre_tokenizer.hpp"
 
 using expunge::text::pre_tokenizer;
 using list = std::vector<std::string>;

@@ -1,7 +1,7 @@
 // A tokenizer from GGUF-like vectors: special tokens, frame, settings by pre-tokenizer name, malformed tables.
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/tokenizer_gguf.hpp>
+#include "expunge/text/tokenizer_gguf.hpp"
 
 namespace text = expunge::text;
 using ids = std::vector<std::int32_t>;

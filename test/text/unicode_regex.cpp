@@ -3,7 +3,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/unicode_regex.hpp>
+#include "expunge/text/unicode_regex.hpp"
 
 namespace text = expunge::text;
 

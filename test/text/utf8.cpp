@@ -1,7 +1,7 @@
 // UTF-8: valid text round-trips, broken text has the result of the Unicode Standard's table 3-8.
 #include <boost/test/unit_test.hpp>
 
-#include <expunge/text/utf8.hpp>
+#include "expunge/text/utf8.hpp"
 
 namespace text = expunge::text;
 

@@ -37,7 +37,7 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
     const auto id = static_cast<std::int32_t>(i);
     const auto type = types.empty() ? gguf_token_type::normal : static_cast<gguf_token_type>(types[i]);
     if (type == gguf_token_type::control || type == gguf_token_type::user_defined) {
-      added.push_back({.id = id, .content = tokens[i], .special = type == gguf_token_type::control, .strip_left = false, .strip_right = false});
+      added.push_back({.id = id, .content = tokens[i], .special = type == gguf_token_type::control});
       continue;
     }
     const auto [at, fresh] = vocab.emplace(tokens[i], id);
