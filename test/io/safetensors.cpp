@@ -51,7 +51,8 @@ const std::vector<broken_file> broken_files{
     {"invalid UTF-8", file_of("{\"\xFF\":1}", 0)},
     {"deep nesting", file_of(std::string(100'000, '['), 0)},
     {"duplicate tensor", file_of("{" + good + "," + good + "}", 8)},
-    {"duplicate key in a tensor", file_of(R"({"w":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)},
+    {"duplicate key in a tensor",
+     file_of(R"({"w":{"dtype":"F32","dtype":"F32","shape":[2],"data_offsets":[0,8]}})", 8)},
     {"tensor is no object", file_of(R"({"w":3})", 0)},
     {"missing key", file_of(R"({"w":{"dtype":"F32","shape":[2]}})", 8)},
     {"additional key", file_of(R"({"w":{"dtype":"F32","shape":[2],"data_offsets":[0,8],"x":1}})", 8)},
@@ -87,11 +88,12 @@ BOOST_AUTO_TEST_SUITE(safetensors)
 
 BOOST_AUTO_TEST_CASE(every_type_of_the_reference_implementation) {
   const safetensors_file file(golden);
-  for (const std::string name : {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8", "uint64",
-                                 "uint32", "uint16", "uint8", "bool"}) {
+  for (const std::string name : {"float64", "float32", "float16", "bfloat16", "int64", "int32", "int16", "int8",
+                                 "uint64", "uint32", "uint16", "uint8", "bool"}) {
     std::vector<double> values(6);
     file.read_into<double>(name, values);
-    const std::vector<double> expected = name == "bool" ? std::vector<double>{0, 1, 1, 1, 1, 1} : std::vector<double>{0, 1, 2, 3, 4, 120};
+    std::vector<double> expected{0, 1, 2, 3, 4, 120};
+    if (name == "bool") expected = {0, 1, 1, 1, 1, 1};
     BOOST_TEST(values == expected, name);
     BOOST_TEST((file.tensor(name).extents == std::vector<expunge::index_t>{2, 3}));
   }
@@ -134,29 +136,20 @@ BOOST_DATA_TEST_CASE(broken_files_are_refused, boost::unit_test::data::make(brok
   BOOST_CHECK_EXCEPTION(safetensors_file{path}, expunge::error, message_contains("broken"));
 }
 
-// Any single changed byte and any truncation either still reads or throws expunge::error.
+// A changed byte or a truncation of the header either still reads or throws expunge::error.
 BOOST_AUTO_TEST_CASE(mutations_never_crash) {
-  const temporary_folder folder;
   const std::string original = read_all(golden);
-  const std::size_t interesting = original.find("}}", 0) + 40;
-  const auto attempt = [&](const std::string& content) {
+  const std::size_t header_end = original.find("}}") + 2;
+  for_each_mutation(original, header_end, "9\"}\xFF", [](const std::filesystem::path& path) {
     try {
-      const safetensors_file file(folder.write("mutated", content));
+      const safetensors_file file(path);
       for (const auto& entry : file.tensors()) {
         std::vector<double> values(static_cast<std::size_t>(expunge::io::element_count(entry.extents).value()));
         file.read_into<double>(entry.name, values);
       }
     } catch (const expunge::error&) {
     }
-  };
-  for (std::size_t i = 0; i < interesting; ++i) {
-    for (const char replacement : {'\0', '9', '"', '}', '\xFF'}) {
-      std::string content = original;
-      content[i] = replacement;
-      attempt(content);
-    }
-    attempt(original.substr(0, i));
-  }
+  });
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
-// Helpers of the io tests: a folder that disappears with its scope, and a predicate on error messages.
+// Helpers of the io tests: a folder that disappears with its scope, broken copies of a file, error messages.
 #pragma once
 
+#include <cstddef>
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
@@ -39,6 +40,30 @@ class temporary_folder {
 inline std::string read_all(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
   return {std::istreambuf_iterator<char>(in), {}};
+}
+
+// Calls attempt(path) on copies of `original` in which each of the first `size` bytes is in turn replaced by each of
+// `replacements`, and then on copies cut off within these bytes.
+template <class Attempt>
+void for_each_mutation(const std::string& original, std::size_t size, std::string_view replacements, Attempt attempt) {
+  const temporary_folder folder;
+  const auto path = folder.write("mutated", original);
+  std::fstream file(path, std::ios::binary | std::ios::in | std::ios::out);
+  const auto put = [&](std::size_t at, char byte) {
+    file.seekp(static_cast<std::streamoff>(at));
+    file.put(byte).flush();
+  };
+  for (std::size_t i = 0; i < size; ++i) {
+    for (const char replacement : replacements) {
+      put(i, replacement);
+      attempt(path);
+    }
+    put(i, original[i]);
+  }
+  for (std::size_t length = size; length-- > 0;) {
+    std::filesystem::resize_file(path, length);
+    attempt(path);
+  }
 }
 
 inline std::function<bool(const std::exception&)> message_contains(std::string part) {
