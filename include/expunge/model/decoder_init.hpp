@@ -11,14 +11,10 @@
 
 namespace expunge::model {
 
-/// Cosines and sines [context, head_dim / 2], computed in double; with Llama 3's scaling of low frequencies.
-template <class X>
-rotary_table<X> make_rotary_table(const decoder_config& c) {
-  using T = typename X::value_type;
-  const index_t half = c.head_dim / 2;
-  std::vector<T> cosines, sines;
+/// Radians a position of each pair of components, [head_dim / 2].
+inline std::vector<double> rotary_frequencies(const decoder_config& c) {
   std::vector<double> frequency;
-  for (index_t j = 0; j < half; ++j) {
+  for (index_t j = 0; j < c.head_dim / 2; ++j) {
     double f = std::pow(c.rotary_base, -2.0 * static_cast<double>(j) / static_cast<double>(c.head_dim));
     if (c.scaling.factor != 1) {
       const double turns = c.scaling.original_context * f / (2 * std::numbers::pi);
@@ -28,6 +24,16 @@ rotary_table<X> make_rotary_table(const decoder_config& c) {
     }
     frequency.push_back(f);
   }
+  return frequency;
+}
+
+/// Cosines and sines [context, head_dim / 2], computed in double; with Llama 3's scaling of low frequencies.
+template <class X>
+rotary_table<X> make_rotary_table(const decoder_config& c) {
+  using T = typename X::value_type;
+  const index_t half = c.head_dim / 2;
+  std::vector<T> cosines, sines;
+  const std::vector<double> frequency = rotary_frequencies(c);
   for (index_t p = 0; p < c.context; ++p)
     for (const double f : frequency) {
       cosines.push_back(static_cast<T>(std::cos(static_cast<double>(p) * f)));

@@ -1,0 +1,60 @@
+// Likelihoods of answers, and what follows from them: probability, multiple choice, recall by greedy decoding.
+#pragma once
+
+#include <cmath>
+#include <span>
+#include <vector>
+
+#include "expunge/nn/model_concept.hpp"
+
+namespace expunge::metric {
+
+/// What a model gives one answer.
+struct answer_likelihood {
+  double nll = 0;      // summed over the answer's tokens: S
+  index_t length = 1;  // |y|
+
+  [[nodiscard]] double per_token() const { return nll / static_cast<double>(length); }
+  [[nodiscard]] double probability() const { return std::exp(-per_token()); }  // as TOFU defines it
+  [[nodiscard]] double joint_probability() const { return std::exp(-nll); }
+};
+
+/// Likelihoods of `examples` in order, `batch` at a time.
+template <nn::model M>
+std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
+  std::vector<answer_likelihood> out;
+  for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
+    std::vector<const typename M::example_type*> chosen;
+    for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
+    const auto data = model.make_batch(chosen);
+    const auto sums = model.nll(data).to_vector();
+    for (std::size_t i = 0; i < sums.size(); ++i) out.push_back({static_cast<double>(sums[i]), data.lengths[i]});
+  }
+  return out;
+}
+
+/// A multiple-choice question: the right answer first, then false ones. Right where the first has the largest probability a
+/// token (ties count as wrong).
+inline bool chooses_right(std::span<const answer_likelihood> options) {
+  for (std::size_t i = 1; i < options.size(); ++i)
+    if (!(options[0].per_token() < options[i].per_token())) return false;
+  return true;
+}
+
+/// Mean of values; 0 for none.
+inline double mean_of(std::span<const double> values) {
+  double total = 0;
+  for (const double v : values) total += v;
+  return values.empty() ? 0 : total / static_cast<double>(values.size());
+}
+
+/// Sample standard deviation; 0 for fewer than two.
+inline double deviation_of(std::span<const double> values) {
+  if (values.size() < 2) return 0;
+  const double m = mean_of(values);
+  double total = 0;
+  for (const double v : values) total += (v - m) * (v - m);
+  return std::sqrt(total / static_cast<double>(values.size() - 1));
+}
+
+}  // namespace expunge::metric

@@ -1,0 +1,151 @@
+// Decoders from and to Hugging Face folders: config.json and model.safetensors (whole or in shards).
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "expunge/io/safetensors_folder.hpp"
+#include "expunge/io/safetensors_writer.hpp"
+#include "expunge/model/decoder_init.hpp"
+#include "expunge/model/hf_config.hpp"
+
+namespace expunge::model {
+
+namespace detail {
+
+/// Where GPT-2's file keeps a parameter of ours.
+struct gpt2_place {
+  std::string name;        // without the prefix "transformer."
+  bool transposed = false;  // stored [in, out]
+  index_t part = -1;       // of the columns of c_attn: 0 q, 1 k, 2 v; -1: all
+};
+
+inline gpt2_place gpt2_place_of(std::string name) {
+  const auto replace = [&](std::string_view from, std::string_view to) {
+    const auto at = name.find(from);
+    if (at != std::string::npos) name.replace(at, from.size(), to);
+    return at != std::string::npos;
+  };
+  gpt2_place place;
+  replace("model.embed_tokens", "wte");
+  replace("model.embed_positions", "wpe");
+  replace("model.norm", "ln_f");
+  replace("model.layers.", "h.");
+  replace("input_layernorm", "ln_1");
+  replace("post_attention_layernorm", "ln_2");
+  const bool matrix = name.ends_with(".weight");
+  if (replace("self_attn.q_proj", "attn.c_attn")) place.part = 0;
+  else if (replace("self_attn.k_proj", "attn.c_attn")) place.part = 1;
+  else if (replace("self_attn.v_proj", "attn.c_attn")) place.part = 2;
+  place.transposed = matrix && (place.part >= 0 || replace("self_attn.o_proj", "attn.c_proj") || replace("mlp.up_proj", "mlp.c_fc") ||
+                                replace("mlp.down_proj", "mlp.c_proj"));
+  if (!matrix) {
+    replace("self_attn.o_proj", "attn.c_proj");
+    replace("mlp.up_proj", "mlp.c_fc");
+    replace("mlp.down_proj", "mlp.c_proj");
+  }
+  place.name = name;
+  return place;
+}
+
+/// Refuses numbers that no training can use, naming file and tensor.
+template <class T>
+void require_finite(const std::vector<T>& values, const std::filesystem::path& file, const std::string& name) {
+  for (const T v : values)
+    require(std::isfinite(v), file, ": tensor '", name, "' holds a value that is not finite: the file is damaged or training diverged");
+}
+
+inline void require_extents(std::span<const index_t> found, const shape& expected, const std::filesystem::path& file, const std::string& name) {
+  require(found.size() == expected.rank() && std::equal(found.begin(), found.end(), expected.begin()), file, ": tensor '", name,
+          "' has shape ", io::to_string(found), ", the config asks for ", expected);
+}
+
+}  // namespace detail
+
+/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape or not finite.
+template <class X>
+decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
+  using T = typename X::value_type;
+  decoder_config config = read_hf_config(folder / "config.json");
+  const io::safetensors_folder file(folder);
+  const bool gpt2 = config.family == decoder_family::gpt2;
+  const std::string prefix = gpt2 && file.contains("transformer.wte.weight") ? "transformer." : "";
+  decoder<X> m = empty_decoder<X>(config);
+  nn::for_each_parameter(
+      [&](const nn::name_path& path, X& p) {
+        const std::string ours = path.str();
+        const detail::gpt2_place place = gpt2 && ours != "lm_head.weight" ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
+        const std::string name = (ours == "lm_head.weight" ? "" : prefix) + place.name;
+        const auto& entry = file.tensor(name);
+        const index_t parts = place.part >= 0 ? 3 : 1, part = std::max<index_t>(place.part, 0);
+        const index_t rows = p.extents().rank() == 1 ? 1 : p.rows(), cols = p.cols();
+        detail::require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols}
+                                               : place.transposed    ? shape{cols, parts * rows} : p.extents(), folder, name);
+        std::vector<T> stored(static_cast<std::size_t>(p.size() * parts));
+        file.read_into(name, std::span<T>(stored));
+        detail::require_finite(stored, folder, name);
+        if (!place.transposed && parts == 1) {
+          p.upload(stored);
+          return;
+        }
+        std::vector<T> values(static_cast<std::size_t>(p.size()));
+        for (index_t r = 0; r < rows; ++r)
+          for (index_t c = 0; c < cols; ++c)
+            values[static_cast<std::size_t>(r * cols + c)] = stored[static_cast<std::size_t>(
+                place.transposed ? c * parts * rows + part * rows + r : part * cols + c)];
+        p.upload(values);
+      },
+      m);
+  return m;
+}
+
+/// Writes config.json and model.safetensors (float32) into `folder`, which is made if need be; each file whole or not at all.
+template <class X>
+void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folder, index_t end_token = -1) {
+  std::filesystem::create_directories(folder);
+  const bool gpt2 = m.config.family == decoder_family::gpt2;
+  struct source {
+    X tensor;
+    detail::gpt2_place place;
+  };
+  std::map<std::string, std::vector<source>> sources;
+  nn::for_each_parameter(
+      [&](const nn::name_path& path, const X& p) {
+        const std::string ours = path.str();
+        const auto place = gpt2 && ours != "lm_head.weight" ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
+        sources[(gpt2 && ours != "lm_head.weight" ? "transformer." : "") + place.name].push_back({p, place});
+      },
+      m);
+  std::vector<io::tensor_entry> entries;
+  for (const auto& [name, parts] : sources) {
+    const auto count = static_cast<index_t>(parts.size());
+    const X& first = parts[0].tensor;
+    std::vector<index_t> extents(first.extents().begin(), first.extents().end());
+    if (parts[0].place.transposed) extents = {first.cols(), count * first.rows()};
+    else extents[0] *= count;
+    entries.push_back({name, io::dtype::f32, extents, {}});
+  }
+  std::vector<float> buffer;
+  io::write_safetensors(folder / "model.safetensors", entries, {{"format", "pt"}}, [&](const io::tensor_entry& entry) {
+    const auto& parts = sources.at(entry.name);
+    buffer.assign(static_cast<std::size_t>(*io::element_count(entry.extents)), 0);
+    for (std::size_t part = 0; part < parts.size(); ++part) {
+      const auto values = parts[part].tensor.to_vector();
+      const index_t rows = parts[part].tensor.extents().rank() == 1 ? 1 : parts[part].tensor.rows(), cols = parts[part].tensor.cols();
+      for (index_t r = 0; r < rows; ++r)
+        for (index_t c = 0; c < cols; ++c) {
+          const index_t at = parts[part].place.transposed ? c * std::ssize(parts) * rows + static_cast<index_t>(part) * rows + r
+                                                          : (static_cast<index_t>(part) * rows + r) * cols + c;
+          buffer[static_cast<std::size_t>(at)] = static_cast<float>(values[static_cast<std::size_t>(r * cols + c)]);
+        }
+    }
+    return std::as_bytes(std::span<const float>(buffer));
+  });
+  io::write_file_atomically(folder / "config.json", hf_config(m.config, end_token).dump(2) + "\n");
+}
+
+}  // namespace expunge::model

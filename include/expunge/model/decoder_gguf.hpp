@@ -1,0 +1,129 @@
+// Decoders from GGUF files: llama, qwen2 and gpt2 architectures, dequantised while loading.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "expunge/io/gguf.hpp"
+#include "expunge/model/decoder_folder.hpp"
+
+namespace expunge::model {
+
+namespace detail {
+
+/// GGUF keeps only the divisors that Llama 3's scaling gives; this finds the scaling again, or refuses.
+inline rotary_scaling llama3_scaling(const io::gguf_file& file, decoder_config c) {
+  std::vector<double> divisors(static_cast<std::size_t>(c.head_dim / 2));
+  file.read_into("rope_freqs.weight", std::span<double>(divisors));
+  const std::vector<double> plain = rotary_frequencies(c);
+  c.scaling = {*std::max_element(divisors.begin(), divisors.end()), 1, 4, 8192};
+  const std::vector<double> scaled = rotary_frequencies(c);
+  for (std::size_t j = 0; j < plain.size(); ++j)
+    require(std::abs(plain[j] / divisors[j] / scaled[j] - 1) < 1e-3, file.path(), ": 'rope_freqs.weight' is not Llama 3's scaling");
+  return c.scaling;
+}
+
+}  // namespace detail
+
+/// Throws expunge::error naming file and key.
+inline decoder_config read_gguf_config(const io::gguf_file& file) {
+  const auto& meta = file.metadata();
+  const auto architecture = meta.get<std::string>("general.architecture");
+  const auto key = [&](const char* name) { return architecture + "." + name; };
+  decoder_config c;
+  require(architecture == "llama" || architecture == "qwen2" || architecture == "gpt2", file.path(), ": architecture '", architecture,
+          "' is not supported; supported are llama, qwen2 and gpt2");
+  c.family = architecture == "llama" ? decoder_family::llama : architecture == "qwen2" ? decoder_family::qwen2 : decoder_family::gpt2;
+  c.qkv_bias = c.family == decoder_family::qwen2;
+  c.width = meta.get<std::int64_t>(key("embedding_length"));
+  c.layers = meta.get<std::int64_t>(key("block_count"));
+  c.heads = meta.get<std::int64_t>(key("attention.head_count"));
+  c.kv_heads = meta.get_or<std::int64_t>(key("attention.head_count_kv"), c.heads);
+  require(c.heads > 0, file.path(), ": ", key("attention.head_count"), " is ", c.heads);
+  c.head_dim = meta.get_or<std::int64_t>(key("attention.key_length"), c.width / c.heads);
+  c.ffn_width = meta.get<std::int64_t>(key("feed_forward_length"));
+  c.context = meta.get<std::int64_t>(key("context_length"));
+  c.norm_epsilon = c.family == decoder_family::gpt2 ? meta.get_or<double>(key("attention.layer_norm_epsilon"), 1e-5)
+                                                    : meta.get<double>(key("attention.layer_norm_rms_epsilon"));
+  c.rotary_base = meta.get_or<double>(key("rope.freq_base"), 10000);
+  require(meta.get_or<std::string>(key("rope.scaling.type"), "none") == "none", file.path(), ": ", key("rope.scaling.type"), " is not supported");
+  require(file.contains("token_embd.weight"), file.path(), ": no tensor 'token_embd.weight'");
+  const auto& table = file.tensor("token_embd.weight");
+  require(table.extents.size() == 2, file.path(), ": 'token_embd.weight' has ", table.extents.size(), " dimensions, expected 2");
+  c.vocabulary = table.extents[0];
+  c.tied = !file.contains("output.weight");
+  c.check(file.path().string());
+  if (file.contains("rope_freqs.weight")) c.scaling = detail::llama3_scaling(file, c);
+  return c;
+}
+
+namespace detail {
+
+/// GGUF's name of a parameter of ours.
+inline std::string gguf_name(std::string name) {
+  for (const auto& [from, to] : {std::pair<std::string_view, std::string_view>{"model.embed_tokens", "token_embd"},
+                                 {"model.embed_positions", "position_embd"}, {"model.norm", "output_norm"}, {"lm_head", "output"},
+                                 {"model.layers", "blk"}, {"post_attention_layernorm", "ffn_norm"}, {"input_layernorm", "attn_norm"},
+                                 {"self_attn.q_proj", "attn_q"}, {"self_attn.k_proj", "attn_k"}, {"self_attn.v_proj", "attn_v"},
+                                 {"self_attn.o_proj", "attn_output"}, {"mlp.gate_proj", "ffn_gate"}, {"mlp.up_proj", "ffn_up"},
+                                 {"mlp.down_proj", "ffn_down"}})
+    if (const auto at = name.find(from); at != std::string::npos) name.replace(at, from.size(), to);
+  return name;
+}
+
+/// llama.cpp stores q and k of the llama architecture with the two halves of a head interleaved; this undoes it.
+template <class T>
+std::vector<T> halves_from_interleaved(const std::vector<T>& stored, index_t heads, index_t dim, index_t cols) {
+  std::vector<T> out(stored.size());
+  for (index_t h = 0; h < heads; ++h)
+    for (index_t j = 0; j < dim; ++j) {
+      const index_t from = h * dim + j, to = h * dim + (j % 2) * (dim / 2) + j / 2;
+      std::copy_n(stored.begin() + from * cols, cols, out.begin() + to * cols);
+    }
+  return out;
+}
+
+}  // namespace detail
+
+/// Throws expunge::error naming file and tensor.
+template <class X>
+decoder<X> load_decoder_gguf(const io::gguf_file& file) {
+  using T = typename X::value_type;
+  decoder<X> m = empty_decoder<X>(read_gguf_config(file));
+  const decoder_config& c = m.config;
+  nn::for_each_parameter(
+      [&](const nn::name_path& path, X& p) {
+        const std::string ours = path.str(), name = detail::gguf_name(ours);
+        const std::vector<T> values = [&] {
+          std::vector<T> out(static_cast<std::size_t>(p.size()));
+          const bool fused = c.family == decoder_family::gpt2 && ours.find("self_attn.") != std::string::npos && ours.find("o_proj") == std::string::npos;
+          if (!fused) {
+            detail::require_extents(file.tensor(name).extents, p.extents(), file.path(), name);
+            file.read_into(name, std::span<T>(out));
+            return out;
+          }
+          std::string whole = name;  // blk.0.attn_q.weight -> blk.0.attn_qkv.weight, a third of its rows
+          const std::size_t at = whole.find("attn_") + 5;
+          const std::size_t part = whole[at] == 'q' ? 0 : whole[at] == 'k' ? 1 : 2;
+          whole.replace(at, 1, "qkv");
+          detail::require_extents(file.tensor(whole).extents, p.extents().with_first(3 * p.extents()[0]), file.path(), whole);
+          std::vector<T> all(3 * out.size());
+          file.read_into(whole, std::span<T>(all));
+          out.assign(all.begin() + static_cast<std::ptrdiff_t>(part * out.size()), all.begin() + static_cast<std::ptrdiff_t>((part + 1) * out.size()));
+          return out;
+        }();
+        detail::require_finite(values, file.path(), name);
+        const bool q = ours.find("q_proj") != std::string::npos, k = ours.find("k_proj") != std::string::npos;
+        if (c.family == decoder_family::llama && (q || k))
+          p.upload(detail::halves_from_interleaved(values, q ? c.heads : c.kv_heads, c.head_dim, p.cols()));
+        else
+          p.upload(values);
+      },
+      m);
+  return m;
+}
+
+}  // namespace expunge::model

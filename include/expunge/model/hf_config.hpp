@@ -1,0 +1,124 @@
+// config.json of Hugging Face, read into and written from a decoder_config.
+#pragma once
+
+#include <cmath>
+#include <filesystem>
+#include <string>
+
+#include <nlohmann/json.hpp>
+
+#include "expunge/io/mapped_file.hpp"
+#include "expunge/io/strict_json.hpp"
+#include "expunge/model/decoder_config.hpp"
+
+namespace expunge::model {
+
+namespace detail {
+
+/// A value of a JSON object with the file and key in every complaint.
+template <class T>
+T json_value(const nlohmann::json& object, const char* key, const std::filesystem::path& file) {
+  require(object.contains(key) && !object[key].is_null(), file, ": '", key, "' is missing");
+  try {
+    return object[key].get<T>();
+  } catch (const nlohmann::json::exception& e) {
+    fail(file, ": '", key, "': ", e.what());
+  }
+}
+template <class T>
+T json_value_or(const nlohmann::json& object, const char* key, T fallback, const std::filesystem::path& file) {
+  return object.contains(key) && !object[key].is_null() ? json_value<T>(object, key, file) : fallback;
+}
+
+inline void read_rope_scaling(const nlohmann::json& json, decoder_config& c, const std::filesystem::path& file) {
+  // Older files: rope_theta and rope_scaling; newer ones: rope_parameters with both.
+  c.rotary_base = json_value_or<double>(json, "rope_theta", 10000, file);
+  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+    if (!json.contains(key) || !json[key].is_object()) continue;
+    const auto& r = json[key];
+    c.rotary_base = json_value_or<double>(r, "rope_theta", c.rotary_base, file);
+    const auto type = json_value_or<std::string>(r, "rope_type", json_value_or<std::string>(r, "type", "default", file), file);
+    if (type == "default") continue;
+    require(type == "llama3", file, ": rotary scaling '", type, "' is not supported; supported are default and llama3");
+    c.scaling = {json_value<double>(r, "factor", file), json_value<double>(r, "low_freq_factor", file),
+                 json_value<double>(r, "high_freq_factor", file), json_value<double>(r, "original_max_position_embeddings", file)};
+  }
+}
+
+}  // namespace detail
+
+/// Throws expunge::error naming the file and key for what is missing, mistyped or not supported.
+inline decoder_config read_hf_config(const std::filesystem::path& file) {
+  using detail::json_value, detail::json_value_or;
+  const io::mapped_file content(file);
+  const auto json = io::parse_strict_json(content.text(), file);
+  require(json.is_object(), file, ": expected a JSON object");
+  const auto type = json_value<std::string>(json, "model_type", file);
+  decoder_config c;
+  if (type == "gpt2") {
+    c.family = decoder_family::gpt2;
+    c.width = json_value<index_t>(json, "n_embd", file);
+    c.layers = json_value<index_t>(json, "n_layer", file);
+    c.heads = c.kv_heads = json_value<index_t>(json, "n_head", file);
+    c.ffn_width = json_value_or<index_t>(json, "n_inner", 4 * c.width, file);
+    c.context = json_value<index_t>(json, "n_positions", file);
+    c.norm_epsilon = json_value_or<double>(json, "layer_norm_epsilon", 1e-5, file);
+    require(c.heads > 0 && c.width % c.heads == 0, file, ": n_embd ", c.width, " is not a multiple of n_head ", c.heads);
+    c.head_dim = c.width / c.heads;
+    const auto activation = json_value_or<std::string>(json, "activation_function", "gelu_new", file);
+    require(activation == "gelu_new" || activation == "gelu_pytorch_tanh", file, ": activation '", activation, "' is not supported for GPT-2");
+    require(!json_value_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, file), file,
+            ": scale_attn_by_inverse_layer_idx is not supported");
+  } else {
+    require(type == "llama" || type == "qwen2", file, ": model_type '", type, "' is not supported; supported are llama, qwen2 and gpt2");
+    c.family = type == "llama" ? decoder_family::llama : decoder_family::qwen2;
+    c.qkv_bias = type == "qwen2";
+    c.width = json_value<index_t>(json, "hidden_size", file);
+    c.layers = json_value<index_t>(json, "num_hidden_layers", file);
+    c.heads = json_value<index_t>(json, "num_attention_heads", file);
+    c.kv_heads = json_value_or<index_t>(json, "num_key_value_heads", c.heads, file);
+    require(c.heads > 0, file, ": num_attention_heads is ", c.heads);
+    c.head_dim = json_value_or<index_t>(json, "head_dim", c.width / c.heads, file);
+    c.ffn_width = json_value<index_t>(json, "intermediate_size", file);
+    c.context = json_value<index_t>(json, "max_position_embeddings", file);
+    c.norm_epsilon = json_value_or<double>(json, "rms_norm_eps", 1e-6, file);
+    detail::read_rope_scaling(json, c, file);
+    const auto activation = json_value_or<std::string>(json, "hidden_act", "silu", file);
+    require(activation == "silu", file, ": hidden_act '", activation, "' is not supported; supported is silu");
+    for (const char* key : {"attention_bias", "mlp_bias"})
+      require(!json_value_or<bool>(json, key, false, file), file, ": '", key, "' is not supported");
+    require(!json_value_or<bool>(json, "use_sliding_window", false, file), file, ": sliding windows are not supported");
+  }
+  c.vocabulary = json_value<index_t>(json, "vocab_size", file);
+  c.tied = json_value_or<bool>(json, "tie_word_embeddings", type == "gpt2", file);
+  c.check(file.string());
+  return c;
+}
+
+/// The config.json that transformers reads back. `end_token` < 0: none.
+inline nlohmann::ordered_json hf_config(const decoder_config& c, index_t end_token = -1) {
+  nlohmann::ordered_json j;
+  const bool gpt2 = c.family == decoder_family::gpt2;
+  const bool qwen2 = c.family == decoder_family::qwen2;
+  j["architectures"] = {gpt2 ? "GPT2LMHeadModel" : qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM"};
+  j["model_type"] = gpt2 ? "gpt2" : qwen2 ? "qwen2" : "llama";
+  j["vocab_size"] = c.vocabulary;
+  j["tie_word_embeddings"] = c.tied;
+  j["torch_dtype"] = "float32";
+  if (end_token >= 0) j["eos_token_id"] = end_token;
+  if (gpt2) {
+    j.update({{"n_embd", c.width}, {"n_layer", c.layers}, {"n_head", c.heads}, {"n_inner", c.ffn_width}, {"n_positions", c.context},
+              {"layer_norm_epsilon", c.norm_epsilon}, {"activation_function", "gelu_new"}});
+    return j;
+  }
+  j.update({{"hidden_size", c.width}, {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads}, {"num_key_value_heads", c.kv_heads},
+            {"head_dim", c.head_dim}, {"intermediate_size", c.ffn_width}, {"max_position_embeddings", c.context},
+            {"rms_norm_eps", c.norm_epsilon}, {"rope_theta", c.rotary_base}, {"hidden_act", "silu"}});
+  if (c.scaling.factor != 1)
+    j["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", c.scaling.factor}, {"low_freq_factor", c.scaling.low_frequency_factor},
+                         {"high_freq_factor", c.scaling.high_frequency_factor},
+                         {"original_max_position_embeddings", static_cast<index_t>(c.scaling.original_context)}};
+  return j;
+}
+
+}  // namespace expunge::model

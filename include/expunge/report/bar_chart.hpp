@@ -1,0 +1,84 @@
+// A grouped bar chart as a self-contained SVG picture.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "expunge/core/error.hpp"
+#include "expunge/report/table.hpp"
+
+namespace expunge::report {
+
+/// One group of bars a label; one bar a series. `spread` (may be empty) draws a whisker of one deviation each way.
+struct bar_chart {
+  struct series {
+    std::string name;
+    std::vector<double> values;
+    std::vector<double> spread{};
+  };
+  std::string title;
+  std::string unit;
+  std::vector<std::string> labels;
+  std::vector<series> bars;
+
+  /// Throws expunge::error where a series has another number of values than there are labels.
+  [[nodiscard]] std::string svg() const {
+    double top = 0;
+    for (const series& s : bars) {
+      require(s.values.size() == labels.size() && (s.spread.empty() || s.spread.size() == labels.size()), "bar chart: series '",
+              s.name, "' has ", s.values.size(), " values for ", labels.size(), " labels");
+      for (std::size_t i = 0; i < s.values.size(); ++i) top = std::max(top, s.values[i] + (s.spread.empty() ? 0 : s.spread[i]));
+    }
+    if (top <= 0) top = 1;
+    const double step = std::pow(10, std::floor(std::log10(top))) * (top / std::pow(10, std::floor(std::log10(top))) > 4 ? 2 : 0.5);
+    top = std::ceil(top / step) * step;
+    const double bar = 18, gap = 22, group = bar * static_cast<double>(bars.size()) + gap, left = 64, upper = 66, height = 260;
+    const double width = left + group * static_cast<double>(labels.size()) + 24;
+    const auto y = [&](double value) { return upper + height * (1 - value / top); };
+    static constexpr const char* colours[] = {"#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#718096"};
+    std::ostringstream out;
+    out << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" << width << "\" height=\"" << upper + height + 90
+        << "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"" << left
+        << "\" y=\"22\" font-size=\"15\">" << escaped(title) << "</text>\n";
+    double x = left;
+    for (std::size_t s = 0; s < bars.size(); ++s) {
+      out << "<rect x=\"" << x << "\" y=\"36\" width=\"12\" height=\"12\" fill=\"" << colours[s % 5] << "\"/><text x=\"" << x + 17
+          << "\" y=\"46\">" << escaped(bars[s].name) << "</text>\n";
+      x += 34 + 7 * static_cast<double>(bars[s].name.size());
+    }
+    for (double tick = 0; tick <= top + step / 2; tick += step)
+      out << "<line x1=\"" << left << "\" x2=\"" << width - 12 << "\" y1=\"" << y(tick) << "\" y2=\"" << y(tick)
+          << "\" stroke=\"#ddd\"/><text x=\"" << left - 6 << "\" y=\"" << y(tick) + 4 << "\" text-anchor=\"end\">"
+          << fixed(tick, step < 1 ? 2 : 0) << "</text>\n";
+    out << "<text x=\"14\" y=\"" << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2
+        << ")\" text-anchor=\"middle\">" << escaped(unit) << "</text>\n";
+    for (std::size_t i = 0; i < labels.size(); ++i) {
+      const double begin = left + gap / 2 + group * static_cast<double>(i);
+      for (std::size_t s = 0; s < bars.size(); ++s) {
+        const double value = std::max(0.0, bars[s].values[i]), at = begin + bar * static_cast<double>(s);
+        out << "<rect x=\"" << at << "\" y=\"" << y(value) << "\" width=\"" << bar - 2 << "\" height=\"" << upper + height - y(value)
+            << "\" fill=\"" << colours[s % 5] << "\"/>\n";
+        if (!bars[s].spread.empty() && bars[s].spread[i] > 0)
+          out << "<line x1=\"" << at + bar / 2 - 1 << "\" x2=\"" << at + bar / 2 - 1 << "\" y1=\"" << y(value + bars[s].spread[i])
+              << "\" y2=\"" << y(std::max(0.0, value - bars[s].spread[i])) << "\" stroke=\"black\"/>\n";
+      }
+      const double middle = begin + bar * static_cast<double>(bars.size()) / 2;
+      out << "<text x=\"" << middle << "\" y=\"" << upper + height + 14 << "\" text-anchor=\"end\" transform=\"rotate(-28 " << middle
+          << ' ' << upper + height + 14 << ")\">" << escaped(labels[i]) << "</text>\n";
+    }
+    out << "</svg>\n";
+    return out.str();
+  }
+
+ private:
+  static std::string escaped(const std::string& text) {
+    std::string out;
+    for (const char c : text) out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string(1, c);
+    return out;
+  }
+};
+
+}  // namespace expunge::report

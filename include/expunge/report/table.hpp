@@ -1,0 +1,54 @@
+// A table of text cells, printed aligned and valid as Markdown.
+#pragma once
+
+#include <algorithm>
+#include <cstdio>
+#include <ostream>
+#include <string>
+#include <vector>
+
+#include "expunge/core/error.hpp"
+
+namespace expunge::report {
+
+/// `value` with `digits` decimals.
+inline std::string fixed(double value, int digits) {
+  char text[64];
+  std::snprintf(text, sizeof text, "%.*f", digits, value);
+  return text;
+}
+
+class table {
+ public:
+  explicit table(std::vector<std::string> header) : rows_{std::move(header)} {}
+
+  /// Throws expunge::error for another number of cells than the header has.
+  void add(std::vector<std::string> row) {
+    require(row.size() == rows_.front().size(), "table: a row of ", row.size(), " cells under ", rows_.front().size(), " columns");
+    rows_.push_back(std::move(row));
+  }
+
+  /// The first column left-aligned, the others right-aligned.
+  friend std::ostream& operator<<(std::ostream& out, const table& t) {
+    std::vector<std::size_t> width(t.rows_.front().size(), 3);
+    for (const auto& row : t.rows_)
+      for (std::size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
+    const auto line = [&](const std::vector<std::string>& row) {
+      for (std::size_t c = 0; c < row.size(); ++c) {
+        const std::string pad(width[c] - row[c].size(), ' ');
+        out << "| " << (c == 0 ? row[c] + pad : pad + row[c]) << ' ';
+      }
+      out << "|\n";
+    };
+    line(t.rows_.front());
+    for (std::size_t c = 0; c < width.size(); ++c) out << '|' << std::string(width[c] + 1, '-') << (c == 0 ? "-" : ":");
+    out << "|\n";
+    for (std::size_t r = 1; r < t.rows_.size(); ++r) line(t.rows_[r]);
+    return out;
+  }
+
+ private:
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace expunge::report
