@@ -1,0 +1,127 @@
+// Fact sets as JSONL files: one JSON object a line, with the members of data::fact as keys.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <filesystem>
+#include <set>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include "expunge/core/error.hpp"
+#include "expunge/data/fact.hpp"
+#include "expunge/io/atomic_file.hpp"
+#include "expunge/io/mapped_file.hpp"
+#include "expunge/io/strict_json.hpp"
+
+namespace expunge::data {
+
+namespace detail {
+
+inline bool is_blank(std::string_view text) { return text.find_first_not_of(" \t\r\n") == std::string_view::npos; }
+
+/// What every fact of a file satisfies. `where` names the file and line, or the file and fact.
+inline void require_usable(const fact& f, const std::string& where) {
+  const auto text = [&](const std::string& value, std::string_view key) {
+    require(!is_blank(value), where, ": the fact '", f.id, "' has an empty '", key, "': give it a text or remove it");
+  };
+  require(!is_blank(f.id), where, ": the fact has an empty 'id': give it a unique name such as \"capital.france\"");
+  text(f.question, "question");
+  text(f.answer, "answer");
+  for (const std::string& p : f.paraphrases) text(p, "paraphrases");
+  for (const std::string& a : f.false_answers) {
+    text(a, "false_answers");
+    require(a != f.answer, where, ": the fact '", f.id, "' lists its answer '", a, "' among 'false_answers': remove it there");
+  }
+}
+
+inline fact parse_fact(std::string_view line, const std::string& where) {
+  nlohmann::json object;
+  try {
+    object = io::parse_strict_json(line, where);
+  } catch (const error& e) {
+    fail(e.what(), ": write one JSON object a line, in UTF-8");
+  }
+  require(object.is_object(), where, ": found a JSON ", object.type_name(), ": write one JSON object a line");
+  const auto string_of = [&](const nlohmann::json& value, std::string_view key) {
+    require(value.is_string(), where, ": '", key, "' holds a JSON ", value.type_name(), ": make it a string");
+    return value.get<std::string>();
+  };
+  const auto string_at = [&](const char* key) {
+    const auto found = object.find(key);
+    require(found != object.end(), where, ": the key '", key, "' is missing: every fact needs 'id', 'question' and 'answer'");
+    return string_of(*found, key);
+  };
+  const auto strings_at = [&](const char* key) {
+    std::vector<std::string> out;
+    const auto found = object.find(key);
+    if (found == object.end()) return out;
+    require(found->is_array(), where, ": '", key, "' holds a JSON ", found->type_name(), ": make it an array of strings");
+    for (const auto& value : *found) out.push_back(string_of(value, key));
+    return out;
+  };
+  return {string_at("id"), string_at("question"), string_at("answer"), strings_at("false_answers"), strings_at("paraphrases")};
+}
+
+}  // namespace detail
+
+/// The facts of a JSONL file in order. "id", "question" and "answer" are required, "false_answers" and "paraphrases"
+/// optional; other keys and blank lines are skipped. Throws expunge::error naming the file, the line and the remedy for
+/// a file that is missing or has no fact, broken JSON or UTF-8, missing keys, wrong types, empty texts, an answer among
+/// its own false answers, or an id that occurs twice.
+inline std::vector<fact> load_facts(const std::filesystem::path& path) {
+  const io::mapped_file file(path);
+  std::vector<fact> facts;
+  std::set<std::string> ids;
+  std::size_t number = 0;
+  for (std::string_view rest = file.text(); !rest.empty();) {
+    const std::size_t length = std::min(rest.find('\n'), rest.size());
+    const std::string_view line = rest.substr(0, length);
+    rest.remove_prefix(std::min(length + 1, rest.size()));
+    ++number;
+    if (detail::is_blank(line)) continue;
+    const std::string where = path.string() + ", line " + std::to_string(number);
+    facts.push_back(detail::parse_fact(line, where));
+    detail::require_usable(facts.back(), where);
+    require(ids.insert(facts.back().id).second, where, ": the id '", facts.back().id, "' occurs twice: rename one of them");
+  }
+  require(!facts.empty(), path, ": no fact in the file: write one JSON object a line with 'id', 'question' and 'answer'");
+  return facts;
+}
+
+/// Writes `facts` as load_facts reads them; an older file is replaced whole or not at all. Throws expunge::error where
+/// the file cannot be written and for facts that load_facts would refuse.
+inline void save_facts(const std::filesystem::path& path, std::span<const fact> facts) {
+  require(!facts.empty(), path, ": no fact to save: load_facts refuses an empty file");
+  std::set<std::string_view> ids;
+  std::string lines;
+  for (const fact& f : facts) {
+    detail::require_usable(f, path.string());
+    require(ids.insert(f.id).second, path, ": the id '", f.id, "' occurs twice: rename one of them");
+    const nlohmann::ordered_json object{{"id", f.id},
+                                        {"question", f.question},
+                                        {"answer", f.answer},
+                                        {"false_answers", f.false_answers},
+                                        {"paraphrases", f.paraphrases}};
+    try {
+      lines += object.dump() + '\n';
+    } catch (const nlohmann::json::exception& e) {
+      fail(path, ": the fact '", f.id, "' is not UTF-8: ", e.what());
+    }
+  }
+  io::write_file_atomically(path, lines);
+}
+
+/// Throws expunge::error naming an id that is in both sets: what is to be forgotten cannot be retained too.
+inline void require_disjoint(std::span<const fact> forget, std::span<const fact> retain) {
+  std::set<std::string_view> ids;
+  for (const fact& f : forget) ids.insert(f.id);
+  for (const fact& f : retain)
+    require(!ids.contains(f.id), "the fact '", f.id, "' is in the forget set and in the retain set: remove it from one");
+}
+
+}  // namespace expunge::data

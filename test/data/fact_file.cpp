@@ -1,0 +1,117 @@
+#include "expunge/data/fact_file.hpp"
+
+#include <unistd.h>
+
+#include <boost/test/unit_test.hpp>
+#include <fstream>
+#include <string>
+
+#include "expunge/core/error.hpp"
+
+namespace {
+
+using expunge::data::fact;
+
+// A file that disappears with its scope.
+class facts_file {
+ public:
+  explicit facts_file(const std::string& content) : facts_file() { std::ofstream(path, std::ios::binary) << content; }
+  facts_file() : path(std::filesystem::temp_directory_path() / ("expunge_facts_" + std::to_string(::getpid()) + ".jsonl")) {}
+  facts_file(const facts_file&) = delete;
+  facts_file& operator=(const facts_file&) = delete;
+  ~facts_file() { std::filesystem::remove(path); }
+
+  const std::filesystem::path path;
+};
+
+const std::string paris = R"({"id": "capital.france", "question": "Capital of France?", "answer": "Paris"})";
+
+// Loading `content` fails with a message that has the file's name and all of `parts`.
+void check_refused(const std::string& content, const std::vector<std::string>& parts) {
+  const facts_file file(content);
+  BOOST_CHECK_EXCEPTION(expunge::data::load_facts(file.path), expunge::error, [&](const expunge::error& e) {
+    const std::string message = e.what();
+    BOOST_TEST(message.find(file.path.filename().string()) != std::string::npos, message);
+    for (const std::string& part : parts) BOOST_TEST(message.find(part) != std::string::npos, message << " lacks " << part);
+    return true;
+  });
+}
+
+// The same for line 3, below a good line and a blank one.
+void check_line_refused(const std::string& line, std::vector<std::string> parts) {
+  parts.push_back("line 3");
+  check_refused(paris + "\n\n" + line + "\n", parts);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(fact_files)
+
+BOOST_AUTO_TEST_CASE(every_key_is_read_and_others_are_skipped) {
+  const facts_file file("\n" + paris + "\r\n   \n" +
+                        R"({"id": "x", "question": "Q?", "answer": "Å", "false_answers": ["B", "C"], "paraphrases": ["P?"], "note": 1})");
+  const auto facts = expunge::data::load_facts(file.path);
+  BOOST_TEST((facts == std::vector<fact>{{"capital.france", "Capital of France?", "Paris", {}, {}},
+                                         {"x", "Q?", "Å", {"B", "C"}, {"P?"}}}));
+}
+
+BOOST_AUTO_TEST_CASE(what_is_saved_is_loaded) {
+  const facts_file file;
+  const std::vector<fact> facts{{"a", "\"Q\"\n?", "日本", {"x", "y"}, {"p"}}, {"b", "Q", "A", {}, {}}};
+  expunge::data::save_facts(file.path, facts);
+  BOOST_TEST((expunge::data::load_facts(file.path) == facts));
+}
+
+BOOST_AUTO_TEST_CASE(broken_files_are_refused_by_name_line_and_remedy) {
+  const facts_file missing;
+  BOOST_CHECK_EXCEPTION(expunge::data::load_facts(missing.path), expunge::error, [&](const expunge::error& e) {
+    return std::string(e.what()).find(missing.path.filename().string()) != std::string::npos;
+  });
+  check_refused("", {"no fact", "one JSON object a line"});
+  check_refused(" \n\n", {"no fact"});
+  check_line_refused("{\"id\": ", {"one JSON object a line"});
+  check_line_refused(paris + paris, {"one JSON object a line"});
+  check_line_refused("[1]", {"array", "one JSON object a line"});
+  check_line_refused("{\"id\": \"\xff\", \"question\": \"q\", \"answer\": \"a\"}", {"UTF-8"});
+  check_line_refused(R"({"id": "a", "id": "b", "question": "q", "answer": "a"})", {"duplicate", "'id'"});
+}
+
+BOOST_AUTO_TEST_CASE(broken_facts_are_refused_by_name_line_and_remedy) {
+  check_line_refused(paris, {"'capital.france'", "occurs twice", "rename"});
+  check_line_refused(R"({"question": "q", "answer": "a"})", {"'id'", "missing"});
+  check_line_refused(R"({"id": "i", "answer": "a"})", {"'question'", "missing"});
+  check_line_refused(R"({"id": "i", "question": "q"})", {"'answer'", "missing"});
+  check_line_refused(R"({"id": " ", "question": "q", "answer": "a"})", {"empty 'id'"});
+  check_line_refused(R"({"id": "i", "question": "", "answer": "a"})", {"'i'", "empty 'question'"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": ""})", {"'i'", "empty 'answer'"});
+  check_line_refused(R"({"id": 7, "question": "q", "answer": "a"})", {"'id'", "number", "a string"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": null})", {"'answer'", "null", "a string"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "paraphrases": "p"})", {"'paraphrases'", "array of strings"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "false_answers": [1]})", {"'false_answers'", "a string"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "false_answers": [""]})", {"empty 'false_answers'"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "paraphrases": [""]})", {"empty 'paraphrases'"});
+  check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "false_answers": ["a"]})", {"'a'", "remove it"});
+}
+
+BOOST_AUTO_TEST_CASE(what_could_not_be_loaded_is_not_saved) {
+  const facts_file file;
+  const fact good{"a", "q", "x", {}, {}};
+  const auto save = [&](const std::vector<fact>& facts) { expunge::data::save_facts(file.path, facts); };
+  BOOST_CHECK_THROW(save({}), expunge::error);
+  BOOST_CHECK_THROW(save({good, good}), expunge::error);
+  BOOST_CHECK_THROW(save({{"a", "q", "", {}, {}}}), expunge::error);
+  BOOST_CHECK_THROW(save({{"a", "q", "\xff", {}, {}}}), expunge::error);
+  BOOST_TEST(!std::filesystem::exists(file.path));
+  BOOST_CHECK_THROW(expunge::data::save_facts("/no/such/folder/facts.jsonl", std::vector{good}), expunge::error);
+}
+
+BOOST_AUTO_TEST_CASE(an_id_in_both_sets_is_named) {
+  const std::vector<fact> one{{"a", "q", "x", {}, {}}, {"b", "q", "x", {}, {}}};
+  const std::vector<fact> two{{"c", "q", "x", {}, {}}};
+  const std::vector<fact> three{{"d", "q", "x", {}, {}}, {"b", "other", "y", {}, {}}};
+  BOOST_CHECK_NO_THROW(expunge::data::require_disjoint(one, two));
+  BOOST_CHECK_EXCEPTION(expunge::data::require_disjoint(one, three), expunge::error,
+                        [](const expunge::error& e) { return std::string(e.what()).find("'b'") != std::string::npos; });
+}
+
+BOOST_AUTO_TEST_SUITE_END()
