@@ -1,0 +1,88 @@
+// A decoder with its tokenizer, from a Hugging Face folder or a GGUF file, and back into a folder.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "expunge/model/decoder_folder.hpp"
+#include "expunge/model/decoder_gguf.hpp"
+#include "expunge/text/tokenizer_gguf.hpp"
+#include "expunge/text/tokenizer_json.hpp"
+#include "expunge/text/tokenizer_json_writer.hpp"
+
+namespace expunge::model {
+
+template <class X>
+struct language_model {
+  decoder<X> weights;
+  text::tokenizer tokenizer;
+  std::optional<std::int32_t> end_token{};
+  std::map<std::string, std::string> tokenizer_files{};  // name -> content, written beside the weights
+};
+
+namespace detail {
+
+inline text::special_frame gguf_frame(const io::gguf_metadata& meta) {
+  text::special_frame frame;
+  if (meta.get_or<bool>("tokenizer.ggml.add_bos_token", false)) frame.before = {meta.get<std::int32_t>("tokenizer.ggml.bos_token_id")};
+  if (meta.get_or<bool>("tokenizer.ggml.add_eos_token", false)) frame.after = {meta.get<std::int32_t>("tokenizer.ggml.eos_token_id")};
+  return frame;
+}
+
+template <class X>
+language_model<X> load_gguf(const std::filesystem::path& path) {
+  const io::gguf_file file(path);
+  const auto& meta = file.metadata();
+  const auto kind = meta.get<std::string>("tokenizer.ggml.model");
+  require(kind == "gpt2", path, ": tokenizer '", kind, "' is not supported; supported is gpt2 (byte-level BPE)");
+  const auto tokens = meta.get<std::vector<std::string>>("tokenizer.ggml.tokens");
+  const auto merges = meta.get<std::vector<std::string>>("tokenizer.ggml.merges");
+  const auto types = meta.get_or<std::vector<std::int32_t>>("tokenizer.ggml.token_type", {});
+  const auto pre = meta.get_or<std::string>("tokenizer.ggml.pre", "gpt2");
+  const text::special_frame frame = gguf_frame(meta);
+  language_model<X> out{load_decoder_gguf<X>(file), text::tokenizer_from_gguf(tokens, merges, types, pre, frame)};
+  if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = meta.get<std::int32_t>("tokenizer.ggml.eos_token_id");
+  out.tokenizer_files["tokenizer.json"] = text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame);
+  return out;
+}
+
+template <class X>
+language_model<X> load_folder(const std::filesystem::path& folder) {
+  const auto tokenizer = folder / "tokenizer.json";
+  require(std::filesystem::exists(tokenizer), tokenizer, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json");
+  language_model<X> out{load_decoder_folder<X>(folder), text::read_tokenizer_json(tokenizer)};
+  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+                           "added_tokens.json", "generation_config.json", "chat_template.jinja"})
+    if (std::filesystem::exists(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
+  const io::mapped_file config(folder / "config.json");
+  const auto json = io::parse_strict_json(config.text(), folder / "config.json");
+  if (json.contains("eos_token_id") && json["eos_token_id"].is_number_integer()) out.end_token = json["eos_token_id"].get<std::int32_t>();
+  return out;
+}
+
+}  // namespace detail
+
+/// Reads a Hugging Face folder or a GGUF file. Throws expunge::error naming the file and what is wrong with it, also where
+/// the tokenizer has ids that the model has no embedding for.
+template <class X>
+language_model<X> load_language_model(const std::filesystem::path& path) {
+  require(std::filesystem::exists(path), path, ": no such file or folder; give a Hugging Face folder or a .gguf file");
+  language_model<X> out = std::filesystem::is_directory(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
+  require(static_cast<index_t>(out.tokenizer.vocab_size()) <= out.weights.config.vocabulary, path, ": the tokenizer has ",
+          out.tokenizer.vocab_size(), " ids, the model an embedding of ", out.weights.config.vocabulary);
+  return out;
+}
+
+/// Writes a Hugging Face folder that transformers and load_language_model read. Throws expunge::error.
+template <class X>
+void save_language_model(const language_model<X>& m, const std::filesystem::path& folder) {
+  std::filesystem::create_directories(folder);
+  for (const auto& [name, content] : m.tokenizer_files) io::write_file_atomically(folder / name, content);
+  save_decoder_folder(m.weights, folder, m.end_token ? index_t{*m.end_token} : index_t{-1});
+}
+
+}  // namespace expunge::model
