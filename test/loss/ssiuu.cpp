@@ -98,7 +98,7 @@ BOOST_AUTO_TEST_CASE(exact_gradient_matches_differences_of_the_objective) {
   for (const norm n : {norm::squared, norm::absolute})
     for (const auto& [ref, red] : {std::pair{reference::previous, reduction::batch}, {reference::example, reduction::batch},
                                    {reference::original, reduction::batch}, {reference::example, reduction::example},
-                                   {reference::original, reduction::example}}) {
+                                   {reference::original, reduction::example}, {reference::previous, reduction::example}}) {
       const ssiuu_settings s{lambda, n, ref, red, curvature::exact};
       BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red)) {
         BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}})) <= 1e-5);
@@ -135,7 +135,14 @@ BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
   const std::span<const model::labelled_sample> forget(s.forget);
   BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = -1}, {}}.start(s.model, forget)), error);
   BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = NAN}, {}}.start(s.model, forget)), error);
-  BOOST_CHECK_THROW((ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget)), error);
+  auto per_example = ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget);
+  const auto step = [&](const std::vector<index_t>& ids) {
+    const auto b = setting::batch(s.model, s.forget, ids), r = setting::batch(s.model, s.retain, {0});
+    per_example(s.model, ids, &b, &r, zeros_like(s.model));
+  };
+  step({0, 1});
+  step({1, 2});
+  BOOST_CHECK_THROW(step({3, 4}), error);  // the step before held none of these
 }
 
 BOOST_AUTO_TEST_SUITE_END()

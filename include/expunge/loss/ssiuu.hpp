@@ -22,7 +22,7 @@ enum class reduction { batch, example };             // rho of the batch's sum, 
 struct ssiuu_settings {
   double lambda = 1e-3;                                        // weight of the penalty, >= 0
   loss::norm norm = loss::norm::squared;
-  loss::reference reference = loss::reference::previous;       // `previous` has no meaning per example and is refused there
+  loss::reference reference = loss::reference::previous;       // per example: needs batches that share examples with the step before
   loss::reduction reduction = loss::reduction::batch;
   attribution::curvature curvature = attribution::curvature::first_order;
 };
@@ -67,8 +67,6 @@ class ssiuu_objective {
       : policy_(policy), base_(policy.base), forget_(forget) {
     const ssiuu_settings& s = policy.settings;
     require(s.lambda >= 0 && std::isfinite(s.lambda), "ssiuu: lambda is ", s.lambda, ", expected a finite number >= 0");
-    require(s.reduction == reduction::batch || s.reference != reference::previous,
-            "ssiuu: reduction example needs reference example or original: the step before held other examples");
     if (s.reference == reference::original)
       for (std::size_t i = 0; i < forget.size(); ++i) {
         auto& r = recordings(1)[0];
@@ -192,7 +190,7 @@ class ssiuu_objective {
       any = true;
     };
 
-    if (s.reference == reference::previous) {
+    if (s.reference == reference::previous && s.reduction == reduction::batch) {
       if (!previous_.empty()) {
         std::vector<unit*> all;
         for (unit& u : units) all.push_back(&u);
@@ -208,6 +206,9 @@ class ssiuu_objective {
         known.push_back(&units[u]);
         references.push_back(&found->second);
       }
+    require(s.reference != reference::previous || seen_.empty() || !known.empty(),
+            "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
+            "as large as the forget set");
     for (std::size_t f = 0; f < features && !known.empty(); ++f) {
       if (s.reduction == reduction::example) {
         for (std::size_t k = 0; k < known.size(); ++k) apply_rho(f, minus(known[k]->a[f], (*references[k])[f]), {known[k]});
@@ -217,7 +218,8 @@ class ssiuu_objective {
       for (std::size_t k = 1; k < known.size(); ++k) axpy(difference, 1, minus(known[k]->a[f], (*references[k])[f]));
       apply_rho(f, difference, known);
     }
-    if (s.reference == reference::example)
+    if (s.reference == reference::previous) seen_.clear();
+    if (s.reference != reference::original)
       for (std::size_t u = 0; u < units.size(); ++u) {
         std::vector<X> kept;
         for (const X& a : units[u].a) kept.push_back(neurons ? clone(a) : a);  // a slice would keep the whole batch alive
