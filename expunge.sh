@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="g++ cmake ninja-build pkg-config libeigen3-dev libxtensor-dev libxsimd-dev nlohmann-json3-dev libpcre2-dev libboost-test-dev"
+packages="g++ cmake ninja-build pkg-config libeigen3-dev libxtensor-dev libxsimd-dev nlohmann-json3-dev libpcre2-dev libcli11-dev libboost-test-dev"
 
 usage() {
   echo "usage: ./expunge.sh test [PRESET]   build with a preset (portable, release, debug, asan, tsan) and run every test" >&2

@@ -1,0 +1,92 @@
+#include "program.hpp"
+
+#include <expunge/attribution/influence.hpp>
+#include <expunge/report/table.hpp>
+
+#include <iostream>
+#include <memory>
+
+using namespace expunge;
+
+namespace program {
+
+namespace {
+
+using variation = attribution::influence_variation;
+
+/// Cumulative sums of a kind over the neurons in decreasing order, at up to 200 points.
+nlohmann::ordered_json cumulative(const variation& v, double variation::neuron::*kind) {
+  const auto values = v.sorted(kind);
+  nlohmann::ordered_json m = nlohmann::ordered_json::array(), sums = m;
+  double total = 0;
+  const std::size_t every = std::max<std::size_t>(1, values.size() / 200);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    total += values[i];
+    if ((i + 1) % every == 0 || i + 1 == values.size()) m.push_back(i + 1), sums.push_back(total);
+  }
+  return {{"m", m}, {"sum", sums}};
+}
+
+nlohmann::ordered_json audited(const language_model& before, const language_model& after, const sequences& forget, attribution::measured what) {
+  const std::span<const nn::token_sequence> examples(forget);
+  show_progress("attributions of the first model");
+  const auto first = attribution::influences(before.weights, examples, what);
+  show_progress("attributions of the second model");
+  const auto second = attribution::influences(after.weights, examples, what);
+  show_progress("attributions done", true);
+  const variation v = attribution::variation(first, second);
+  constexpr auto plus = &variation::neuron::decrease_of_positive, minus = &variation::neuron::increase_of_negative;
+  nlohmann::ordered_json out{{"neurons", v.neurons.size()}, {"d_plus_sum", v.top(plus, v.neurons.size())}, {"d_minus_sum", v.top(minus, v.neurons.size())}};
+  for (const std::size_t m : {10U, 100U, 1000U}) out["top"][std::to_string(m)] = {{"d_plus", v.top(plus, m)}, {"d_minus", v.top(minus, m)}};
+  for (const auto& site : first) {
+    const auto mean_of_top = [&](double variation::neuron::*kind) {
+      const auto values = v.sorted(kind, [&](const nn::site& s) { return s == site.where; });
+      const std::size_t n = std::min<std::size_t>(100, values.size());
+      double total = 0;
+      for (std::size_t i = 0; i < n; ++i) total += values[i];
+      return total / static_cast<double>(n);
+    };
+    out["sites"].push_back({{"layer", site.where.block}, {"module", nn::module_names[static_cast<std::size_t>(site.where.layer)]},
+                            {"d_plus", mean_of_top(plus)}, {"d_minus", mean_of_top(minus)}});
+  }
+  out["cumulative"] = {{"d_plus", cumulative(v, plus)}, {"d_minus", cumulative(v, minus)}};
+  return out;
+}
+
+}  // namespace
+
+void add_audit(CLI::App& app, action& run) {
+  struct options {
+    std::string before, after, forget, json;
+    text_options text;
+  };
+  const auto o = std::make_shared<options>();
+  CLI::App* c = app.add_subcommand("audit", "erased or hidden: decrease of positive (D+) and increase of negative influence (D-)");
+  c->add_option("--before", o->before, "model before unlearning")->required();
+  c->add_option("--after", o->after, "model after unlearning")->required();
+  c->add_option("--forget", o->forget, "JSONL of the forgotten facts")->required();
+  c->add_option("--json", o->json, "file for sums, top-m, layers and modules, cumulative curves");
+  o->text.add_to(*c);
+  c->callback([o, &run] {
+    run = [o] {
+      const auto before = model::load_language_model<X>(o->before), after = model::load_language_model<X>(o->after);
+      const fact_set forget = load_facts(o->forget, before, o->text);
+      static_cast<void>(load_facts(o->forget, after, o->text));
+      nlohmann::ordered_json out;
+      out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
+      out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);
+      out["before"] = summary(evaluate(before, forget));
+      out["after"] = summary(evaluate(after, forget));
+      report::table t({"attribution of", "D+ top 100", "D- top 100", "D+ sum", "D- sum"});
+      for (const char* kind : {"probability", "log_probability"}) {
+        const auto& a = out[kind];
+        t.add({kind, report::fixed(a["top"]["100"]["d_plus"], 4), report::fixed(a["top"]["100"]["d_minus"], 4),
+               report::fixed(a["d_plus_sum"], 4), report::fixed(a["d_minus_sum"], 4)});
+      }
+      std::cout << t;
+      if (!o->json.empty()) io::write_file_atomically(o->json, out.dump(2) + "\n");
+    };
+  });
+}
+
+}  // namespace program

@@ -1,0 +1,35 @@
+// expunge: unlearn facts from a language model, evaluate, audit, attack and inspect it. Exit status 2: bad input.
+#include "program.hpp"
+
+#include <expunge/core/thread_pool.hpp>
+
+#include <iostream>
+#include <thread>
+
+int main(int argc, char** argv) {
+  CLI::App app{"Forget chosen facts from a language model, and prove that they were erased and not merely hidden."};
+  app.require_subcommand(1);
+  app.fallthrough();
+  std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  app.add_option("--threads", threads, "threads to use; the result is the same for any number")->check(CLI::PositiveNumber);
+  program::action run;
+  program::add_unlearn(app, run);
+  program::add_evaluate(app, run);
+  program::add_audit(app, run);
+  program::add_attack(app, run);
+  program::add_inspect(app, run);
+  try {
+    app.parse(argc, argv);
+    expunge::thread_pool::instance().set_threads(threads);
+    run();
+    return 0;
+  } catch (const CLI::ParseError& e) {
+    if (e.get_exit_code() == 0) return app.exit(e);  // --help
+    std::cerr << "expunge: " << e.what() << " (see expunge --help)\n";
+  } catch (const std::bad_alloc&) {
+    std::cerr << "expunge: out of memory: use a smaller model or batch\n";
+  } catch (const std::exception& e) {
+    std::cerr << "expunge: " << e.what() << '\n';
+  }
+  return 2;
+}

@@ -1,0 +1,113 @@
+#include "program.hpp"
+
+#include <expunge/metric/likelihood.hpp>
+#include <expunge/metric/recall.hpp>
+#include <expunge/model/generate.hpp>
+
+#include <chrono>
+#include <cstdio>
+
+using namespace expunge;
+
+namespace program {
+
+void text_options::add_to(CLI::App& command) {
+  command.add_option("--template", form, "text before the answer, with {question}; \\n is a line break")->capture_default_str();
+  command.add_flag("--eos", eos, "the end token is part of the answer");
+}
+
+data::prompt_template text_options::prompt() const {
+  std::string text;
+  for (std::size_t i = 0; i < form.size(); ++i) {
+    const bool line_break = form[i] == '\\' && i + 1 < form.size() && form[i + 1] == 'n';
+    text += line_break ? '\n' : form[i];
+    i += line_break ? 1 : 0;
+  }
+  return {text};
+}
+
+std::optional<std::int32_t> text_options::end(const language_model& m) const {
+  if (!eos) return {};
+  require(m.end_token.has_value(), "--eos: the model names no end token (eos_token_id)");
+  return m.end_token;
+}
+
+fact_set load_facts(const std::filesystem::path& file, const language_model& m, const text_options& options) {
+  fact_set set{file, data::load_facts(file), {}, {}, {}};
+  const auto prompt = options.prompt();
+  bool choices = true;
+  for (const data::fact& f : set.facts) {
+    try {
+      set.answers.push_back(data::encode(m.tokenizer, prompt.fill(f.question), f.answer, options.end(m)));
+      set.choices.push_back(data::encode_choices(m.tokenizer, prompt, f));
+      std::vector<const nn::token_sequence*> all{&set.answers.back()};
+      for (const auto& s : set.choices.back()) all.push_back(&s);
+      static_cast<void>(m.weights.make_batch(all));  // refuses what is longer than the context
+    } catch (const error& e) {
+      fail(file.string(), ": fact '", f.id, "': ", e.what());
+    }
+    const auto& s = set.choices.back()[0];
+    set.prompts.emplace_back(s.tokens.begin(), s.tokens.begin() + s.answer_begin);
+    choices = choices && !f.false_answers.empty();
+  }
+  if (!choices) set.choices.clear();
+  return set;
+}
+
+std::vector<bool> multiple_choice(const language_model& m, const fact_set& set) {
+  sequences flat;
+  for (const auto& c : set.choices) flat.insert(flat.end(), c.begin(), c.end());
+  const auto likelihoods = metric::likelihoods(m.weights, std::span<const nn::token_sequence>(flat));
+  std::vector<bool> out;
+  std::size_t at = 0;
+  for (const auto& c : set.choices) {
+    out.push_back(metric::chooses_right(std::span(likelihoods).subspan(at, c.size())));
+    at += c.size();
+  }
+  return out;
+}
+
+std::vector<bool> generated(const language_model& m, const fact_set& set) {
+  // Greedy decoding begins with the answer exactly where every answer token is the most likely one.
+  sequences plain;
+  for (std::size_t i = 0; i < set.facts.size(); ++i) {
+    nn::token_sequence s{set.prompts[i], std::ssize(set.prompts[i])};
+    const auto& answer = set.answers[i];
+    s.tokens.insert(s.tokens.end(), answer.tokens.begin() + answer.answer_begin, answer.tokens.end());
+    plain.push_back(std::move(s));
+  }
+  return metric::recalls(m.weights, plain);
+}
+
+scores evaluate(const language_model& m, const fact_set& set) {
+  scores s{set.choices.empty() ? std::vector<bool>{} : multiple_choice(m, set), generated(m, set), {}, {}, {}};
+  for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(set.answers))) {
+    s.probability.push_back(l.probability());
+    s.joint_probability.push_back(l.joint_probability());
+    s.nll.push_back(l.per_token());
+  }
+  return s;
+}
+
+nlohmann::ordered_json summary(const scores& s) {
+  nlohmann::ordered_json out;
+  out["facts"] = s.nll.size();
+  if (s.has_choice()) out["multiple_choice_accuracy"] = metric::share(s.choice);
+  else out["multiple_choice_accuracy"] = nullptr;
+  out["generation_accuracy"] = metric::share(s.generation);
+  out["mean_probability"] = metric::mean_of(s.probability);
+  out["mean_joint_probability"] = metric::mean_of(s.joint_probability);
+  out["mean_nll"] = metric::mean_of(s.nll);
+  return out;
+}
+
+void show_progress(const std::string& line, bool last) {
+  static const auto begin = std::chrono::steady_clock::now();
+  static bool shown = false;
+  if (std::chrono::steady_clock::now() - begin < std::chrono::seconds(2)) return;
+  if (!last || shown) std::fprintf(stderr, "\r\033[K%s%s", line.c_str(), last ? "\n" : "");
+  std::fflush(stderr);
+  shown = true;
+}
+
+}  // namespace program

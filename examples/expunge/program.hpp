@@ -1,0 +1,66 @@
+// What the commands of the program share: loading, encoding, accuracies, progress, and writing JSON.
+#pragma once
+
+#include <expunge/data/encode.hpp>
+#include <expunge/data/fact_file.hpp>
+#include <expunge/io/atomic_file.hpp>
+#include <expunge/model/language_model.hpp>
+
+#include <CLI/CLI.hpp>
+#include <nlohmann/json.hpp>
+
+#include <filesystem>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace program {
+
+using X = expunge::tensor<float>;
+using language_model = expunge::model::language_model<X>;
+using sequences = std::vector<expunge::nn::token_sequence>;
+
+/// Options that every command on facts has.
+struct text_options {
+  std::string form = expunge::data::prompt_template{}.text;
+  bool eos = false;
+
+  void add_to(CLI::App& command);
+  [[nodiscard]] expunge::data::prompt_template prompt() const;
+  [[nodiscard]] std::optional<std::int32_t> end(const language_model& m) const;
+};
+
+/// Facts of a file, encoded. Errors name file and fact, also for a text longer than the model's context.
+struct fact_set {
+  std::filesystem::path file;
+  std::vector<expunge::data::fact> facts;
+  sequences answers;                  // the question with its answer
+  std::vector<sequences> choices;     // ... and with the answer and each false answer, without the end token
+  std::vector<std::vector<std::int32_t>> prompts;
+};
+fact_set load_facts(const std::filesystem::path& file, const language_model& m, const text_options& options);
+
+/// Per fact: does the right answer win the multiple choice; does greedy generation begin with the answer?
+struct scores {
+  std::vector<bool> choice, generation;
+  std::vector<double> probability, joint_probability, nll;
+  [[nodiscard]] bool has_choice() const { return !choice.empty(); }  // every fact has a false answer
+};
+std::vector<bool> multiple_choice(const language_model& m, const fact_set& set);
+std::vector<bool> generated(const language_model& m, const fact_set& set);
+scores evaluate(const language_model& m, const fact_set& set);
+nlohmann::ordered_json summary(const scores& s);
+
+/// One line on standard error that is rewritten, for work that takes more than two seconds.
+void show_progress(const std::string& line, bool last = false);
+
+/// Register the commands; each sets `run` when chosen.
+using action = std::function<void()>;
+void add_unlearn(CLI::App& app, action& run);
+void add_evaluate(CLI::App& app, action& run);
+void add_audit(CLI::App& app, action& run);
+void add_attack(CLI::App& app, action& run);
+void add_inspect(CLI::App& app, action& run);
+
+}  // namespace program

@@ -1,0 +1,142 @@
+#include "program.hpp"
+
+#include <expunge/core/progress.hpp>
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/metric/recall.hpp>
+#include <expunge/report/table.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+#include <iostream>
+#include <map>
+#include <memory>
+
+using namespace expunge;
+
+namespace program {
+
+namespace {
+
+struct options {
+  std::string model, forget, retain, out, log;
+  std::string method = "gd", optimizer = "adamw", curvature = "first", granularity = "parameter", reduction = "batch", reference = "previous",
+              norm = "squared", sites = "all", order = "shuffled";
+  double rate = 1e-5, lambda = 1e-3, retain_weight = 1, weight_decay = 0, clip = 0;
+  std::optional<double> until;
+  index_t steps = 0, batch = 8;
+  std::uint64_t seed = 0;
+  text_options text;
+};
+
+loss::ssiuu_settings settings_of(const options& o) {
+  return {.lambda = o.lambda,
+          .norm = o.norm == "abs" ? loss::norm::absolute : loss::norm::squared,
+          .reference = o.reference == "previous" ? loss::reference::previous
+                       : o.reference == "example" ? loss::reference::example : loss::reference::original,
+          .reduction = o.reduction == "batch" ? loss::reduction::batch : loss::reduction::example,
+          .curvature = o.curvature == "exact" ? attribution::curvature::exact : attribution::curvature::first_order};
+}
+
+nlohmann::ordered_json log_line(const unlearn::step_report& r) {
+  return {{"step", r.step}, {"loss", r.terms.forget + r.terms.retain + r.terms.penalty}, {"forget", r.terms.forget}, {"retain", r.terms.retain},
+          {"penalty", r.terms.penalty}, {"forget_nll", r.terms.forget_nll}, {"retain_nll", r.terms.retain_nll},
+          {"gradient_norm", r.gradient_norm}, {"learning_rate", r.learning_rate}, {"seconds", r.seconds}};
+}
+
+template <class Loss, class Optimizer>
+void train(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
+           std::optional<io::atomic_file>& log) {
+  const index_t limit = o.steps > 0 ? o.steps : 1000;
+  bool reached = !o.until;
+  const auto stop = [&](const unlearn::step_report& r) {
+    std::string line = "step " + std::to_string(r.step) + "/" + std::to_string(limit) + "  forget nll " + report::fixed(r.terms.forget_nll, 3);
+    if (o.until) {
+      const double accuracy = metric::share(forget.choices.empty() ? generated(m, forget) : multiple_choice(m, forget));
+      reached = accuracy <= *o.until;
+      line += "  forget accuracy " + report::fixed(accuracy, 3);
+    }
+    const bool end = (o.until && reached) || r.step >= limit;
+    show_progress(line, end);
+    return end;
+  };
+  unlearn::trainer_settings settings{.batch = o.batch, .order = o.order == "given" ? unlearn::order::given : unlearn::order::shuffled, .seed = o.seed,
+                                     .on_step = [&](const unlearn::step_report& r) { if (log) log->write(log_line(r).dump() + "\n"); }};
+  if (o.clip > 0) settings.clip = o.clip;
+  const auto last = unlearn::trainer(m.weights, policy, optimizer, settings).run(forget.answers, retain, stop);
+  if (!reached) std::cerr << "expunge: forget accuracy still above " << *o.until << " after " << last.step << " steps\n";
+}
+
+template <class Loss>
+void with_optimizer(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy,
+                    std::optional<io::atomic_file>& log) {
+  if (o.optimizer == "sgd")
+    train(o, m, forget, retain, policy, optim::sgd{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
+  else
+    train(o, m, forget, retain, policy, optim::adamw{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
+}
+
+void run_unlearn(const options& o, const CLI::App& command) {
+  require(o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
+  for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
+    if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
+  require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
+  auto m = model::load_language_model<X>(o.model);
+  const fact_set forget = load_facts(o.forget, m, o.text);
+  sequences retain;
+  if (o.method != "ga") {
+    require(!o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
+    const fact_set kept = load_facts(o.retain, m, o.text);
+    data::require_disjoint(forget.facts, kept.facts);
+    retain = kept.answers;
+  }
+  std::optional<io::atomic_file> log;
+  if (!o.log.empty()) log.emplace(o.log);
+  const loss::gradient_difference gd{o.retain_weight};
+  if (o.method == "ga") with_optimizer(o, m, forget, retain, loss::gradient_ascent{}, log);
+  else if (o.method == "gd") with_optimizer(o, m, forget, retain, gd, log);
+  else if (o.granularity == "parameter") with_optimizer(o, m, forget, retain, loss::ssiuu<>{gd, settings_of(o), {}}, log);
+  else
+    with_optimizer(o, m, forget, retain,
+                   loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{
+                       gd, settings_of(o), {o.sites == "ffn" ? attribution::sites::ffn : attribution::sites::all}}, log);
+  model::save_language_model(m, o.out);
+  if (log) log->commit();
+  std::cout << "forget set after unlearning:\n" << summary(evaluate(m, forget)).dump(2) << "\nwritten: " << o.out << '\n';
+}
+
+}  // namespace
+
+void add_unlearn(CLI::App& app, action& run) {
+  const auto o = std::make_shared<options>();
+  CLI::App* c = app.add_subcommand("unlearn", "make a model forget the facts of a file");
+  c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
+  c->add_option("--forget", o->forget, "JSONL of facts to forget")->required();
+  c->add_option("--retain", o->retain, "JSONL of facts to keep (gd, ssiuu)");
+  c->add_option("--out", o->out, "Hugging Face folder to write")->required();
+  c->add_option("--log", o->log, "JSONL with a line a step");
+  const auto choice = [&](const char* name, std::string& value, std::vector<std::string> values, const char* what) {
+    c->add_option(name, value, what)->check(CLI::IsMember(std::move(values)))->capture_default_str();
+  };
+  choice("--method", o->method, {"ga", "gd", "ssiuu"}, "unlearning loss");
+  choice("--optimizer", o->optimizer, {"sgd", "adamw"}, "optimizer");
+  choice("--order", o->order, {"given", "shuffled"}, "order of the examples");
+  choice("--curvature", o->curvature, {"first", "exact"}, "ssiuu: drop or keep the second-order term");
+  choice("--granularity", o->granularity, {"parameter", "neuron"}, "ssiuu: what a feature is");
+  choice("--reduction", o->reduction, {"batch", "example"}, "ssiuu: penalise the batch's sum or each example");
+  choice("--reference", o->reference, {"previous", "example", "original"}, "ssiuu: what growth is measured against");
+  choice("--norm", o->norm, {"squared", "abs"}, "ssiuu: of the difference");
+  choice("--sites", o->sites, {"all", "ffn"}, "ssiuu per neuron: which linear layers");
+  c->add_option("--lr", o->rate, "learning rate")->capture_default_str()->check(CLI::NonNegativeNumber);
+  c->add_option("--lambda", o->lambda, "ssiuu: weight of the penalty")->capture_default_str()->check(CLI::NonNegativeNumber);
+  c->add_option("--retain-weight", o->retain_weight, "weight of the retain term")->capture_default_str()->check(CLI::NonNegativeNumber);
+  c->add_option("--weight-decay", o->weight_decay, "of the optimizer")->capture_default_str()->check(CLI::NonNegativeNumber);
+  c->add_option("--clip", o->clip, "largest global gradient norm (default: off)")->check(CLI::PositiveNumber);
+  c->add_option("--steps", o->steps, "number of steps; with --until-forget-accuracy the most (default then 1000)")->check(CLI::PositiveNumber);
+  c->add_option("--until-forget-accuracy", o->until, "stop at this accuracy (multiple choice where all facts have false answers, else generation)")
+      ->check(CLI::Range(0.0, 1.0));
+  c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(CLI::PositiveNumber);
+  c->add_option("--seed", o->seed, "determines the run")->capture_default_str();
+  o->text.add_to(*c);
+  c->callback([o, c, &run] { run = [o, c] { run_unlearn(*o, *c); }; });
+}
+
+}  // namespace program
