@@ -199,6 +199,8 @@ class ssiuu_objective {
       previous_ = std::move(total);
       return any;
     }
+    // At step 1 the model is the original: differences are rounding errors, which an absolute value would take for growth.
+    if (s.reference == reference::original && std::exchange(first_step_, false)) return false;
     std::vector<unit*> known;  // the units that have a reference
     std::vector<const std::vector<X>*> references;
     for (std::size_t u = 0; u < units.size(); ++u)
@@ -238,6 +240,7 @@ class ssiuu_objective {
   std::vector<std::unique_ptr<recorder>> recordings_;
   std::vector<X> previous_;
   std::map<index_t, std::vector<X>> seen_;
+  bool first_step_ = true;
 };
 
 }  // namespace expunge::loss
