@@ -11,7 +11,7 @@ namespace program {
 
 void add_evaluate(CLI::App& app, action& run) {
   struct options {
-    std::string model, facts;
+    std::string model, facts, known;
     text_options text;
     bool json = false;
   };
@@ -20,12 +20,28 @@ void add_evaluate(CLI::App& app, action& run) {
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
   c->add_option("--facts", o->facts, "JSONL of facts")->required();
   c->add_flag("--json", o->json, "print JSON");
+  c->add_option("--known", o->known, "write the facts answered right, by generation and (where they have false answers) by choice, to this JSONL");
   o->text.add_to(*c);
   c->callback([o, &run] {
     run = [o] {
       const auto m = model::load_language_model<X>(o->model);
-      const auto result = summary(evaluate(m, load_facts(o->facts, m, o->text)));
+      const fact_set set = load_facts(o->facts, m, o->text);
+      const scores s = evaluate(m, set);
+      auto result = summary(s);
+      if (!o->known.empty()) {
+        std::vector<data::fact> known;
+        for (std::size_t i = 0; i < set.facts.size(); ++i)
+          if (s.generation[i] && (!s.has_choice() || s.choice[i])) known.push_back(set.facts[i]);
+        require(!known.empty(), o->facts, ": the model answers none of the facts right, ", o->known, " is not written");
+        data::save_facts(o->known, known);
+      }
       if (o->json) {
+        for (std::size_t i = 0; i < set.facts.size(); ++i) {
+          auto& one = result["by_fact"][set.facts[i].id];
+          if (s.has_choice()) one["choice"] = bool{s.choice[i]};
+          one["generation"] = bool{s.generation[i]};
+          one["probability"] = s.probability[i];
+        }
         std::cout << result.dump(2) << '\n';
         return;
       }
