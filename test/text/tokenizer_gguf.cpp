@@ -40,6 +40,32 @@ BOOST_AUTO_TEST_CASE(token_types_and_the_name_change_the_outcome) {
   BOOST_TEST(text::tokenizer_from_gguf(tokens, merges, types, "llama-bpe").encode("bb") == (ids{6}), each);
 }
 
+BOOST_AUTO_TEST_CASE(metadata_hold_the_tables_and_the_frame) {
+  const auto metadata = [](const std::string& model, const std::string& pre) {
+    expunge::io::gguf_metadata m("some.gguf");
+    m.add("tokenizer.ggml.model", model);
+    m.add("tokenizer.ggml.pre", pre);
+    m.add("tokenizer.ggml.tokens", tokens);
+    m.add("tokenizer.ggml.merges", merges);
+    m.add("tokenizer.ggml.token_type", std::vector<std::int64_t>(types.begin(), types.end()));
+    m.add("tokenizer.ggml.bos_token_id", std::uint64_t{5});
+    m.add("tokenizer.ggml.eos_token_id", std::uint64_t{6});
+    return m;
+  };
+  const auto encode = [](const expunge::io::gguf_metadata& m) { return text::tokenizer_from_gguf(m).encode("ab", true); };
+  BOOST_TEST(encode(metadata("gpt2", "smollm")) == (ids{3}), each);
+  BOOST_TEST(encode(metadata("gpt2", "llama-bpe")) == (ids{5, 3}), each);
+  auto m = metadata("gpt2", "smollm");
+  m.add("tokenizer.ggml.add_bos_token", true);
+  m.add("tokenizer.ggml.add_eos_token", true);
+  BOOST_TEST(encode(m) == (ids{5, 3, 6}), each);
+  m = metadata("gpt2", "llama-bpe");
+  m.add("tokenizer.ggml.add_bos_token", false);
+  BOOST_TEST(encode(m) == (ids{3}), each);
+  BOOST_CHECK_THROW(encode(metadata("llama", "smollm")), expunge::error);
+  BOOST_CHECK_THROW(encode(expunge::io::gguf_metadata("some.gguf")), expunge::error);
+}
+
 BOOST_AUTO_TEST_CASE(malformed_tables_are_refused) {
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf({}, merges, {}, "gpt2")), expunge::error);
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf(tokens, merges, ids{1}, "gpt2")), expunge::error);

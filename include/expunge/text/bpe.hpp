@@ -25,6 +25,14 @@ struct bpe_options {
   std::optional<std::int32_t> unknown;  // id for a byte without a token; without it such a byte is dropped
 };
 
+/// The two tokens of a merge written as "left right". Throws expunge::error unless there is one space between two tokens.
+[[nodiscard]] inline std::pair<std::string, std::string> parse_merge(const std::string& merge) {
+  const std::size_t space = merge.find(' ');
+  require(space != std::string::npos && space > 0 && space + 1 < merge.size() && merge.find(' ', space + 1) == std::string::npos,
+          "the merge '", merge, "' is not two tokens with one space between");
+  return {merge.substr(0, space), merge.substr(space + 1)};
+}
+
 /// The merge table and vocabulary of one model (Sennrich et al. 2016, on bytes as in Radford et al. 2019).
 class bpe {
  public:

@@ -106,7 +106,7 @@ class tokenizer {
   };
 
   entry& at(std::int32_t id) {
-    constexpr std::int32_t limit = 1 << 26;  // a mistaken id must not allocate gigabytes
+    constexpr std::int32_t limit = 1 << 22;  // a mistaken id must not allocate gigabytes
     require(id >= 0 && id < limit, "the token id ", id, " is outside 0 .. ", limit - 1);
     const auto index = static_cast<std::size_t>(id);
     if (index >= entries_.size()) entries_.resize(index + 1);

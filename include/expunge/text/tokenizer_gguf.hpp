@@ -1,4 +1,4 @@
-// A tokenizer from the metadata of a GGUF file, passed as plain vectors so that this header need not know the format.
+// A tokenizer from the metadata of a GGUF file.
 #pragma once
 
 #include <cstddef>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/io/gguf_metadata.hpp"
 #include "expunge/text/tokenizer.hpp"
 
 namespace expunge::text {
@@ -45,18 +46,29 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
   }
   bpe::merge_list pairs;
   pairs.reserve(merges.size());
-  for (std::size_t rank = 0; rank < merges.size(); ++rank) {
-    const std::string& merge = merges[rank];
-    const std::size_t space = merge.find(' ');
-    require(space != std::string::npos && space > 0 && space + 1 < merge.size() &&
-                merge.find(' ', space + 1) == std::string::npos,
-            "tokenizer.ggml.merges[", rank, "] is '", merge, "', expected two tokens with one space between");
-    pairs.emplace_back(merge.substr(0, space), merge.substr(space + 1));
-  }
+  for (const std::string& merge : merges) pairs.push_back(parse_merge(merge));
   pre_tokenizer cutter = pre_tokenizer::named(pre);
   const bool ignore_merges = pre == "llama-bpe" || pre == "llama3";
   return {bpe(std::move(vocab), pairs, {.ignore_merges = ignore_merges, .unknown = {}}), std::move(cutter),
           std::move(added), std::move(frame)};
+}
+
+/// The tokenizer of a GGUF file with this metadata: the keys `tokenizer.ggml.` tokens, merges, token_type (optional) and pre as
+/// above. encode(text, true) puts bos_token_id first where add_bos_token is set, and eos_token_id last where add_eos_token is;
+/// without add_bos_token only llama-bpe has it set, as in llama.cpp. Throws expunge::error also where `model` is not gpt2 or a
+/// key is missing.
+[[nodiscard]] inline tokenizer tokenizer_from_gguf(const io::gguf_metadata& metadata) {
+  const auto model = metadata.get<std::string>("tokenizer.ggml.model");
+  require(model == "gpt2", "tokenizer.ggml.model is '", model, "'; only gpt2, byte-level BPE, is supported");
+  const auto pre = metadata.get<std::string>("tokenizer.ggml.pre");
+  special_frame frame;
+  if (metadata.get_or("tokenizer.ggml.add_bos_token", pre == "llama-bpe" || pre == "llama3"))
+    frame.before.push_back(metadata.get<std::int32_t>("tokenizer.ggml.bos_token_id"));
+  if (metadata.get_or("tokenizer.ggml.add_eos_token", false))
+    frame.after.push_back(metadata.get<std::int32_t>("tokenizer.ggml.eos_token_id"));
+  return tokenizer_from_gguf(metadata.get<std::vector<std::string>>("tokenizer.ggml.tokens"),
+                             metadata.get<std::vector<std::string>>("tokenizer.ggml.merges"),
+                             metadata.get_or("tokenizer.ggml.token_type", std::vector<std::int32_t>{}), pre, std::move(frame));
 }
 
 }  // namespace expunge::text
