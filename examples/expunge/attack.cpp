@@ -26,6 +26,7 @@ struct options {
 void run_attack(const options& o) {
   auto m = model::load_language_model<X>(o.model);
   const fact_set forget = load_facts(o.forget, m, o.text);
+  std::optional<io::atomic_file> file = output_file(o.json);
   // The attack works on token sequences; this finds a sequence's multiple-choice question again.
   std::map<std::vector<std::int32_t>, std::size_t> place;
   for (std::size_t i = 0; i < forget.answers.size(); ++i) place[forget.answers[i].tokens] = i;
@@ -58,7 +59,9 @@ void run_attack(const options& o) {
   out["recovery_deviation"] = metric::deviation_of(recoveries);
   std::cout << "recovered of the disjoint rest: " << report::fixed(100 * metric::mean_of(recoveries), 1) << " % +- "
             << report::fixed(100 * metric::deviation_of(recoveries), 1) << " (" << runs.size() << " splits, largest over the attack)\n";
-  if (!o.json.empty()) io::write_file_atomically(o.json, out.dump(2) + "\n");
+  if (!file) return;
+  file->write(out.dump(2) + "\n");
+  file->commit();
 }
 
 }  // namespace

@@ -72,6 +72,7 @@ void add_audit(CLI::App& app, action& run) {
       const auto before = model::load_language_model<X>(o->before), after = model::load_language_model<X>(o->after);
       const fact_set forget = load_facts(o->forget, before, o->text);
       static_cast<void>(load_facts(o->forget, after, o->text));
+      std::optional<io::atomic_file> file = output_file(o->json);
       nlohmann::ordered_json out;
       out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
       out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);
@@ -84,7 +85,9 @@ void add_audit(CLI::App& app, action& run) {
                report::fixed(a["d_plus_sum"], 4), report::fixed(a["d_minus_sum"], 4)});
       }
       std::cout << t;
-      if (!o->json.empty()) io::write_file_atomically(o->json, out.dump(2) + "\n");
+      if (!file) return;
+      file->write(out.dump(2) + "\n");
+      file->commit();
     };
   });
 }

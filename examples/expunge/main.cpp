@@ -3,8 +3,21 @@
 
 #include <expunge/core/thread_pool.hpp>
 
+#include <algorithm>
 #include <iostream>
+#include <string>
 #include <thread>
+
+namespace {
+
+/// One line, whatever the texts and names in it.
+int refuse(std::string what) {
+  std::replace(what.begin(), what.end(), '\n', ' ');
+  std::cerr << "expunge: " << what << '\n';
+  return 2;
+}
+
+}  // namespace
 
 int main(int argc, char** argv) {
   CLI::App app{"Forget chosen facts from a language model, and prove that they were erased and not merely hidden."};
@@ -25,11 +38,10 @@ int main(int argc, char** argv) {
     return 0;
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help
-    std::cerr << "expunge: " << e.what() << " (see expunge --help)\n";
+    return refuse(std::string(e.what()) + " (see expunge --help)");
   } catch (const std::bad_alloc&) {
-    std::cerr << "expunge: out of memory: use a smaller model or batch\n";
+    return refuse("out of memory: use a smaller model or batch");
   } catch (const std::exception& e) {
-    std::cerr << "expunge: " << e.what() << '\n';
+    return refuse(e.what());
   }
-  return 2;
 }

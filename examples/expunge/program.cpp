@@ -7,6 +7,8 @@
 #include <chrono>
 #include <cstdio>
 
+#include <unistd.h>
+
 using namespace expunge;
 
 namespace program {
@@ -23,6 +25,7 @@ data::prompt_template text_options::prompt() const {
     text += line_break ? '\n' : form[i];
     i += line_break ? 1 : 0;
   }
+  require(text.find("{question}") != std::string::npos, "--template '", form, "' has no {question}");
   return {text};
 }
 
@@ -101,9 +104,16 @@ nlohmann::ordered_json summary(const scores& s) {
   return out;
 }
 
+std::optional<io::atomic_file> output_file(const std::filesystem::path& path) {
+  require(!std::filesystem::is_directory(path), path, ": this is a folder, give the name of a file");
+  if (path.empty()) return {};
+  return std::optional<io::atomic_file>(std::in_place, path);
+}
+
 void show_progress(const std::string& line, bool last) {
   static const auto begin = std::chrono::steady_clock::now();
   static bool shown = false;
+  if (::isatty(STDERR_FILENO) == 0) return;
   if (std::chrono::steady_clock::now() - begin < std::chrono::seconds(2)) return;
   if (!last || shown) std::fprintf(stderr, "\r\033[K%s%s", line.c_str(), last ? "\n" : "");
   std::fflush(stderr);

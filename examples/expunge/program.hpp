@@ -52,7 +52,10 @@ std::vector<bool> generated(const language_model& m, const fact_set& set);
 scores evaluate(const language_model& m, const fact_set& set);
 nlohmann::ordered_json summary(const scores& s);
 
-/// One line on standard error that is rewritten, for work that takes more than two seconds.
+/// A file to be written at the end of a command, opened before the work begins; nothing for an empty path. Throws expunge::error.
+std::optional<expunge::io::atomic_file> output_file(const std::filesystem::path& path);
+
+/// One line on a terminal's standard error that is rewritten, for work that takes more than two seconds.
 void show_progress(const std::string& line, bool last = false);
 
 /// Register the commands; each sets `run` when chosen.

@@ -1,3 +1,4 @@
+#include "output_folder.hpp"
 #include "program.hpp"
 
 #include <expunge/core/progress.hpp>
@@ -6,8 +7,8 @@
 #include <expunge/report/table.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include <cmath>
 #include <iostream>
-#include <map>
 #include <memory>
 
 using namespace expunge;
@@ -76,8 +77,6 @@ void with_optimizer(const options& o, language_model& m, const fact_set& forget,
 
 void run_unlearn(const options& o, const CLI::App& command) {
   require(o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
-  for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
-    if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
   auto m = model::load_language_model<X>(o.model);
   const fact_set forget = load_facts(o.forget, m, o.text);
@@ -85,11 +84,17 @@ void run_unlearn(const options& o, const CLI::App& command) {
   if (o.method != "ga") {
     require(!o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
     const fact_set kept = load_facts(o.retain, m, o.text);
-    data::require_disjoint(forget.facts, kept.facts);
+    try {
+      data::require_disjoint(forget.facts, kept.facts);
+    } catch (const error& e) {
+      fail(o.forget, " and ", o.retain, ": ", e.what());
+    }
     retain = kept.answers;
   }
-  std::optional<io::atomic_file> log;
-  if (!o.log.empty()) log.emplace(o.log);
+  output_folder out(o.out);
+  std::optional<io::atomic_file> log = output_file(o.log);
+  for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
+    if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
   const loss::gradient_difference gd{o.retain_weight};
   if (o.method == "ga") with_optimizer(o, m, forget, retain, loss::gradient_ascent{}, log);
   else if (o.method == "gd") with_optimizer(o, m, forget, retain, gd, log);
@@ -98,9 +103,13 @@ void run_unlearn(const options& o, const CLI::App& command) {
     with_optimizer(o, m, forget, retain,
                    loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{
                        gd, settings_of(o), {o.sites == "ffn" ? attribution::sites::ffn : attribution::sites::all}}, log);
-  model::save_language_model(m, o.out);
+  require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
+          " is not written: lower the learning rate");
+  const auto result = summary(evaluate(m, forget));
+  model::save_language_model(m, out.stage());
   if (log) log->commit();
-  std::cout << "forget set after unlearning:\n" << summary(evaluate(m, forget)).dump(2) << "\nwritten: " << o.out << '\n';
+  out.commit();
+  std::cout << "forget set after unlearning:\n" << result.dump(2) << "\nwritten: " << o.out << '\n';
 }
 
 }  // namespace

@@ -1,0 +1,47 @@
+// The folder a command writes: its files appear when all is done; on failure it is gone again, or as it was.
+#pragma once
+
+#include <expunge/core/error.hpp>
+
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+namespace program {
+
+/// Makes the folder at once, so that a long run does not fail at its end. Files are written to stage() and moved by commit().
+class output_folder {
+ public:
+  /// Throws expunge::error naming the folder where it cannot be made or written to.
+  explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial"), made_(stage_) {
+    for (std::filesystem::path up = path_; !std::filesystem::exists(up); up = up.parent_path()) made_ = up;
+    std::error_code failure;
+    std::filesystem::remove_all(stage_, failure);  // of a run that was killed
+    std::filesystem::create_directories(stage_, failure);
+    if (failure) discard();
+    expunge::require(!failure, path, ": cannot make this folder, choose another one: ", failure.message());
+  }
+
+  output_folder(const output_folder&) = delete;
+  output_folder& operator=(const output_folder&) = delete;
+
+  ~output_folder() { discard(); }
+
+  [[nodiscard]] const std::filesystem::path& stage() const { return stage_; }
+
+  void commit() {
+    for (const auto& file : std::filesystem::directory_iterator(stage_)) std::filesystem::rename(file, path_ / file.path().filename());
+    made_ = stage_;  // the rest stays
+  }
+
+ private:
+  void discard() const {
+    std::error_code ignored;
+    std::filesystem::remove_all(made_, ignored);
+  }
+
+  std::filesystem::path path_, stage_;
+  std::filesystem::path made_;  // the outermost folder that was not there before
+};
+
+}  // namespace program

@@ -1,0 +1,226 @@
+#!/bin/sh
+# Checks the contract of the program expunge from outside.
+# usage: check_program.sh PROGRAM MAKE_MODEL WORK_FOLDER unlearn|reports|refusals
+set -u
+program=$1 make_model=$2 work=$3/$4 part=$4
+failures=0
+
+complain() { echo "FAILED: $*" >&2; failures=$((failures + 1)); }
+
+# accepted ARGUMENTS...: exit status 0; standard output is left in ../stdout, standard error in ../stderr.
+accepted() {
+  "$program" "$@" >../stdout 2>../stderr </dev/null || { complain "expunge $*: $(cat ../stderr)"; return 1; }
+}
+
+# refused NAME ARGUMENTS...: exit status 2, one line on standard error that names NAME, and the folder as it was before.
+refused() {
+  name=$1; shift
+  find . | sort >../before
+  "$program" "$@" >../stdout 2>../stderr </dev/null
+  status=$?
+  find . | sort >../after
+  [ $status -eq 2 ] || complain "expunge $*: exit status $status, expected 2"
+  [ "$(wc -l <../stderr)" -eq 1 ] || complain "expunge $*: expected one line on standard error: $(cat ../stderr)"
+  grep -qF -e "$name" ../stderr || complain "expunge $*: '$name' is not named: $(cat ../stderr)"
+  cmp -s ../before ../after || complain "expunge $*: left behind: $(comm -13 ../before ../after | tr '\n' ' ')"
+  echo "  $(head -1 ../stderr)"
+}
+
+# has FILE KEY...: every line group of the JSON file has the keys.
+has() {
+  file=$1; shift
+  for key in "$@"; do grep -q "\"$key\":" "$file" || complain "$file: no key \"$key\""; done
+}
+
+rm -rf "$work" && mkdir -p "$work" && cd "$work" || exit 1
+"$make_model" inputs || { complain "make_model"; exit 1; }
+mv inputs/forget.jsonl inputs/retain.jsonl inputs/model . && rmdir inputs
+mkdir run && cd run || exit 1
+ln -s ../model ../forget.jsonl ../retain.jsonl .
+both="--model model --forget forget.jsonl --retain retain.jsonl --out out"
+
+# check_log LINES: log.jsonl has so many lines, each an object with every key; check_out: out/ is a whole folder.
+check_log() {
+  [ "$(wc -l <log.jsonl)" -eq "$1" ] || complain "log.jsonl has $(wc -l <log.jsonl) lines, expected $1"
+  for key in step loss forget retain penalty gradient_norm learning_rate seconds; do
+    [ "$(grep -c "^{.*\"$key\":-\{0,1\}[0-9].*}\$" log.jsonl)" -eq "$1" ] || complain "log.jsonl: \"$key\" is not in every line"
+  done
+}
+check_out() {
+  for file in config.json model.safetensors tokenizer.json; do [ -s "out/$file" ] || complain "out/$file is missing"; done
+  cmp -s out/tokenizer.json model/tokenizer.json || complain "out/tokenizer.json is not the model's"
+  [ -z "$(find . -name '*.partial')" ] || complain "left behind: $(find . -name '*.partial')"
+}
+
+# trained ARGUMENTS...: three steps in the given order; adds a line with the sum of the weights to ../sums.
+trained() {
+  case $* in *--lr*) ;; *) set -- "$@" --lr 1e-3 ;; esac
+  case $* in *--order*) ;; *) set -- "$@" --order given ;; esac
+  accepted unlearn $both --log log.jsonl --steps 3 "$@" || return
+  check_log 3
+  check_out
+  echo "$(cksum <out/model.safetensors) $*" >>../sums
+  rm -rf out log.jsonl
+}
+
+check_unlearn() {
+  : >../sums
+  for optimizer in sgd adamw; do
+    for method in ga gd; do trained --method $method --optimizer $optimizer --batch 2; done
+  done
+  for curvature in first exact; do
+    for granularity in parameter neuron; do
+      for norm in squared abs; do
+        ssiuu="--method ssiuu --lambda 0.5 --curvature $curvature --granularity $granularity --norm $norm"
+        for reference in example original; do
+          for reduction in batch example; do trained $ssiuu --reference $reference --reduction $reduction --batch 2; done
+        done
+        trained $ssiuu --reference previous --reduction batch --batch 2
+        trained $ssiuu --reference previous --reduction example --batch 4
+      done
+    done
+  done
+  trained --method ssiuu --lambda 0.5 --granularity neuron --sites ffn --batch 2
+  for option in "--retain-weight 2" "--weight-decay 0.1" "--clip 0.01" "--eos" "--lr 2e-3" "--order shuffled --seed 3" "--order shuffled --seed 4" \
+                "--template {question}"; do
+    trained --method gd --optimizer sgd --batch 2 $option
+  done
+  # Every setting changes the outcome.
+  twice=$(cut -d' ' -f1,2 <../sums | sort | uniq -d)
+  [ -z "$twice" ] || complain "the same weights from different settings: $(grep -F "$twice" ../sums)"
+
+  for method in gd "ssiuu --curvature exact --granularity neuron" "ssiuu --curvature first --reduction example --reference example"; do
+    for threads in 1 2; do
+      accepted unlearn $both --method $method --steps 5 --batch 2 --lr 1e-3 --lambda 0.5 --seed 7 --threads $threads
+      mv out/model.safetensors ../weights.$threads
+      rm -rf out
+    done
+    cmp ../weights.1 ../weights.2 || complain "$method: other weights with two threads than with one"
+  done
+
+  accepted unlearn $both --log log.jsonl --method gd --lr 3e-3 --batch 4 --steps 500 --until-forget-accuracy 0.25
+  accepted evaluate --model out --facts forget.jsonl --json
+  accuracy=$(sed -n 's/.*"multiple_choice_accuracy": \([0-9.]*\).*/\1/p' ../stdout)
+  case $accuracy in 0.0 | 0.25) ;; *) complain "--until-forget-accuracy 0.25 stopped at accuracy '$accuracy'" ;; esac
+  [ "$(wc -l <log.jsonl)" -lt 500 ] || complain "--until-forget-accuracy did not stop"
+  # An older folder is replaced, the log may lie in the new one, and so may the model itself.
+  accepted unlearn $both --log out/log.jsonl --method gd --steps 2 && mv out/log.jsonl log.jsonl && check_log 2
+  check_out
+  accepted unlearn --model out --forget forget.jsonl --out out --method ga --steps 1
+  accepted unlearn --model out --forget forget.jsonl --out new/deep/out --log new/deep/out/log.jsonl --method ga --steps 1
+  [ -s new/deep/out/log.jsonl ] && [ -s new/deep/out/model.safetensors ] || complain "new/deep/out is not whole"
+}
+
+check_reports() {
+  accepted unlearn $both --method gd --lr 3e-3 --batch 4 --steps 100 --until-forget-accuracy 0.25
+  accepted evaluate --model model --facts forget.jsonl --json
+  has ../stdout facts multiple_choice_accuracy generation_accuracy mean_probability
+  grep -q '"multiple_choice_accuracy": 1.0' ../stdout && grep -q '"generation_accuracy": 1.0' ../stdout || complain "the model does not know its facts"
+  accepted evaluate --model model --facts forget.jsonl
+  accepted evaluate --model out --facts forget.jsonl --eos --json
+  accepted audit --before model --after out --forget forget.jsonl --json audit.json
+  has audit.json d_plus_sum d_minus_sum top sites layer module cumulative
+  [ "$(grep -c '_sum": 0.0,' audit.json)" -lt 4 ] || complain "audit.json: unlearning changed no influence"
+  accepted audit --before model --after model --forget forget.jsonl --json same.json
+  [ "$(grep -c '_sum": 0.0,' same.json)" -eq 4 ] || complain "same.json: a model differs from itself"
+  accepted attack --model out --kind harmful --forget forget.jsonl --fraction 0.3 --lr 1e-3 5e-4 --seeds 2 --epochs 3 --json attack.json
+  has attack.json kind fraction runs seed learning_rate recovery retrained curve recovery_mean
+  [ "$(grep -c '"recovery":' attack.json)" -ge 2 ] || complain "attack.json: expected a run a seed"
+  accepted inspect model && grep -q 'embed_tokens' ../stdout || complain "inspect names no tensor"
+  accepted inspect model/model.safetensors
+  accepted --help && accepted unlearn --help
+}
+
+# broken_model NAME: a copy of the model to damage.
+broken_model() { mkdir -p "$1" && cp model/* "$1"; }
+facts() { printf '%s\n' "$2" >"$1"; }
+
+check_refusals() {
+  weights=model.safetensors
+  bytes=$(wc -c <model/$weights)
+  broken_model bad_short && head -c $((bytes / 2)) model/$weights >bad_short/$weights
+  broken_model bad_tiny && head -c 5 model/$weights >bad_tiny/$weights
+  broken_model bad_empty && : >bad_empty/$weights
+  broken_model bad_lying && printf '\377\377\377\377\377\377\377\177' | dd of=bad_lying/$weights conv=notrunc 2>/dev/null
+  broken_model bad_offsets && sed 's/"data_offsets":\[0,/"data_offsets":[4,/' model/$weights >bad_offsets/$weights
+  broken_model bad_longer && printf 'more' >>bad_longer/$weights
+  broken_model bad_nan && printf '\377\377\377\377' | dd of=bad_nan/$weights conv=notrunc bs=1 seek=$((bytes - 4)) 2>/dev/null
+  broken_model bad_shape && sed 's/"intermediate_size": 64/"intermediate_size": 68/' model/config.json >bad_shape/config.json
+  broken_model bad_layers && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' model/config.json >bad_layers/config.json
+  broken_model bad_kind && sed 's/"llama"/"mamba"/' model/config.json >bad_kind/config.json
+  broken_model bad_json && echo '{"model_type": ' >bad_json/config.json
+  broken_model bad_words && echo '{}' >bad_words/tokenizer.json
+  broken_model bad_no_weights && rm bad_no_weights/$weights
+  broken_model bad_no_config && rm bad_no_config/config.json
+  broken_model bad_no_tokenizer && rm bad_no_tokenizer/tokenizer.json
+  printf 'GGUF\003\000\000\000' >bad_header.gguf
+  printf 'no model' >bad_text.gguf
+  for broken in bad_* absent; do
+    refused $broken unlearn --model $broken --forget forget.jsonl --retain retain.jsonl --method gd --steps 2 --out out --log log.jsonl
+    refused $broken evaluate --model $broken --facts forget.jsonl --json
+    refused $broken audit --before model --after $broken --forget forget.jsonl --json out.json
+    refused $broken attack --model $broken --kind harmful --forget forget.jsonl --json out.json
+  done
+  for broken in bad_short bad_tiny bad_lying bad_offsets bad_json bad_no_weights bad_header.gguf bad_text.gguf absent; do refused $broken inspect $broken; done
+
+  : >nothing.jsonl
+  echo >blank.jsonl
+  echo 'no json' >text.jsonl
+  facts no_answer.jsonl '{"id":"a","question":"Where lives Ada?"}'
+  facts empty_answer.jsonl '{"id":"a","question":"Where lives Ada?","answer":""}'
+  facts number.jsonl '{"id":"a","question":"Where lives Ada?","answer":7}'
+  facts cut.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Os'
+  facts long.jsonl "{\"id\":\"a\",\"question\":\"$(printf '%060d' 0)\",\"answer\":\"Oslo\"}"
+  { cat forget.jsonl forget.jsonl; } >twice.jsonl
+  { cat retain.jsonl; head -1 forget.jsonl; } >overlap.jsonl
+  printf '{"id":"a","question":"\377\376","answer":"Oslo"}\n' >bytes.jsonl
+  for broken in nothing blank text no_answer empty_answer number cut long twice bytes absent; do
+    refused $broken.jsonl unlearn --model model --forget $broken.jsonl --retain retain.jsonl --method gd --steps 2 --out out --log log.jsonl
+    refused $broken.jsonl unlearn --model model --forget forget.jsonl --retain $broken.jsonl --method gd --steps 2 --out out --log log.jsonl
+    refused $broken.jsonl evaluate --model model --facts $broken.jsonl --json
+    refused $broken.jsonl audit --before model --after model --forget $broken.jsonl --json out.json
+    refused $broken.jsonl attack --model model --kind harmful --forget $broken.jsonl --json out.json
+  done
+  refused overlap.jsonl unlearn --model model --forget forget.jsonl --retain overlap.jsonl --method gd --steps 2 --out out --log log.jsonl
+
+  some="unlearn $both --log log.jsonl"
+  refused --colour $some --method gd --steps 2 --colour red
+  refused --method $some --method npo --steps 2
+  refused --steps $some --method gd
+  refused --steps $some --method gd --steps 0
+  refused --steps $some --method gd --steps two
+  refused --batch $some --method gd --steps 2 --batch 0
+  refused --lr $some --method gd --steps 2 --lr -1
+  refused --threads $some --method gd --steps 2 --threads 0
+  refused --template $some --method gd --steps 2 --template "no mark"
+  refused --sites $some --method ssiuu --steps 2 --sites ffn
+  refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2
+  refused --retain unlearn --model model --forget forget.jsonl --method gd --steps 2 --out out
+  refused --out unlearn --model model --forget forget.jsonl --retain retain.jsonl --method gd --steps 2
+  refused "learning_rate" $some --method gd --steps 2 --lr nan
+  refused "lower the learning rate" $some --method gd --optimizer sgd --steps 2 --lr 1e38
+  refused "lower the learning rate" $some --method gd --optimizer sgd --steps 1 --lr 1e38 --weight-decay 1e38
+  refused "reference" $some --method ssiuu --steps 2 --batch 2 --order given --reference previous --reduction example
+  refused subcommand
+  refused subcommand unforget
+  refused model inspect
+
+  printf 'text' >a_file
+  mkdir a_folder
+  base="unlearn --model model --forget forget.jsonl --method ga --steps 2"
+  refused a_file $base --out a_file
+  refused a_file $base --out a_file/out
+  refused /dev/null/out $base --out /dev/null/out
+  refused a_file/log.jsonl $base --out out --log a_file/log.jsonl
+  refused a_folder $base --out out --log a_folder
+  for json in a_file/out.json a_folder; do
+    refused $json audit --before model --after model --forget forget.jsonl --json $json
+    refused $json attack --model model --kind harmful --forget forget.jsonl --epochs 1 --seeds 1 --json $json
+  done
+}
+
+case $part in
+  unlearn | reports | refusals) check_$part ;;
+  *) complain "no part '$part'" ;;
+esac
+[ $failures -eq 0 ] || { echo "$failures failures" >&2; exit 1; }
