@@ -1,0 +1,52 @@
+// The attack retrains on a share of what is answered wrong, measures the disjoint rest, and leaves the model alone.
+#include <boost/test/unit_test.hpp>
+
+#include <set>
+
+#include <expunge/attack/harmful_retraining.hpp>
+#include <expunge/metric/likelihood.hpp>
+#include <expunge/model/mlp.hpp>
+
+using namespace expunge;
+using M = model::mlp<tensor<double>>;
+using samples = std::vector<model::labelled_sample>;
+
+BOOST_AUTO_TEST_SUITE(harmful_retraining)
+
+BOOST_AUTO_TEST_CASE(related_examples_come_back) {
+  philox g(1);
+  samples forget;  // one rule behind all: the sign of the first feature
+  for (int i = 0; i < 20; ++i) {
+    const double x = standard_normal(g);
+    forget.push_back({{x, standard_normal(g)}, x > 0 ? 1 : 0});
+  }
+  M m = model::random_mlp<tensor<double>>({2, 8, 2}, 2);
+  const auto right = [](const M& at, std::span<const model::labelled_sample> set) {
+    std::vector<bool> out;
+    for (const auto& l : metric::likelihoods(at, set)) out.push_back(l.probability() > 0.5);
+    return out;
+  };
+  samples opposite = forget;  // a model that has the rule the wrong way round answers everything wrong
+  for (auto& sample : opposite) sample.label = 1 - sample.label;
+  unlearn::trainer(m, loss::fine_tuning{}, optim::adamw{.learning_rate = 1e-2}, {.batch = 20}).run({}, opposite, unlearn::after_steps(300));
+  const auto before = nn::parameters(m)[0].to_vector();
+  attack::harmful_retraining<> a{.fraction = 0.3, .learning_rates = {1e-4, 3e-2}, .epochs = 40, .seeds = 2};
+  const auto runs = a.run<M>(m, forget, right);
+  BOOST_TEST(runs.size() == 2U);
+  BOOST_TEST((nn::parameters(m)[0].to_vector() == before));
+  const auto now = right(m, forget);
+  for (const auto& r : runs) {
+    BOOST_TEST(r.recovery > 0.5);
+    BOOST_TEST(r.learning_rate == 3e-2);
+    BOOST_TEST(r.curve.size() == 40U);
+    BOOST_TEST(*std::max_element(r.curve.begin(), r.curve.end()) == r.recovery);
+    for (const index_t i : r.retrained) BOOST_TEST(!now[static_cast<std::size_t>(i)]);
+  }
+  BOOST_TEST((std::set(runs[0].retrained.begin(), runs[0].retrained.end()) != std::set(runs[1].retrained.begin(), runs[1].retrained.end())));
+  a.fraction = 1.5;
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, right)), error);
+  a.fraction = 0.3;
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, std::span(forget).first(1), right)), error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,65 @@
+// Likelihoods against the model's own NLL one by one; recall against greedy generation; statistics.
+#include <boost/test/unit_test.hpp>
+
+#include <expunge/metric/likelihood.hpp>
+#include <expunge/metric/recall.hpp>
+#include <expunge/model/decoder_init.hpp>
+#include <expunge/model/generate.hpp>
+
+using namespace expunge;
+using X = tensor<double>;
+
+namespace {
+
+model::decoder<X> some_model() {
+  return model::random_decoder<X>({.vocabulary = 12, .width = 16, .layers = 1, .heads = 2, .kv_heads = 1, .head_dim = 8, .ffn_width = 16,
+                                   .context = 16, .tied = false}, 3, 1.0);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(metrics)
+
+BOOST_AUTO_TEST_CASE(likelihoods_do_not_depend_on_the_batch) {
+  const auto m = some_model();
+  const std::vector<nn::token_sequence> s{{{1, 2, 3, 4}, 2}, {{5, 6}, 1}, {{7, 8, 9, 10, 11}, 1}};
+  const std::span<const nn::token_sequence> all(s);
+  const auto one = metric::likelihoods(m, all, 1), three = metric::likelihoods(m, all, 3);
+  for (std::size_t i = 0; i < s.size(); ++i) {
+    BOOST_TEST(one[i].nll == three[i].nll, boost::test_tools::tolerance(1e-10));
+    BOOST_TEST(one[i].length == s[i].answer_length());
+    BOOST_TEST(one[i].joint_probability() == std::exp(-one[i].nll), boost::test_tools::tolerance(1e-12));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(recall_is_what_greedy_generation_gives) {
+  const auto m = some_model();
+  const std::vector<std::vector<std::int32_t>> prompts{{1, 2}, {3}, {4, 5, 6}};
+  const auto generated = model::generate(m, std::span<const std::vector<std::int32_t>>(prompts), 3);
+  std::vector<nn::token_sequence> right, wrong;
+  for (std::size_t i = 0; i < prompts.size(); ++i) {
+    nn::token_sequence s{prompts[i], std::ssize(prompts[i])};
+    s.tokens.insert(s.tokens.end(), generated[i].begin(), generated[i].end());
+    right.push_back(s);
+    s.tokens[s.tokens.size() - 2] = (s.tokens[s.tokens.size() - 2] + 1) % 12;
+    wrong.push_back(s);
+  }
+  BOOST_TEST(metric::share(metric::recalls(m, right)) == 1);
+  BOOST_TEST(metric::share(metric::recalls(m, wrong)) == 0);
+  const std::vector<std::int32_t> stop{generated[0][0]};
+  BOOST_TEST(model::generate(m, std::span<const std::vector<std::int32_t>>(prompts), 3, stop)[0].size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(choices_and_statistics) {
+  using metric::answer_likelihood;
+  const std::vector<answer_likelihood> right{{2, 2}, {1.5, 1}}, tie{{2, 2}, {1, 1}};
+  BOOST_TEST(metric::chooses_right(right));
+  BOOST_TEST(!metric::chooses_right(tie));
+  const std::vector<double> v{1, 2, 3, 4};
+  BOOST_TEST(metric::mean_of(v) == 2.5);
+  BOOST_TEST(metric::deviation_of(v) == std::sqrt(5.0 / 3), boost::test_tools::tolerance(1e-12));
+  BOOST_TEST(metric::deviation_of(std::span(v).first(1)) == 0);
+  BOOST_TEST(metric::mean_of({}) == 0);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
