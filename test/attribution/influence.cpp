@@ -21,10 +21,10 @@ BOOST_AUTO_TEST_CASE(appendix_a) {
   const std::vector<site_influence> after{{where, 2, {-2.0, 0.9, 1.0, 0.5}, {-4.0, -0.1, -4.0, -0.5}}};
   const auto v = attribution::variation(before, after);
   BOOST_TEST(v.neurons.size() == 2U);
-  BOOST_TEST(v.neurons[0].*plus == ((1.0 - 0.0) + (3.0 - 1.0)) / 2);
-  BOOST_TEST(v.neurons[0].*minus == ((-1.0 + 4.0) + (-3.0 + 4.0)) / 2);
-  BOOST_TEST(v.neurons[1].*plus == 0);  // grew: clamped
-  BOOST_TEST(v.neurons[1].*minus == ((-0.2 + 0.1) + (0.0 + 0.5)) / 2, boost::test_tools::tolerance(1e-12));
+  BOOST_TEST((v.neurons[0].*plus) == ((1.0 - 0.0) + (3.0 - 1.0)) / 2);
+  BOOST_TEST((v.neurons[0].*minus) == ((-1.0 + 4.0) + (-3.0 + 4.0)) / 2);
+  BOOST_TEST((v.neurons[1].*plus) == 0);  // grew: clamped
+  BOOST_TEST((v.neurons[1].*minus) == ((-0.2 + 0.1) + (0.0 + 0.5)) / 2, boost::test_tools::tolerance(1e-12));
   BOOST_TEST(v.top(plus, 1) == 1.5);
   BOOST_TEST(v.top(plus, 10) == 1.5);
   BOOST_TEST(v.sorted(minus)[0] == 2);
