@@ -67,7 +67,7 @@ class PackedLlama:
 
         def linear(x, name):
             z = F.linear(x, p[name + ".weight"])
-            return z if gate is None else z * next(gate)[batch.owner]
+            return z if gate is None else z * next(gate).index_select(0, batch.owner)
 
         def norm(x, name):
             return F.rms_norm(x, (x.shape[-1],), p[name + ".weight"], c["rms_norm_eps"])
@@ -86,10 +86,10 @@ class PackedLlama:
             h = norm(x, layer + "input_layernorm")
             q, k, v = (linear(h, layer + name).unflatten(1, (-1, self.head)) for name in LINEAR[:3])
             y = attention(padded(rotate(q)), padded(rotate(k)), padded(v), is_causal=True, enable_gqa=True)
-            x = x + linear(y.transpose(1, 2).reshape(-1, q.shape[1] * self.head)[batch.place], layer + LINEAR[3])
+            x = x + linear(y.transpose(1, 2).reshape(-1, q.shape[1] * self.head).index_select(0, batch.place), layer + LINEAR[3])
             h = norm(x, layer + "post_attention_layernorm")
             h = F.silu(linear(h, layer + LINEAR[4])) * linear(h, layer + LINEAR[5])
             x = x + linear(h, layer + LINEAR[6])
-        h = norm(x[batch.at], "model.norm")
+        h = norm(x.index_select(0, batch.at), "model.norm")
         nll = F.cross_entropy(F.linear(h, p["model.embed_tokens.weight"]), batch.labels, reduction="none")
         return nll.new_zeros(batch.examples).index_add(0, batch.owner[batch.at], nll)
