@@ -33,12 +33,12 @@ double measured_peak() {
     const auto begin = std::chrono::steady_clock::now();
     parallel_blocks(threads, 1, [&](index_t from, index_t) {
       std::array<batch, chains> sum;
-      sum.fill(batch(1.0F));
+      for (std::size_t c = 0; c < chains; ++c) sum[c] = batch(static_cast<float>(c));
       batch factor(0.999999F), term(1e-6F);
-      for (index_t i = 0; i < repeats; ++i) {
-        benchmark::DoNotOptimize(factor);
+      benchmark::DoNotOptimize(factor);
+      benchmark::DoNotOptimize(term);
+      for (index_t i = 0; i < repeats; ++i)
         for (std::size_t c = 0; c < chains; ++c) sum[c] = xsimd::fma(sum[c], factor, term);
-      }
       for (std::size_t c = 1; c < chains; ++c) sum[0] += sum[c];
       sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum[0]);
     });

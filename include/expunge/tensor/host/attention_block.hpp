@@ -8,7 +8,6 @@
 #include <Eigen/Core>
 
 #include "expunge/core/thread_pool.hpp"
-#include "expunge/tensor/host/gemm.hpp"
 #include "expunge/tensor/host/rows.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
@@ -20,6 +19,12 @@ struct attention_shape {
 };
 
 namespace detail {
+
+template <class T>
+using matrix_map = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
+template <class T>
+using const_matrix_map =
+    Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
 
 // Purposes of scratch memory.
 struct probabilities;
