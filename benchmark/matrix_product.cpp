@@ -10,6 +10,7 @@
 #include <cstdio>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 using namespace expunge;
@@ -32,15 +33,13 @@ double measured_peak() {
     std::vector<float> sink(static_cast<std::size_t>(threads));
     const auto begin = std::chrono::steady_clock::now();
     parallel_blocks(threads, 1, [&](index_t from, index_t) {
-      std::array<batch, chains> sum;
-      for (std::size_t c = 0; c < chains; ++c) sum[c] = batch(static_cast<float>(c));
-      batch factor(0.999999F), term(1e-6F);
-      benchmark::DoNotOptimize(factor);
-      benchmark::DoNotOptimize(term);
-      for (index_t i = 0; i < repeats; ++i)
-        for (std::size_t c = 0; c < chains; ++c) sum[c] = xsimd::fma(sum[c], factor, term);
-      for (std::size_t c = 1; c < chains; ++c) sum[0] += sum[c];
-      sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum[0]);
+      const batch factor(0.999999F), term(1e-6F);
+      const batch sum = [&]<std::size_t... C>(std::index_sequence<C...>) {  // a pack, not a loop: each chain stays in a register
+        std::array<batch, chains> chain{batch(static_cast<float>(C))...};
+        for (index_t i = 0; i < repeats; ++i) ((chain[C] = xsimd::fma(chain[C], factor, term)), ...);
+        return (chain[C] + ...);
+      }(std::make_index_sequence<chains>{});
+      sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum);
     });
     benchmark::DoNotOptimize(sink.data());
     const double flops = 2.0 * chains * static_cast<double>(batch::size) * repeats * static_cast<double>(threads);
