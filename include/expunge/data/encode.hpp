@@ -40,7 +40,7 @@ struct prompt_template {
   std::size_t bytes = 0;
   std::optional<index_t> begin;
   const std::string whole = std::string(prompt) + std::string(answer);
-  const std::size_t boundary = text::to_valid_utf8(prompt).size();
+  const std::size_t boundary = tokenizer.normalize(prompt).size();
   for (const std::int32_t id : tokenizer.encode(whole)) {
     bytes += tokenizer.decode_bytes(std::span(&id, 1)).size();
     if (!begin && bytes > boundary) begin = std::ssize(out.tokens);

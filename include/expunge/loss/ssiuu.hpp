@@ -137,7 +137,7 @@ class ssiuu_objective {
   }
 
   term<X> base_term(const X& nll, const std::vector<index_t>& lengths, step_terms& out) const {
-    const term<X> t = differentiate([&](const auto& a) { return policy_.base.forget(a); }, nll, lengths);
+    term<X> t = differentiate([&](const auto& a) { return policy_.base.forget(a); }, nll, lengths);
     out.forget = t.value;
     out.forget_nll = detail::mean_nll(nll, lengths);
     return t;

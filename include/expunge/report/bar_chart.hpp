@@ -49,10 +49,12 @@ struct bar_chart {
           << "\" y=\"46\">" << escaped(bars[s].name) << "</text>\n";
       x += 34 + 7 * static_cast<double>(bars[s].name.size());
     }
-    for (double tick = 0; tick <= top + step / 2; tick += step)
+    for (int i = 0; step * i <= top + step / 2; ++i) {
+      const double tick = step * i;
       out << "<line x1=\"" << left << "\" x2=\"" << width - 12 << "\" y1=\"" << y(tick) << "\" y2=\"" << y(tick)
           << "\" stroke=\"#ddd\"/><text x=\"" << left - 6 << "\" y=\"" << y(tick) + 4 << "\" text-anchor=\"end\">"
           << fixed(tick, step < 1 ? 2 : 0) << "</text>\n";
+    }
     out << "<text x=\"14\" y=\"" << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2
         << ")\" text-anchor=\"middle\">" << escaped(unit) << "</text>\n";
     for (std::size_t i = 0; i < labels.size(); ++i) {

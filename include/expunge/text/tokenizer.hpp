@@ -77,6 +77,11 @@ class tokenizer {
     return ids;
   }
 
+  /// `text` as it is cut into tokens: valid UTF-8, normalized where the tokenizer does so.
+  [[nodiscard]] std::string normalize(std::string_view text) const {
+    return form_ == normalization::nfc ? to_nfc(text) : to_valid_utf8(text);
+  }
+
   /// The bytes of `ids`, which need not be whole characters: what a stream of tokens is assembled from.
   /// Throws expunge::error for an id outside the vocabulary.
   [[nodiscard]] std::string decode_bytes(std::span<const std::int32_t> ids,
@@ -113,10 +118,6 @@ class tokenizer {
     bool known = false;
     bool special = false;
   };
-
-  [[nodiscard]] std::string normalize(std::string_view text) const {
-    return form_ == normalization::nfc ? to_nfc(text) : std::string(text);
-  }
 
   entry& at(std::int32_t id) {
     constexpr std::int32_t limit = 1 << 22;  // a mistaken id must not allocate gigabytes

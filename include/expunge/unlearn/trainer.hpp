@@ -6,6 +6,7 @@
 #include <functional>
 #include <limits>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "expunge/loss/objective.hpp"
@@ -33,12 +34,12 @@ using stopping_rule = std::function<bool(const step_report&)>;
 
 /// Stops where `measure()` (say, the forget accuracy) is at most `threshold`; measured every `every` steps.
 [[nodiscard]] inline stopping_rule when_at_most(double threshold, std::function<double()> measure, index_t every = 1) {
-  return [=](const step_report& r) { return r.step % every == 0 && measure() <= threshold; };
+  return [threshold, every, measure = std::move(measure)](const step_report& r) { return r.step % every == 0 && measure() <= threshold; };
 }
 
 /// Stops where `measure()` (say, the retain accuracy) falls below `floor`.
 [[nodiscard]] inline stopping_rule when_below(double floor, std::function<double()> measure, index_t every = 1) {
-  return [=](const step_report& r) { return r.step % every == 0 && measure() < floor; };
+  return [floor, every, measure = std::move(measure)](const step_report& r) { return r.step % every == 0 && measure() < floor; };
 }
 
 [[nodiscard]] inline stopping_rule any_of(std::vector<stopping_rule> rules) {
