@@ -13,9 +13,11 @@ struct attention_arguments {
   attention_shape sizes;
   const std::int32_t* offsets;
   T scale;
-  const T *q, *k, *v, *out, *lse, *dq, *dk, *dv, *g, *dg;  // g: the cotangent of out
-  T *q_bar, *k_bar, *v_bar;                               // or their tangents
-  T* stats;  // [T, heads, 3]: of a row, sum p ds (tangent passes); delta = sum p p_bar; the tangent of delta
+  const T *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *lse = nullptr;
+  const T *dq = nullptr, *dk = nullptr, *dv = nullptr;
+  const T *g = nullptr, *dg = nullptr;                     // the cotangent of out
+  T *q_bar = nullptr, *k_bar = nullptr, *v_bar = nullptr;  // or their tangents
+  T* stats = nullptr;  // [T, heads, 3]: of a row, sum p ds (tangent passes); delta = sum p p_bar; the tangent of delta
 };
 
 /// A pass's view of its arguments: a tile of rows of one head, or of the keys that belong to it.

@@ -54,6 +54,12 @@ EXPUNGE_DEVICE void segment_products_column(const T* a, const T* b, index_t begi
   if (smallest != nullptr) *smallest = low;
 }
 
+/// The sum of a[i] * b[i], or of a[i] where b is null.
+template <class T, class Lanes>
+EXPUNGE_DEVICE double dot_of(const Lanes& lanes, const T* a, const T* b, index_t size) {
+  return sum_over(lanes, size, [&](index_t i) { return static_cast<double>(a[i]) * (b != nullptr ? static_cast<double>(b[i]) : 1.0); });
+}
+
 /// The pair `pair` (of heads * dim / 2) of row r of rotary; direction is -1 for the transpose.
 template <class T>
 EXPUNGE_DEVICE void rotary_pair(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t heads, index_t dim, T direction,
