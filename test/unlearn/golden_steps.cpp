@@ -1,6 +1,5 @@
 // Whole training steps against an independent PyTorch implementation (test/golden/steps/make.py): GA, GD and SSIUU in every
 // setting, ten steps each, from a model that knows its facts.
-#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <filesystem>
@@ -12,8 +11,9 @@
 #include <expunge/model/decoder_init.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../storages.hpp"
+
 using namespace expunge;
-using types = boost::mpl::list<float, double>;
 
 namespace {
 
@@ -99,8 +99,8 @@ std::vector<unlearn::step_report> run(const nlohmann::json& c, model::decoder<X>
 
 BOOST_AUTO_TEST_SUITE(golden_steps)
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(weights_and_logs_agree, T, types) {
-  using X = tensor<T>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(weights_and_logs_agree, X, testing::fast_tensors) {
+  using T = typename X::value_type;
   const auto index = io::parse_strict_json(io::mapped_file(folder / "index.json").text(), folder / "index.json");
   const io::safetensors_file golden(folder / "golden.safetensors");
   BOOST_TEST(index.size() >= 25U);

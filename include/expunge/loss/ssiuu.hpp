@@ -178,7 +178,7 @@ class ssiuu_objective {
       if (s.norm == norm::squared) {
         map_in_place(functor::apply_mask{}, difference, mask);
         out.penalty += s.lambda * inner_product(difference, difference);
-        map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, difference);
+        map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, std::as_const(difference));
       } else {
         map_in_place(functor::masked_magnitude{}, slope, difference, mask);
         out.penalty += s.lambda * sum_of(difference);
