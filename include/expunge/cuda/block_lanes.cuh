@@ -5,12 +5,28 @@
 
 namespace expunge::cuda {
 
-/// For blocks of one dimension and a multiple of 32 threads; on the device only.
+/// For blocks of one dimension and a multiple of 32 threads. On the device only: the host's compiler pass sees the kernels too and
+/// gets one thread, but never runs it.
 struct block_lanes {
+  EXPUNGE_DEVICE int index() const {
 #ifdef __CUDA_ARCH__
-  EXPUNGE_DEVICE int index() const { return static_cast<int>(threadIdx.x); }
-  EXPUNGE_DEVICE int count() const { return static_cast<int>(blockDim.x); }
-  EXPUNGE_DEVICE void sync() const { __syncthreads(); }
+    return static_cast<int>(threadIdx.x);
+#else
+    return 0;
+#endif
+  }
+  EXPUNGE_DEVICE int count() const {
+#ifdef __CUDA_ARCH__
+    return static_cast<int>(blockDim.x);
+#else
+    return 1;
+#endif
+  }
+  EXPUNGE_DEVICE void sync() const {
+#ifdef __CUDA_ARCH__
+    __syncthreads();
+#endif
+  }
   template <class T>
   EXPUNGE_DEVICE T sum(T x) const {
     return reduce(x, [](T a, T b) { return a + b; });
@@ -22,26 +38,18 @@ struct block_lanes {
 
  private:
   template <class T, class F>
-  EXPUNGE_DEVICE T reduce(T x, const F& f) const {
+  EXPUNGE_DEVICE T reduce(T x, [[maybe_unused]] const F& f) const {
+#ifdef __CUDA_ARCH__
     __shared__ T slots[32];
     for (int step = 16; step > 0; step /= 2) x = f(x, __shfl_xor_sync(0xffffffffU, x, step));
     if (threadIdx.x % 32 == 0) slots[threadIdx.x / 32] = x;
     __syncthreads();
-    T total = slots[0];
-    for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) total = f(total, slots[warp]);
+    x = slots[0];
+    for (unsigned warp = 1; warp < blockDim.x / 32; ++warp) x = f(x, slots[warp]);
     __syncthreads();
-    return total;
-  }
-#else
-  // The host's compiler pass sees the kernels too, but calls none of these.
-  EXPUNGE_DEVICE int index() const { return 0; }
-  EXPUNGE_DEVICE int count() const { return 1; }
-  EXPUNGE_DEVICE void sync() const {}
-  template <class T>
-  EXPUNGE_DEVICE T sum(T x) const { return x; }
-  template <class T>
-  EXPUNGE_DEVICE T max(T x) const { return x; }
 #endif
+    return x;
+  }
 };
 
 }  // namespace expunge::cuda
