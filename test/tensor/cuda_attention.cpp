@@ -55,7 +55,7 @@ struct attention_case {
           if (lanes.index() == 0) memory.assign(tile_type::elements(sizes.dim), std::numeric_limits<T>::quiet_NaN());
           lanes.sync();
           const tile_type tile(lanes, memory.data(), sizes.dim);
-          pass(cuda::attention_pass<T, tile_type>{a, tile, at}, head);
+          pass(cuda::attention_passes<T, tile_type>{{a, tile, at}}, head);
         });
       }
   }

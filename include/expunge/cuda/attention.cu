@@ -23,7 +23,7 @@ __global__ void __launch_bounds__(threads) attention_kernel(attention_arguments<
   if (!find_attention_tile(a.sizes, a.offsets, tile_type::size, blockIdx.x, at)) return;
   const block_lanes lanes;
   const tile_type tile(lanes, reinterpret_cast<T*>(shared_memory), a.sizes.dim);
-  const attention_pass<T, tile_type> work{a, tile, at};
+  const attention_passes<T, tile_type> work{{a, tile, at}};
   const index_t head = blockIdx.y;
   if constexpr (Which == pass::forward) work.forward(head, out, lse);
   else if constexpr (Which == pass::pushforward) work.pushforward(head, out);
