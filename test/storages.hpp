@@ -18,11 +18,13 @@ template <class T>
 using storages = boost::mpl::list<cuda_storage<T>>;
 using tensors = boost::mpl::list<tensor<float, cuda_storage<float>>, tensor<double, cuda_storage<double>>>;
 using fast_tensors = tensors;
+inline constexpr double float_steps = 1e-4;  // relative error of the weights after ten training steps in float
 #else
 template <class T>
 using storages = boost::mpl::list<host_storage<T>, masked_storage<T>>;
 using tensors = boost::mpl::list<tensor<float>, tensor<double>, tensor<float, masked_storage<float>>, tensor<double, masked_storage<double>>>;
 using fast_tensors = boost::mpl::list<tensor<float>, tensor<double>>;
+inline constexpr double float_steps = 1e-5;
 #endif
 
 }  // namespace expunge::testing

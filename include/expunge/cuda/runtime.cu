@@ -9,6 +9,7 @@
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
+#include "expunge/tensor/functor.hpp"
 
 #ifndef EXPUNGE_CUDA_ARCHITECTURES
 #define EXPUNGE_CUDA_ARCHITECTURES "unknown"
@@ -182,12 +183,17 @@ void copy_to_host(void* to, const void* from, std::size_t bytes) {
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c) {
   if (m == 0 || n == 0) return;
+  if (k == 0) {  // nothing to multiply, and nothing that cuBLAS need promise
+    if (beta == T{0}) map(m * n, functor::fill<T>{beta}, c);
+    else map(m * n, functor::scale<T>{beta}, c);
+    return;
+  }
   const context& at = instance();
   constexpr bool single = sizeof(T) == 4;
   const cudaDataType_t type = single ? CUDA_R_32F : CUDA_R_64F;
   const cublasComputeType_t compute = !single ? CUBLAS_COMPUTE_64F : at.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   check_blas(cublasGemmEx_64(at.blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b, type,
-                             std::max<index_t>(1, transpose_b ? k : n), a, type, std::max<index_t>(1, transpose_a ? m : k), &beta, c, type, n,
+                             transpose_b ? k : n, a, type, transpose_a ? m : k, &beta, c, type, n,
                              compute, CUBLAS_GEMM_DEFAULT),
              "a matrix product");
 }
