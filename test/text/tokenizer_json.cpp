@@ -73,19 +73,16 @@ BOOST_AUTO_TEST_CASE(every_line_has_the_ids_of_the_reference) {
     const bool frame = !t.frame().before.empty() || !t.frame().after.empty();
     BOOST_TEST(frame == (name == std::string("llama3") || name == std::string("qwen2")));
     const std::int32_t mark = t.id_of("<|mark|>").value();
-    std::size_t compared = 0;
     for (std::size_t i = 0; i < lines.size(); ++i) {
-      if (frame && expected[i].empty()) continue;  // not in NFC
-      ++compared;
       const ids found = t.encode(lines[i], true);
       BOOST_TEST(found == ids_of(expected[i]), name << ", line " << i << ": " << text::to_valid_utf8(lines[i]));
       const ids inner = t.encode(lines[i]);
       BOOST_TEST(inner.size() + t.frame().before.size() + t.frame().after.size() == found.size());
       if (std::find(inner.begin(), inner.end(), mark) == inner.end())  // <|mark|> takes white space along
-        BOOST_TEST(t.decode(inner) == text::to_valid_utf8(lines[i]), name << ", line " << i);
+        BOOST_TEST((name == std::string("qwen2") ? text::to_nfc(t.decode(inner)) == text::to_nfc(lines[i])
+                                                 : t.decode(inner) == text::to_valid_utf8(lines[i])),
+                   name << ", line " << i);
     }
-    BOOST_TEST(compared >= 1800U);
-    if (!t.frame().before.empty() || !frame) BOOST_TEST(compared == lines.size());
   }
 }
 

@@ -14,7 +14,7 @@ class arena {
   void* allocate(std::size_t bytes, std::size_t alignment) {
     for (;; ++current_, used_ = 0) {
       if (current_ == chunks_.size()) {
-        const std::size_t size = std::max(chunk_size, bytes + alignment);
+        const std::size_t size = std::max(smallest_chunk << std::min<std::size_t>(chunks_.size(), 4), bytes + alignment);
         chunks_.push_back({std::make_unique<std::byte[]>(size), size});
       }
       chunk& c = chunks_[current_];
@@ -30,7 +30,7 @@ class arena {
   void reset() { current_ = used_ = 0; }
 
  private:
-  static constexpr std::size_t chunk_size = std::size_t{1} << 16U;
+  static constexpr std::size_t smallest_chunk = std::size_t{1} << 12U;  // doubled four times; a loss's own tape needs but one
   struct chunk {
     std::unique_ptr<std::byte[]> memory;
     std::size_t size;

@@ -22,6 +22,7 @@ struct added_token {
   bool special = false;     // a control token such as <|endoftext|>: decode can leave it out
   bool strip_left = false;  // takes the white space before it along
   bool strip_right = false; // takes the white space after it along
+  bool normalized = false;  // looked for in the normalized text, where the tokenizer normalizes
 };
 
 /// Finds added tokens in text: from left to right, at each place the longest.

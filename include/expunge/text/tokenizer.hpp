@@ -14,6 +14,7 @@
 #include "expunge/text/added_tokens.hpp"
 #include "expunge/text/bpe.hpp"
 #include "expunge/text/byte_alphabet.hpp"
+#include "expunge/text/normalization.hpp"
 #include "expunge/text/pre_tokenizer.hpp"
 #include "expunge/text/utf8.hpp"
 
@@ -33,14 +34,22 @@ enum class special_tokens { keep, skip };
 class tokenizer {
  public:
   /// Throws expunge::error where an added token is empty or two tokens claim one id with different texts.
-  tokenizer(bpe model, pre_tokenizer cutter, std::vector<added_token> added = {}, special_frame frame = {})
-      : model_(std::move(model)), cutter_(std::move(cutter)), added_(std::move(added)), frame_(std::move(frame)) {
+  tokenizer(bpe model, pre_tokenizer cutter, std::vector<added_token> added = {}, special_frame frame = {},
+            normalization form = normalization::none)
+      : model_(std::move(model)), cutter_(std::move(cutter)), added_(std::move(added)), frame_(std::move(frame)), form_(form) {
+    std::vector<added_token> raw, normalized;
+    for (added_token token : added_) {
+      if (token.normalized) token.content = normalize(token.content);
+      (token.normalized ? normalized : raw).push_back(std::move(token));
+    }
+    in_text_ = added_token_matcher(std::move(raw));
+    in_normalized_ = added_token_matcher(std::move(normalized));
     for (const auto& [token, id] : model_.vocab()) {
       entry& e = at(id);
       require(!e.known, "the tokens '", token, "' and '", e.bytes, "' share the id ", id);
       e = {symbols_to_bytes(token).value_or(token), true, false};
     }
-    for (const added_token& token : added_.tokens()) {
+    for (const added_token& token : added_) {
       entry& e = at(token.id);
       const auto in_vocab = model_.find(token.content);
       require(!e.known || e.bytes == token.content || in_vocab == token.id, "the added token '", token.content,
@@ -51,19 +60,19 @@ class tokenizer {
       for (const std::int32_t id : *ids) static_cast<void>(known(id));
   }
 
-  /// The ids of `text`. Added tokens in the text become their ids; with `add_special` the frame goes around it.
-  /// Broken UTF-8 is read as U+FFFD. Throws expunge::error only where the regular expression gives up.
+  /// The ids of `text`. Added tokens in the text become their ids, those that are `normalized` in what is left after the
+  /// others and after normalization; with `add_special` the frame goes around it. Broken UTF-8 is read as U+FFFD.
+  /// Throws expunge::error only where the regular expression gives up or memory runs out.
   [[nodiscard]] std::vector<std::int32_t> encode(std::string_view text, bool add_special = false) const {
     std::vector<std::int32_t> ids;
     ids.reserve(text.size() / 3 + 2);
     if (add_special) ids = frame_.before;
     const std::string valid = to_valid_utf8(text);
-    added_.split(
-        valid,
-        [&](std::string_view part) {
-          cutter_.for_each_piece(part, [&](std::string_view piece) { model_.encode(piece, ids); });
-        },
-        [&](const added_token& token) { ids.push_back(token.id); });
+    const auto on_token = [&](const added_token& token) { ids.push_back(token.id); };
+    const auto on_words = [&](std::string_view words) {
+      cutter_.for_each_piece(words, [&](std::string_view piece) { model_.encode(piece, ids); });
+    };
+    in_text_.split(valid, [&](std::string_view part) { in_normalized_.split(normalize(part), on_words, on_token); }, on_token);
     if (add_special) ids.insert(ids.end(), frame_.after.begin(), frame_.after.end());
     return ids;
   }
@@ -87,7 +96,7 @@ class tokenizer {
 
   /// The id of a token given as plain text ("<|im_end|>", " the"), if it is one token of the vocabulary.
   [[nodiscard]] std::optional<std::int32_t> id_of(std::string_view token) const {
-    for (const added_token& t : added_.tokens())
+    for (const added_token& t : added_)
       if (t.content == token) return t.id;
     return model_.find(bytes_to_symbols(token));
   }
@@ -95,7 +104,7 @@ class tokenizer {
   /// One more than the largest id: the rows an embedding needs at least.
   [[nodiscard]] std::size_t vocab_size() const noexcept { return entries_.size(); }
 
-  [[nodiscard]] const std::vector<added_token>& added_tokens() const noexcept { return added_.tokens(); }
+  [[nodiscard]] const std::vector<added_token>& added_tokens() const noexcept { return added_; }
   [[nodiscard]] const special_frame& frame() const noexcept { return frame_; }
 
  private:
@@ -104,6 +113,10 @@ class tokenizer {
     bool known = false;
     bool special = false;
   };
+
+  [[nodiscard]] std::string normalize(std::string_view text) const {
+    return form_ == normalization::nfc ? to_nfc(text) : std::string(text);
+  }
 
   entry& at(std::int32_t id) {
     constexpr std::int32_t limit = 1 << 22;  // a mistaken id must not allocate gigabytes
@@ -122,8 +135,10 @@ class tokenizer {
 
   bpe model_;
   pre_tokenizer cutter_;
-  added_token_matcher added_;
+  std::vector<added_token> added_;
   special_frame frame_;
+  normalization form_;
+  added_token_matcher in_text_, in_normalized_;
   std::vector<entry> entries_;
 };
 

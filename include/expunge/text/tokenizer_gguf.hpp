@@ -23,7 +23,8 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
 /// merges:  `tokenizer.ggml.merges`, "left right" by rank
 /// types:   `tokenizer.ggml.token_type`, one a token, or empty (all normal); control and user-defined tokens are cut out
 ///          of the text before BPE
-/// pre:     `tokenizer.ggml.pre`: gpt2, smollm, llama-bpe or qwen2; llama-bpe also sets ignore_merges, as Llama 3 does
+/// pre:     `tokenizer.ggml.pre`: gpt2, smollm, llama-bpe or qwen2; llama-bpe also sets ignore_merges, as Llama 3 does,
+///          and qwen2 normalizes to NFC, as Qwen2 does
 /// frame:   what encode(text, true) adds, from `add_bos_token`, `bos_token_id` and their like
 /// Throws expunge::error where lengths differ, a merge is malformed, a token appears twice or the name is unknown.
 [[nodiscard]] inline tokenizer tokenizer_from_gguf(std::span<const std::string> tokens, std::span<const std::string> merges,
@@ -50,7 +51,7 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
   pre_tokenizer cutter = pre_tokenizer::named(pre);
   const bool ignore_merges = pre == "llama-bpe" || pre == "llama3";
   return {bpe(std::move(vocab), pairs, {.ignore_merges = ignore_merges, .unknown = {}}), std::move(cutter),
-          std::move(added), std::move(frame)};
+          std::move(added), std::move(frame), pre == "qwen2" ? normalization::nfc : normalization::none};
 }
 
 /// The tokenizer of a GGUF file with this metadata: the keys `tokenizer.ggml.` tokens, merges, token_type (optional) and pre as

@@ -20,7 +20,6 @@ namespace expunge::text {
 /// The tokenizer that `json`, the text of a tokenizer.json, describes; `name` names it in messages.
 /// Supported: model BPE; pre_tokenizer ByteLevel (without add_prefix_space), Digits, Split and Sequence; decoder ByteLevel;
 /// post_processor ByteLevel, TemplateProcessing and Sequence; added_tokens with lstrip and rstrip; normalizer none or NFC.
-/// NFC is accepted and not carried out: text in NFC, such as ASCII, has the ids of the reference; give other text in NFC.
 /// Throws expunge::error naming the part for anything else that would change ids, for malformed JSON and for tables that
 /// contradict each other.
 [[nodiscard]] inline tokenizer tokenizer_from_json(std::string_view json, const std::filesystem::path& name = "tokenizer.json") {
@@ -29,7 +28,8 @@ namespace expunge::text {
     for (const char* key : {"truncation", "padding"})
       require(detail::json_member(root, key).is_null(), key, " is not supported; set it to null");
     const nlohmann::json& normalizer = detail::json_member(root, "normalizer");
-    require(normalizer.is_null() || detail::json_type(normalizer, "normalizer") == "NFC", "normalizer ", normalizer.dump(),
+    const normalization form = normalizer.is_null() ? normalization::none : normalization::nfc;
+    require(form == normalization::none || detail::json_type(normalizer, "normalizer") == "NFC", "normalizer ", normalizer.dump(),
             " is not supported; null and NFC are");
     const std::string decoder = detail::json_type(detail::json_member(root, "decoder"), "decoder");
     require(decoder == "ByteLevel", "decoder ", decoder, " is not supported; ByteLevel is");
@@ -40,7 +40,7 @@ namespace expunge::text {
     special_frame frame;
     detail::read_frame(detail::json_member(root, "post_processor"), frame);
     return {detail::read_bpe(detail::json_member(root, "model")), std::move(cutter),
-            detail::read_added_tokens(detail::json_member(root, "added_tokens")), std::move(frame)};
+            detail::read_added_tokens(detail::json_member(root, "added_tokens")), std::move(frame), form};
   } catch (const nlohmann::json::exception& e) {
     fail(name, ": ", e.what());
   } catch (const error& e) {

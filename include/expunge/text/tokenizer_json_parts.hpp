@@ -111,7 +111,8 @@ inline std::vector<added_token> read_added_tokens(const nlohmann::json& parts) {
     const auto content = part.at("content").get<std::string>();
     require(!json_flag(part, "single_word", false), "added_tokens: single_word (of '", content, "') is not supported");
     out.push_back({.id = json_id(part.at("id"), content), .content = content, .special = json_flag(part, "special", false),
-                   .strip_left = json_flag(part, "lstrip", false), .strip_right = json_flag(part, "rstrip", false)});
+                   .strip_left = json_flag(part, "lstrip", false), .strip_right = json_flag(part, "rstrip", false),
+                   .normalized = json_flag(part, "normalized", false)});
   }
   return out;
 }

@@ -17,7 +17,7 @@ namespace expunge::text {
 [[nodiscard]] inline std::string tokenizer_json_of_gguf(std::span<const std::string> tokens, std::span<const std::string> merges,
                                                         std::span<const std::int32_t> types, std::string_view pre,
                                                         const special_frame& frame = {}) {
-  using json = nlohmann::ordered_json;
+  using json = nlohmann::json;
   static_cast<void>(pre_tokenizer::named(pre));  // refuses unknown names
   const json byte_level = {{"type", "ByteLevel"}, {"add_prefix_space", false}, {"trim_offsets", true}, {"use_regex", true}};
   json cutter = byte_level;

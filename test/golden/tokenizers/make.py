@@ -105,6 +105,8 @@ def main():
         tokenizer.train_from_iterator(texts, trainer)
         tokenizer.add_special_tokens([token for token in special if token != first])
         tokenizer.add_tokens([AddedToken("<|mark|>", lstrip=True, rstrip=True, normalized=False)])
+        if normalizer:
+            tokenizer.add_tokens([AddedToken("o\u0323\u0302", normalized=True)])
         if frame:
             special_id = tokenizer.token_to_id(first)
             tokenizer.post_processor = processors.Sequence([
@@ -113,7 +115,7 @@ def main():
         else:
             tokenizer.post_processor = processors.ByteLevel(trim_offsets=False)
         tokenizer.save(str(here / f"{name}.json"), pretty=False)
-        ids = [tokenizer.encode(text).ids if not normalizer or normalizer.normalize_str(text) == text else [] for text in texts]
+        ids = [tokenizer.encode(text).ids for text in texts]
         (here / f"{name}.ids").write_bytes(b"".join(uint16([len(line), *line]) for line in ids))
     print(len(lines), "lines")
 

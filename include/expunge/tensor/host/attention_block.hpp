@@ -9,13 +9,18 @@
 
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/attention_shape.hpp"
-#include "expunge/tensor/host/gemm.hpp"
 #include "expunge/tensor/host/rows.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
 namespace expunge::host {
 
 namespace detail {
+
+template <class T>
+using matrix_map = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
+template <class T>
+using const_matrix_map =
+    Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
 
 // Purposes of scratch memory.
 struct probabilities;

@@ -1,0 +1,75 @@
+"""Exact SSIUU per neuron (batch sum, absolute value, on gradient difference) on the tuned model, gates per example.
+
+    python exact.py --way double_backward|forward_over_reverse --weights FOLDER --facts FACTS.jsonl [--batch 8]
+
+Attributions are the gradient of P = exp(-S) by the gates, A[b, i] = dP_b / d gate[b, i]. double_backward keeps the graph of that
+gradient and differentiates the penalty through it. forward_over_reverse is torch.func's jvp of grad: with v = d penalty / dA, the
+tangent of grad_theta sum_b P_b along the gates' v; a tangent on a second input, the weights c_b of S_b, adds the base loss for nothing.
+"""
+import torch
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from transformers import AutoTokenizer
+
+import workload
+from packed_llama import PackedLlama, pack
+
+a = workload.arguments("double_backward", "forward_over_reverse")
+model = PackedLlama(a.weights)
+parameters = list(model.parameters.values())
+forget, retain = map(pack, workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
+base_weights = -1 / (forget.examples * forget.lengths)  # d forget term / d S
+previous = None
+
+
+def penalty_of(attributions):
+    """The penalty and its slope by the batch's sums; stores the sums as the next step's reference."""
+    global previous
+    reference, sums = previous, [x.sum(0) for x in attributions]
+    previous = [s.detach() for s in sums]
+    if reference is None:
+        return None, None
+    masks = [(s.detach() < 0).float() for s in sums]
+    penalty = workload.LAMBDA * sum((m * (s - r).abs()).sum() for m, s, r in zip(masks, sums, reference))
+    slopes = [workload.LAMBDA * m * (s.detach() - r).sign() for m, s, r in zip(masks, sums, reference)]
+    return penalty, slopes
+
+
+def retain_gradients():
+    term = (model.nll(model.parameters, retain) / retain.lengths).mean()
+    term.backward()
+    return term.detach()
+
+
+def double_backward():
+    retain_term = retain_gradients()
+    gates = [g.requires_grad_() for g in model.gates(forget.examples)]
+    nll = model.nll(model.parameters, forget, gates)
+    penalty, _ = penalty_of(torch.autograd.grad((-nll).exp().sum(), gates, create_graph=True))
+    term = (base_weights * nll).sum()
+    (term if penalty is None else term + penalty).backward(inputs=parameters)
+    return {"forget": term.detach(), "retain": retain_term, "penalty": penalty.detach() if penalty is not None else 0}
+
+
+def forward_over_reverse():
+    retain_term = retain_gradients()
+    gates = [g.requires_grad_() for g in model.gates(forget.examples)]
+    frozen = {k: p.detach() for k, p in model.parameters.items()}
+    nll = model.nll(frozen, forget, gates)  # only the gates want a gradient: no products for the weights
+    penalty, slopes = penalty_of(torch.autograd.grad((-nll).exp().sum(), gates))
+    nll, gates = nll.detach(), [g.detach() for g in gates]
+    tangents = [torch.zeros_like(g) if slopes is None else s.expand_as(g) for g, s in zip(gates, slopes or gates)]
+
+    def value(parameters, gates, c):
+        s = model.nll(parameters, forget, gates)
+        return (-s).exp().sum() + (c * s).sum()
+
+    gradient = lambda gates, c: torch.func.grad(value)(frozen, gates, c)
+    _, tangent = torch.func.jvp(gradient, (gates, torch.zeros_like(nll)), (tangents, base_weights))
+    for name, p in model.parameters.items():
+        p.grad += tangent[name]
+    return {"forget": (base_weights * nll).sum(), "retain": retain_term, "penalty": penalty if penalty is not None else 0}
+
+
+optimizer = torch.optim.AdamW(parameters, lr=workload.LEARNING_RATE, weight_decay=0, fused=True)
+with sdpa_kernel(SDPBackend.MATH):  # the fused kernel has neither a second derivative nor a tangent
+    workload.run_steps(a, a.way, parameters, optimizer, double_backward if a.way == "double_backward" else forward_over_reverse)

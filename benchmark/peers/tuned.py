@@ -1,0 +1,38 @@
+"""Gradient difference and evaluation tuned by hand: no padding, logits only at labels, one pass for both batches, a fused AdamW.
+
+    python tuned.py --way eager|compile|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8]
+"""
+import torch
+from transformers import AutoTokenizer
+
+import workload
+from packed_llama import PackedLlama, pack
+
+a = workload.arguments("eager", "compile", "evaluation")
+tokenizer = AutoTokenizer.from_pretrained(a.weights)
+model = PackedLlama(a.weights)
+parameters = list(model.parameters.values())
+
+if a.way == "evaluation":
+    workload.run_evaluation(a, "tuned_evaluation", tokenizer, lambda sequences: model.nll(model.parameters, pack(sequences)))
+
+forget, retain = workload.batches(a, tokenizer)
+both = pack(forget + retain)
+
+
+def terms_of(parameters):
+    nll = model.nll(parameters, both) / both.lengths
+    return -nll[: len(forget)].mean(), nll[len(forget) :].mean()
+
+
+compiled = torch.compile(terms_of) if a.way == "compile" else terms_of
+
+
+def gradients():
+    forget_term, retain_term = compiled(model.parameters)
+    (forget_term + retain_term).backward()
+    return {"forget": forget_term.detach(), "retain": retain_term.detach()}
+
+
+optimizer = torch.optim.AdamW(parameters, lr=workload.LEARNING_RATE, weight_decay=0, fused=True)
+workload.run_steps(a, f"tuned_{a.way}", parameters, optimizer, gradients)
