@@ -8,7 +8,7 @@ packages="g++ cmake ninja-build pkg-config libeigen3-dev libxtensor-dev libxsimd
 usage() {
   cat >&2 <<END
 usage: ./expunge.sh demo [OPTION...]  a small transformer forgets facts; who erased, and who only hid? (build/release/examples/quickstart)
-       ./expunge.sh test [PRESET]     build with a preset (quick, portable, release, debug, asan, tsan) and run every test
+       ./expunge.sh test [PRESET]     build with a preset (quick, portable, release, debug, asan, tsan; cuda: on a GPU) and run every test
        ./expunge.sh model             put SmolLM2-135M-Instruct (Apache-2.0) under build/models
        ./expunge.sh build             build the programs into build/release/examples
 END

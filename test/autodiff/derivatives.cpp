@@ -1,5 +1,4 @@
 // Every operation against the derivative oracle, on host storage and on the stand-in for device memory.
-#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <expunge/autodiff/attention.hpp>
@@ -10,10 +9,10 @@
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
 
-#include "../tensor/masked_storage.hpp"
+#include "../storages.hpp"
 
 using namespace expunge;
-using storages = boost::mpl::list<host_storage<double>, testing::masked_storage<double>>;
+using storages = testing::storages<double>;
 
 namespace {
 

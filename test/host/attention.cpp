@@ -20,8 +20,8 @@ struct attention_operation {
     for (const std::int32_t length : lengths) made.push_back(made.back() + length);
     return made;
   }
-  [[nodiscard]] expunge::host::attention_shape shape() const {
-    return {static_cast<index_t>(lengths.size()), heads, kv_heads, dim};
+  [[nodiscard]] expunge::attention_shape shape() const {
+    return {static_cast<index_t>(lengths.size()), heads, kv_heads, dim, offsets().back()};
   }
   [[nodiscard]] T scale() const { return T{1} / std::sqrt(static_cast<T>(dim)); }
   [[nodiscard]] std::vector<std::size_t> sizes() const {

@@ -1,5 +1,4 @@
 // Handles, views, products against a plain loop, pooled memory, and the bridges to Eigen and xtensor.
-#include <boost/mpl/list.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <expunge/core/random.hpp>
@@ -8,11 +7,10 @@
 #include <expunge/tensor/math.hpp>
 #include <expunge/tensor/xtensor.hpp>
 
-#include "masked_storage.hpp"
+#include "../storages.hpp"
 
 using namespace expunge;
-using all = boost::mpl::list<tensor<float>, tensor<double>, tensor<float, testing::masked_storage<float>>,
-                             tensor<double, testing::masked_storage<double>>>;
+using all = testing::tensors;
 namespace {
 const auto each = boost::test_tools::per_element();
 

@@ -7,6 +7,7 @@
 #include <span>
 #include <vector>
 
+#include "expunge/attribution/functor.hpp"
 #include "expunge/attribution/gate.hpp"
 #include "expunge/nn/model_concept.hpp"
 
@@ -42,10 +43,7 @@ std::vector<site_influence> influences(const M& model, std::span<const typename 
       return leaf;
     });
     const var<X> nll = lifted.nll(data, gate_observer<X>{&list});
-    recorded.pullback(nll, mapped([what](auto& y, const auto& s) {
-      using B = std::remove_cvref_t<decltype(s)>;
-      y = what == measured::probability ? B(-xsimd::exp(-s)) : B(-1);
-    }, nll.value));
+    recorded.pullback(nll, mapped(functor::assign{functor::measured_slope{what == measured::probability}}, nll.value));
     if (out.empty())
       for (const auto& g : list.gates) out.push_back({g.where, g.sum.cols(), {}, {}});
     for (std::size_t i = 0; i < out.size(); ++i) {

@@ -9,6 +9,7 @@
 #include <concepts>
 #include <vector>
 
+#include "expunge/attribution/functor.hpp"
 #include "expunge/attribution/gate.hpp"
 #include "expunge/nn/model_concept.hpp"
 
@@ -55,8 +56,8 @@ class recording {
 
   /// The first sweep. Features come as a list of tensors: [examples, neurons] for each site, or a parameter's shape.
   std::vector<X> attribute() {
-    probability_ = mapped([](auto& p, const auto& s) { p = xsimd::exp(-s); }, nll_.value);
-    tape_.pullback(nll_, mapped([](auto& y, const auto& p) { y = -p; }, probability_), !neurons);
+    probability_ = mapped(functor::assign{functor::joint_probability{}}, nll_.value);
+    tape_.pullback(nll_, mapped(functor::assign{functor::negate{}}, probability_), !neurons);
     std::vector<X> features;
     if constexpr (neurons) {
       for (const gate_state<X>& g : gates_.gates) features.push_back(g.sum);
@@ -76,12 +77,12 @@ class recording {
       }
       if (order == curvature::exact) tape_.pushforward();
       if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
-        seed = mapped([](auto& y, const auto& w, const auto& p, const auto& ds) { y = w + p * ds; }, weights, probability_, tangent);
+        seed = mapped(functor::assign{functor::second_seed{}}, weights, probability_, tangent);
     }
     if constexpr (!neurons) {  // the share of A_i = phi_i g_i that phi_i itself carries
       for (std::size_t i = 0; i < v.size(); ++i)
         if (const X& g = gradient_of(leaves_[i]); !g.absent())
-          cotangent_slot<X>(&leaves_[i].origin->adjoint_tangent).add_mapped([](const auto& a, const auto& b) { return a * b; }, v[i], g);
+          cotangent_slot<X>(&leaves_[i].origin->adjoint_tangent).add_mapped(functor::multiply{}, v[i], g);
     }
     tape_.pullback_tangent(nll_, seed);
   }
@@ -91,7 +92,7 @@ class recording {
 
   static X product(const X& a, const X& b) {
     if (b.absent()) return zeros<X>(a.extents());
-    return mapped([](auto& y, const auto& p, const auto& q) { y = p * q; }, a, b);
+    return mapped(functor::assign{functor::multiply{}}, a, b);
   }
 
   tape<dual<X>> tape_;

@@ -41,7 +41,7 @@ struct rotary_rule {
 template <class X>
 struct attention_rule {
   using T = typename X::value_type;
-  host::attention_shape sizes{};
+  attention_shape sizes{};
   T scale = 1;
   typename X::index_tensor offsets{};
   X q{}, k{}, v{}, out{}, lse{};
@@ -104,7 +104,7 @@ V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<
                    index_t kv_heads, typename tensor_of<V>::value_type scale) {
   using X = tensor_of<V>;
   const index_t dim = primal_of(q).cols() / heads;
-  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim}, scale, offsets}, q, k, v);
+  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, scale, offsets}, q, k, v);
 }
 
 }  // namespace expunge

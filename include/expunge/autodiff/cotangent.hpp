@@ -36,7 +36,7 @@ class cotangent_slot {
     } else if (writable()) {
       axpy(target_->value, value_type{1}, contribution);
     } else {
-      target_->value = mapped([](auto& y, const auto& a, const auto& b) { y = a + b; }, target_->value, contribution);
+      target_->value = mapped(functor::assign{functor::add{}}, target_->value, contribution);
     }
   }
 
@@ -44,10 +44,10 @@ class cotangent_slot {
   template <class F, class... Rest>
   void add_mapped(const F& f, const X& first, const Rest&... rest) const {
     if (target_->value.absent()) {
-      target_->value = mapped([&f](auto& y, const auto&... a) { y = f(a...); }, first, rest...);
+      target_->value = mapped(functor::assign{f}, first, rest...);
     } else {
       make_writable();
-      map_in_place([&f](auto& y, const auto&... a) { y += f(a...); }, target_->value, first, rest...);
+      map_in_place(functor::accumulate{f}, target_->value, first, rest...);
     }
   }
 

@@ -1,117 +1,10 @@
 // Element-wise operations: activations and other functions of one variable, sums, products, and gated activations.
 #pragma once
 
-#include <numbers>
-
-#include <xsimd/xsimd.hpp>
-
 #include "expunge/autodiff/apply.hpp"
+#include "expunge/autodiff/functor.hpp"
 
 namespace expunge {
-
-/// Functions of one variable with their first two derivatives, on xsimd batches. A user's own function is one more struct.
-namespace function {
-
-struct relu {
-  template <class B> static B value(const B& x) { return xsimd::max(x, B(0)); }
-  template <class B> static B slope(const B& x) { return xsimd::select(x > B(0), B(1), B(0)); }
-  template <class B> static B curvature(const B&) { return B(0); }
-};
-
-struct tanh {
-  template <class B> static B value(const B& x) { return xsimd::tanh(x); }
-  template <class B> static B slope(const B& x) {
-    const B t = value(x);
-    return B(1) - t * t;
-  }
-  template <class B> static B curvature(const B& x) {
-    const B t = value(x);
-    return B(-2) * t * (B(1) - t * t);
-  }
-};
-
-struct sigmoid {
-  template <class B> static B value(const B& x) { return B(1) / (B(1) + xsimd::exp(-x)); }
-  template <class B> static B slope(const B& x) {
-    const B s = value(x);
-    return s * (B(1) - s);
-  }
-  template <class B> static B curvature(const B& x) {
-    const B s = value(x);
-    return s * (B(1) - s) * (B(1) - B(2) * s);
-  }
-};
-
-/// log(sigmoid(x)), accurate for large |x|.
-struct log_sigmoid {
-  template <class B> static B value(const B& x) { return xsimd::min(x, B(0)) - xsimd::log1p(xsimd::exp(-xsimd::abs(x))); }
-  template <class B> static B slope(const B& x) { return sigmoid::value(-x); }
-  template <class B> static B curvature(const B& x) { return -sigmoid::slope(x); }
-};
-
-struct exp {
-  template <class B> static B value(const B& x) { return xsimd::exp(x); }
-  template <class B> static B slope(const B& x) { return xsimd::exp(x); }
-  template <class B> static B curvature(const B& x) { return xsimd::exp(x); }
-};
-
-struct log {
-  template <class B> static B value(const B& x) { return xsimd::log(x); }
-  template <class B> static B slope(const B& x) { return B(1) / x; }
-  template <class B> static B curvature(const B& x) { return B(-1) / (x * x); }
-};
-
-struct silu {
-  template <class B> static B value(const B& x) { return x * sigmoid::value(x); }
-  template <class B> static B slope(const B& x) {
-    const B s = sigmoid::value(x);
-    return s * (B(1) + x * (B(1) - s));
-  }
-  template <class B> static B curvature(const B& x) {
-    const B s = sigmoid::value(x);
-    return s * (B(1) - s) * (B(2) + x * (B(1) - B(2) * s));
-  }
-};
-
-/// x * Phi(x) with the normal distribution function.
-struct gelu {
-  template <class B> static B value(const B& x) { return x * cdf(x); }
-  template <class B> static B slope(const B& x) { return cdf(x) + x * density(x); }
-  template <class B> static B curvature(const B& x) { return density(x) * (B(2) - x * x); }
-
- private:
-  template <class B> static B cdf(const B& x) {
-    using T = typename B::value_type;
-    return B(T(0.5)) * (B(1) + xsimd::erf(x * B(T(1) / std::numbers::sqrt2_v<T>)));
-  }
-  template <class B> static B density(const B& x) {
-    using T = typename B::value_type;
-    return B(T(0.5) * std::numbers::inv_sqrtpi_v<T> * std::numbers::sqrt2_v<T>) * xsimd::exp(B(T(-0.5)) * x * x);
-  }
-};
-
-/// The tanh approximation of gelu (GPT-2's "gelu_new"): x/2 (1 + tanh(u)), u = sqrt(2/pi) (x + 0.044715 x^3).
-struct gelu_tanh {
-  template <class B> static B value(const B& x) { return half(x) * (B(1) + xsimd::tanh(u(x))); }
-  template <class B> static B slope(const B& x) {
-    const B t = xsimd::tanh(u(x));
-    return half(B(1) + t + x * (B(1) - t * t) * du(x));
-  }
-  template <class B> static B curvature(const B& x) {
-    const B t = xsimd::tanh(u(x));
-    return (B(1) - t * t) * (du(x) + half(x) * (ddu(x) - B(2) * t * du(x) * du(x)));
-  }
-
- private:
-  template <class B> using scalar = typename B::value_type;
-  template <class T> static constexpr T c = std::numbers::sqrt2_v<T> * std::numbers::inv_sqrtpi_v<T>;
-  template <class B> static B half(const B& x) { return B(scalar<B>(0.5)) * x; }
-  template <class B> static B u(const B& x) { return B(c<scalar<B>>) * (x + B(scalar<B>(0.044715)) * x * x * x); }
-  template <class B> static B du(const B& x) { return B(c<scalar<B>>) * (B(1) + B(scalar<B>(3 * 0.044715)) * x * x); }
-  template <class B> static B ddu(const B& x) { return B(c<scalar<B>> * scalar<B>(6 * 0.044715)) * x; }
-};
-
-}  // namespace function
 
 namespace detail {
 
@@ -126,19 +19,16 @@ struct unary_rule {
 
   X forward(const X& x_) {
     x = x_;
-    return mapped([](auto& y, const auto& a) { y = F::value(a); }, x);
+    return mapped(functor::assign{functor::value<F>{}}, x);
   }
   X pushforward(const X& dx) const {
-    return mapped([](auto& y, const auto& a, const auto& da) { y = F::slope(a) * da; }, x, dx);
+    return mapped(functor::assign{functor::slope_product<F>{}}, x, dx);
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
-    if (x_bar.wanted()) x_bar.add_mapped([](const auto& a, const auto& g) { return F::slope(a) * g; }, x, y_bar);
+    if (x_bar.wanted()) x_bar.add_mapped(functor::slope_product<F>{}, x, y_bar);
   }
   void pullback_tangent(const X& dx, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
-    if (!dx_bar.wanted()) return;
-    dx_bar.add_mapped(
-        [](const auto& a, const auto& da, const auto& g, const auto& dg) { return F::curvature(a) * da * g + F::slope(a) * dg; },
-        x, dx, y_bar, or_zeros(dy_bar, x));
+    if (dx_bar.wanted()) dx_bar.add_mapped(functor::slope_product_tangent<F>{}, x, dx, y_bar, or_zeros(dy_bar, x));
   }
 };
 
@@ -151,31 +41,20 @@ struct gated_rule {
     require(a_.extents() == b_.extents(), "gated activation of shapes ", a_.extents(), " and ", b_.extents());
     a = a_;
     b = b_;
-    return mapped([](auto& y, const auto& p, const auto& q) { y = F::value(p) * q; }, a, b);
+    return mapped(functor::assign{functor::value_product<F>{}}, a, b);
   }
   X pushforward(const X& da, const X& db) const {
-    return mapped([](auto& y, const auto& p, const auto& q, const auto& dp,
-                     const auto& dq) { y = F::slope(p) * dp * q + F::value(p) * dq; },
-                  a, b, or_zeros(da, a), or_zeros(db, b));
+    return mapped(functor::assign{functor::gated_pushforward<F>{}}, a, b, or_zeros(da, a), or_zeros(db, b));
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
-    if (a_bar.wanted())
-      a_bar.add_mapped([](const auto& p, const auto& q, const auto& g) { return F::slope(p) * q * g; }, a, b, y_bar);
-    if (b_bar.wanted()) b_bar.add_mapped([](const auto& p, const auto& g) { return F::value(p) * g; }, a, y_bar);
+    if (a_bar.wanted()) a_bar.add_mapped(functor::gated_pullback<F>{}, a, b, y_bar);
+    if (b_bar.wanted()) b_bar.add_mapped(functor::value_product<F>{}, a, y_bar);
   }
   void pullback_tangent(const X& da_, const X& db_, const X& y_bar, const X& dy_bar_, cotangent_slot<X> da_bar,
                         cotangent_slot<X> db_bar) const {
     const X da = or_zeros(da_, a), db = or_zeros(db_, b), dy_bar = or_zeros(dy_bar_, a);
-    if (da_bar.wanted())
-      da_bar.add_mapped(
-          [](const auto& p, const auto& q, const auto& dp, const auto& dq, const auto& g, const auto& dg) {
-            return F::curvature(p) * dp * q * g + F::slope(p) * (dq * g + q * dg);
-          },
-          a, b, da, db, y_bar, dy_bar);
-    if (db_bar.wanted())
-      db_bar.add_mapped([](const auto& p, const auto& dp, const auto& g,
-                           const auto& dg) { return F::slope(p) * dp * g + F::value(p) * dg; },
-                        a, da, y_bar, dy_bar);
+    if (da_bar.wanted()) da_bar.add_mapped(functor::gated_pullback_tangent<F>{}, a, b, da, db, y_bar, dy_bar);
+    if (db_bar.wanted()) db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
   }
 };
 
@@ -198,23 +77,15 @@ struct combination_rule {
 
  private:
   X combine(const X& a, const X& b, T shift) const {
-    const T p = alpha, q = beta;
-    if (b.absent()) return mapped([=](auto& y, const auto& u) { y = p * u + shift; }, a);
-    if (a.absent()) return mapped([=](auto& y, const auto& u) { y = q * u + shift; }, b);
-    return mapped([=](auto& y, const auto& u, const auto& v) { y = p * u + q * v + shift; }, a, b);
+    if (b.absent()) return mapped(functor::assign{functor::affine<T>{alpha, shift}}, a);
+    if (a.absent()) return mapped(functor::assign{functor::affine<T>{beta, shift}}, b);
+    return mapped(functor::assign{functor::combination<T>{alpha, beta, shift}}, a, b);
   }
   static void scaled_add(const cotangent_slot<X>& to, T factor, const X& y_bar) {
     if (!to.wanted()) return;
     if (factor == T{1}) to.add(y_bar);
-    else to.add_mapped([factor](const auto& g) { return factor * g; }, y_bar);
+    else to.add_mapped(functor::product_with<T>{factor}, y_bar);
   }
-};
-
-/// y = a b, element by element: the gated activation with the identity.
-struct identity_function {
-  template <class B> static B value(const B& x) { return x; }
-  template <class B> static B slope(const B&) { return B(1); }
-  template <class B> static B curvature(const B&) { return B(0); }
 };
 
 }  // namespace detail
@@ -250,7 +121,7 @@ V operator-(const V& a, const V& b) {
 }
 template <differentiable_value V>
 V operator*(const V& a, const V& b) {
-  return apply(detail::gated_rule<detail::identity_function, tensor_of<V>>{}, a, b);
+  return apply(detail::gated_rule<function::identity, tensor_of<V>>{}, a, b);
 }
 /// factor * x + shift
 template <differentiable_value V>

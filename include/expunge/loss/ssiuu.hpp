@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "expunge/attribution/recording.hpp"
+#include "expunge/loss/functor.hpp"
 #include "expunge/loss/objective.hpp"
 
 namespace expunge::loss {
@@ -171,18 +172,15 @@ class ssiuu_objective {
     }
     bool any = false;
     const auto apply_rho = [&](std::size_t f, X difference, const std::vector<unit*>& to) {
-      const X mask = mapped([](auto& m, const auto& a) { m = xsimd::select(a < 0, decltype(+a)(1), decltype(+a)(0)); }, total[f]);
+      const X mask = mapped(functor::assign{functor::negative_mask{}}, total[f]);
       const T lambda = static_cast<T>(s.lambda);
       X slope(difference.extents());
       if (s.norm == norm::squared) {
-        map_in_place([](auto& d, const auto& m) { d *= m; }, difference, mask);
+        map_in_place(functor::apply_mask{}, difference, mask);
         out.penalty += s.lambda * inner_product(difference, difference);
-        map_in_place([lambda](auto& v, const auto& d) { v = T(2) * lambda * d; }, slope, difference);
+        map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, std::as_const(difference));
       } else {
-        map_in_place([](auto& v, auto& d, const auto& m) {
-          v = m * xsimd::sign(d);
-          d = m * xsimd::abs(d);
-        }, slope, difference, mask);
+        map_in_place(functor::masked_magnitude{}, slope, difference, mask);
         out.penalty += s.lambda * sum_of(difference);
         scale_in_place(slope, lambda);
       }
@@ -231,7 +229,7 @@ class ssiuu_objective {
   }
 
   static X minus(const X& a, const X& b) {
-    return mapped([](auto& y, const auto& p, const auto& q) { y = p - q; }, a, b);
+    return mapped(functor::assign{functor::subtract{}}, a, b);
   }
 
   ssiuu<Base, Attribution> policy_;

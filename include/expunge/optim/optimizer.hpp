@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/optim/functor.hpp"
 #include "expunge/tensor/math.hpp"
 
 namespace expunge::optim {
@@ -57,14 +58,9 @@ class sgd_state {
     const T decay = static_cast<T>(settings_.weight_decay), momentum = static_cast<T>(settings_.momentum);
     for (std::size_t i = 0; i < parameters.size(); ++i) {
       if (velocity_.empty())
-        map_in_place([=](auto& w, const auto& g) { w -= rate * (scale * g + decay * w); }, parameters[i], gradients[i]);
+        map_in_place(functor::sgd<T>{rate, scale, decay}, parameters[i], gradients[i]);
       else
-        map_in_place(
-            [=](auto& w, auto& v, const auto& g) {
-              v = momentum * v + scale * g + decay * w;
-              w -= rate * v;
-            },
-            parameters[i], velocity_[i], gradients[i]);
+        map_in_place(functor::sgd_momentum<T>{rate, scale, decay, momentum}, parameters[i], velocity_[i], gradients[i]);
     }
   }
 
@@ -118,14 +114,8 @@ class adamw_state {
     const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(settings_.beta2, step_)));
     const T epsilon = static_cast<T>(settings_.epsilon);
     for (std::size_t i = 0; i < parameters.size(); ++i)
-      map_in_place(
-          [=](auto& w, auto& m, auto& v, const auto& gradient) {
-            const auto g = scale * gradient;
-            m = b1 * m + c1 * g;
-            v = b2 * v + c2 * g * g;
-            w = keep * w - size * m / (correction * xsimd::sqrt(v) + epsilon);
-          },
-          parameters[i], first_[i], second_[i], gradients[i]);
+      map_in_place(functor::adamw<T>{keep, scale, b1, b2, c1, c2, size, correction, epsilon}, parameters[i], first_[i], second_[i],
+                   gradients[i]);
   }
 
  private:

@@ -4,13 +4,15 @@
 #include <cmath>
 
 #include "expunge/core/error.hpp"
+#include "expunge/tensor/functor.hpp"
 #include "expunge/tensor/primitive.hpp"
 #include "expunge/tensor/tensor.hpp"
 
 namespace expunge {
 
 /// Calls f(batch&...) over the elements of tensors of one shape; what f assigns is stored for the arguments that are not
-/// const. `f` works on xsimd::batch<T> (see host/map.hpp).
+/// const. On the host `f` works on xsimd::batch<T> (see host/map.hpp) and may be a
+/// lambda; a device needs a named functor that works on T and was compiled for it (see functor.hpp).
 template <class F, class X, class... Rest>
 void map_in_place(const F& f, X& first, Rest&... rest) {
   [[maybe_unused]] const auto check = [&](const auto& other) {
@@ -34,7 +36,7 @@ X mapped(const F& f, const X& first, const Rest&... rest) {
 
 template <class X>
 void fill(X& x, typename X::value_type value) {
-  map_in_place([value](auto& y) { y = std::remove_reference_t<decltype(y)>(value); }, x);
+  map_in_place(functor::fill<typename X::value_type>{value}, x);
 }
 
 template <class X>
@@ -46,24 +48,24 @@ X zeros(const shape& extents) {
 
 template <class X>
 X clone(const X& x) {
-  return mapped([](auto& y, const auto& a) { y = a; }, x);
+  return mapped(functor::assign{functor::copy{}}, x);
 }
 
 /// y = x element by element, in y's memory.
 template <class X>
 void copy_into(X& y, const X& x) {
-  map_in_place([](auto& to, const auto& from) { to = from; }, y, x);
+  map_in_place(functor::assign{functor::copy{}}, y, x);
 }
 
 /// y += factor * x
 template <class X>
 void axpy(X& y, typename X::value_type factor, const X& x) {
-  map_in_place([factor](auto& to, const auto& from) { to += factor * from; }, y, x);
+  map_in_place(functor::axpy<typename X::value_type>{factor}, y, x);
 }
 
 template <class X>
 void scale_in_place(X& x, typename X::value_type factor) {
-  map_in_place([factor](auto& y) { y *= factor; }, x);
+  map_in_place(functor::scale<typename X::value_type>{factor}, x);
 }
 
 /// Sum of all elements, accumulated in double in a fixed order.

@@ -8,15 +8,11 @@
 #include <Eigen/Core>
 
 #include "expunge/core/thread_pool.hpp"
+#include "expunge/tensor/attention_shape.hpp"
 #include "expunge/tensor/host/rows.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
 namespace expunge::host {
-
-/// Extents of an attention over `examples` ragged examples; kv_heads divides heads.
-struct attention_shape {
-  index_t examples, heads, kv_heads, dim;
-};
 
 namespace detail {
 

@@ -1,0 +1,17 @@
+# Target expunge::cuda: the CUDA kernels, compiled once in the build of whoever uses them. EXPUNGE_INCLUDE_DIR holds expunge/cuda/*.cu.
+# Set CMAKE_CUDA_ARCHITECTURES for other devices than A100 and H100; nvcc must be on PATH (or CMAKE_CUDA_COMPILER name it).
+if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
+  set(CMAKE_CUDA_ARCHITECTURES 80 90)
+endif()
+enable_language(CUDA)
+find_package(CUDAToolkit 12.4 REQUIRED)
+
+file(GLOB expunge_cuda_sources CONFIGURE_DEPENDS ${EXPUNGE_INCLUDE_DIR}/expunge/cuda/*.cu)
+add_library(expunge_cuda STATIC ${expunge_cuda_sources})
+add_library(expunge::cuda ALIAS expunge_cuda)
+set_target_properties(expunge_cuda PROPERTIES POSITION_INDEPENDENT_CODE ON)
+# CMake 3.25 ignores CUDA_STANDARD 20 for nvcc. Neither Eigen nor xtensor comes near nvcc: only our own include folder does.
+target_compile_options(expunge_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++20>)
+target_compile_definitions(expunge_cuda PRIVATE EXPUNGE_CUDA_ARCHITECTURES="$<JOIN:${CMAKE_CUDA_ARCHITECTURES},$<COMMA> >")
+target_include_directories(expunge_cuda PRIVATE ${EXPUNGE_INCLUDE_DIR})
+target_link_libraries(expunge_cuda INTERFACE expunge::expunge PRIVATE CUDA::cudart_static CUDA::cublas)

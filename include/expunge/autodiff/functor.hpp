@@ -1,0 +1,112 @@
+// The element-wise arithmetic of the differentiation rules, as named functors.
+#pragma once
+
+#include "expunge/autodiff/function.hpp"
+#include "expunge/tensor/functor.hpp"
+
+// F is a function of one variable (function.hpp); a and b inputs, d their tangents, g a cotangent of the output.
+namespace expunge::functor {
+
+/// F(a)
+template <class F>
+struct value {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a) const {
+    return F::value(a);
+  }
+};
+
+/// F'(a) g
+template <class F>
+struct slope_product {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& g) const {
+    return F::slope(a) * g;
+  }
+};
+
+/// The tangent of F'(a) g.
+template <class F>
+struct slope_product_tangent {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& da, const B& g, const B& dg) const {
+    return F::curvature(a) * da * g + F::slope(a) * dg;
+  }
+};
+
+/// F(a) b
+template <class F>
+struct value_product {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& b) const {
+    return F::value(a) * b;
+  }
+};
+
+/// The tangent of F(a) g.
+template <class F>
+struct value_product_tangent {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& da, const B& g, const B& dg) const {
+    return F::slope(a) * da * g + F::value(a) * dg;
+  }
+};
+
+/// The tangent of F(a) b.
+template <class F>
+struct gated_pushforward {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& b, const B& da, const B& db) const {
+    return F::slope(a) * da * b + F::value(a) * db;
+  }
+};
+
+/// The cotangent of a in F(a) b.
+template <class F>
+struct gated_pullback {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& b, const B& g) const {
+    return F::slope(a) * b * g;
+  }
+};
+
+/// Its tangent.
+template <class F>
+struct gated_pullback_tangent {
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& b, const B& da, const B& db, const B& g, const B& dg) const {
+    return F::curvature(a) * da * b * g + F::slope(a) * (db * g + b * dg);
+  }
+};
+
+/// factor a + shift
+template <class T>
+struct affine {
+  T factor, shift;
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a) const {
+    return factor * a + shift;
+  }
+};
+
+/// alpha a + beta b + shift
+template <class T>
+struct combination {
+  T alpha, beta, shift;
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a, const B& b) const {
+    return alpha * a + beta * b + shift;
+  }
+};
+
+/// factor a
+template <class T>
+struct product_with {
+  T factor;
+  template <class B>
+  EXPUNGE_DEVICE B operator()(const B& a) const {
+    return factor * a;
+  }
+};
+
+}  // namespace expunge::functor

@@ -1,0 +1,38 @@
+// Sums over rows in one fixed order: partial sums of blocks of rows, then the blocks in order.
+#pragma once
+
+#include "expunge/cuda/launch.cuh"
+#include "expunge/tensor/cuda/norm_rows.hpp"
+
+namespace expunge::cuda::detail {
+
+inline constexpr index_t column_sum_rows = 64;
+
+template <class T, class Share>
+__global__ void column_partial_kernel(Share share, index_t rows, index_t cols, T* partial) {
+  const index_t j = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x, begin = blockIdx.y * column_sum_rows;
+  if (j >= cols) return;
+  T sum = 0;
+  for (index_t r = begin; r < begin + column_sum_rows && r < rows; ++r) sum += share(r, j);
+  partial[blockIdx.y * cols + j] = sum;
+}
+
+template <class T>
+__global__ void column_total_kernel(const T* partial, index_t blocks, index_t cols, T* out) {
+  const index_t j = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
+  if (j >= cols) return;
+  T sum = out[j];
+  for (index_t b = 0; b < blocks; ++b) sum += partial[b * cols + j];
+  out[j] = sum;
+}
+
+/// out[j] += sum over rows r of share(r, j). At most 64 * 65,535 rows.
+template <class T, class Share>
+void add_column_sums(const char* what, const Share& share, index_t rows, index_t cols, T* out) {
+  const unsigned blocks = blocks_for(rows, column_sum_rows), across = blocks_for(cols, 128);
+  const scratch<T> partial(blocks * cols);
+  launch(what, column_partial_kernel<T, Share>, dim3(across, blocks), 128, 0, share, rows, cols, partial.data());
+  launch(what, column_total_kernel<T>, across, 128, 0, static_cast<const T*>(partial.data()), static_cast<index_t>(blocks), cols, out);
+}
+
+}  // namespace expunge::cuda::detail

@@ -1,0 +1,54 @@
+// How the sources of this folder reach the device: its stream, error checks, scratch memory and launches.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <cstddef>
+#include <tuple>
+#include <utility>
+
+#include "expunge/core/shape.hpp"
+#include "expunge/tensor/cuda/runtime.hpp"
+
+namespace expunge::cuda::detail {
+
+/// The stream of the device in use, which becomes the calling thread's current device.
+cudaStream_t stream();
+
+/// Of the device in use.
+std::size_t shared_memory_per_block();
+
+/// Throws expunge::error that says what failed, why, and what to do.
+void check(cudaError_t status, const char* what);
+
+/// Elements of device memory until the end of the scope; what was submitted before may still use them.
+template <class T>
+class scratch {
+ public:
+  explicit scratch(index_t size) : memory_(static_cast<T*>(allocate(static_cast<std::size_t>(size) * sizeof(T)))) {}
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() { release(memory_); }
+  T* data() const { return memory_; }
+
+ private:
+  T* memory_;
+};
+
+inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsigned>((size + each - 1) / each); }
+
+/// Submits a kernel; an empty grid is no work.
+template <class... P, class... A>
+void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  const cudaStream_t to = stream();
+  if (shared_bytes > 48 * 1024)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), what);
+  kernel<<<grid, threads, shared_bytes, to>>>(arguments...);
+  check(cudaGetLastError(), what);
+}
+
+}  // namespace expunge::cuda::detail
+
+/// Emits the functions of LIST(T), pointers to templates of kernels.hpp, for float and double.
+#define EXPUNGE_CUDA_KEEP(LIST) [[gnu::used]] static const auto kept = std::pair{std::tuple{LIST(float)}, std::tuple{LIST(double)}};

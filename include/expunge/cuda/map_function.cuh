@@ -1,0 +1,19 @@
+// What a function of one variable needs on the device: a .cu file of one's own that includes this header and the function (a struct as
+// in autodiff/function.hpp, its members marked EXPUNGE_DEVICE) and says EXPUNGE_CUDA_UNARY(float, my_function) makes unary<my_function>
+// run there; EXPUNGE_CUDA_GATED does so for a gated activation.
+#pragma once
+
+#include "expunge/autodiff/functor.hpp"
+#include "expunge/cuda/map.cuh"
+
+#define EXPUNGE_CUDA_UNARY(T, F)                                                                                          \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value<F>, const T*)                                                            \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::slope_product<F>, const T*, const T*)                                          \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::slope_product_tangent<F>, const T*, const T*, const T*, const T*)
+
+#define EXPUNGE_CUDA_GATED(T, F)                                                                                          \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value_product<F>, const T*, const T*)                                          \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)              \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pushforward<F>, const T*, const T*, const T*, const T*)                  \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                               \
+  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*)

@@ -1,0 +1,98 @@
+// RMSNorm and LayerNorm: a block of threads for each row, sums over rows for the weights.
+#include "expunge/cuda/block_lanes.cuh"
+#include "expunge/cuda/column_sum.cuh"
+#include "expunge/cuda/launch.cuh"
+#include "expunge/tensor/cuda/kernels.hpp"
+#include "expunge/tensor/cuda/norm_rows.hpp"
+
+namespace expunge::cuda {
+
+namespace {
+
+constexpr unsigned threads = 256;
+
+template <class T>
+__global__ void forward_kernel(const T* x, const T* w, const T* b, T epsilon, index_t cols, T* y, T* mean, T* rstd) {
+  norm_forward(block_lanes{}, x, w, b, epsilon, blockIdx.x, cols, y, mean, rstd);
+}
+template <class T>
+__global__ void pushforward_kernel(norm_arguments<T> n, T* dy) {
+  norm_pushforward(block_lanes{}, n, blockIdx.x, dy);
+}
+template <class T>
+__global__ void pullback_kernel(norm_arguments<T> n, T* x_bar) {
+  norm_pullback(block_lanes{}, n, blockIdx.x, x_bar);
+}
+template <class T>
+__global__ void pullback_tangent_kernel(norm_arguments<T> n, T* dx_bar, projection<T>* projections) {
+  norm_pullback_tangent(block_lanes{}, n, blockIdx.x, dx_bar, projections);
+}
+
+template <class T>
+void run_forward(const char* what, const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd) {
+  detail::launch(what, forward_kernel<T>, static_cast<unsigned>(rows), threads, 0, x, w, b, epsilon, cols, y, mean, rstd);
+}
+template <class T>
+void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows, T* dy) {
+  detail::launch(what, pushforward_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, dy);
+}
+template <class T>
+void run_pullback(const char* what, const norm_arguments<T>& n, index_t rows, T* x_bar, T* w_bar, T* b_bar) {
+  if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, x_bar);
+  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n, nullptr}, rows, n.cols, w_bar);
+  if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{n.g, n.cols}, rows, n.cols, b_bar);
+}
+template <class T>
+void run_pullback_tangent(const char* what, const norm_arguments<T>& n, index_t rows, T* dx_bar, T* dw_bar, T* db_bar) {
+  const detail::scratch<projection<T>> projections(rows);
+  detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, dx_bar, projections.data());
+  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n, projections.data()}, rows, n.cols, dw_bar);
+  if (db_bar != nullptr && n.dg != nullptr) detail::add_column_sums(what, matrix_share<T>{n.dg, n.cols}, rows, n.cols, db_bar);
+}
+
+}  // namespace
+
+template <class T>
+void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, T* y, T* rstd) {
+  run_forward<T>("rms_norm", x, w, nullptr, epsilon, rows, cols, y, nullptr, rstd);
+}
+template <class T>
+void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, T* dy) {
+  run_pushforward<T>("rms_norm_pushforward", {cols, x, w, nullptr, rstd, dx, dw, nullptr, nullptr, nullptr}, rows, dy);
+}
+template <class T>
+void rms_norm_pullback(const T* x, const T* w, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar) {
+  run_pullback<T>("rms_norm_pullback", {cols, x, w, nullptr, rstd, nullptr, nullptr, nullptr, y_bar, nullptr}, rows, x_bar, w_bar, nullptr);
+}
+template <class T>
+void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar, index_t rows,
+                               index_t cols, T* dx_bar, T* dw_bar) {
+  run_pullback_tangent<T>("rms_norm_pullback_tangent", {cols, x, w, nullptr, rstd, dx, dw, nullptr, y_bar, dy_bar}, rows, dx_bar, dw_bar, nullptr);
+}
+
+template <class T>
+void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd) {
+  run_forward<T>("layer_norm", x, w, b, epsilon, rows, cols, y, mean, rstd);
+}
+template <class T>
+void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols,
+                            T* dy) {
+  run_pushforward<T>("layer_norm_pushforward", {cols, x, w, mean, rstd, dx, dw, db, nullptr, nullptr}, rows, dy);
+}
+template <class T>
+void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar,
+                         T* b_bar) {
+  run_pullback<T>("layer_norm_pullback", {cols, x, w, mean, rstd, nullptr, nullptr, nullptr, y_bar, nullptr}, rows, x_bar, w_bar, b_bar);
+}
+template <class T>
+void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
+                                 index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
+  run_pullback_tangent<T>("layer_norm_pullback_tangent", {cols, x, w, mean, rstd, dx, dw, nullptr, y_bar, dy_bar}, rows, dx_bar, dw_bar, db_bar);
+}
+
+#define EXPUNGE_KERNELS(T)                                                                                                            \
+  &rms_norm<T>, &rms_norm_pushforward<T>, &rms_norm_pullback<T>, &rms_norm_pullback_tangent<T>, &layer_norm<T>, &layer_norm_pushforward<T>, \
+      &layer_norm_pullback<T>, &layer_norm_pullback_tangent<T>
+EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
+
+}  // namespace expunge::cuda

@@ -1,0 +1,204 @@
+// The device in use: memory pool, transfers, errors and the cuBLAS handle's products.
+#include <cublas_v2.h>
+#include <cuda_runtime.h>
+
+#include <algorithm>
+#include <cstdint>
+#include <mutex>
+
+#include "expunge/core/error.hpp"
+#include "expunge/cuda/launch.cuh"
+#include "expunge/tensor/cuda/kernels.hpp"
+#include "expunge/tensor/functor.hpp"
+
+#ifndef EXPUNGE_CUDA_ARCHITECTURES
+#define EXPUNGE_CUDA_ARCHITECTURES "unknown"
+#endif
+
+namespace expunge::cuda {
+
+namespace {
+
+__global__ void probe_kernel() {}
+
+/// Lives until the process ends: tensors may outlive every other object.
+struct context {
+  int device = 0;
+  cudaDeviceProp properties{};
+  cudaStream_t stream = nullptr;
+  cudaMemPool_t pool = nullptr;
+  cublasHandle_t blas = nullptr;
+  void* blas_workspace = nullptr;
+  bool tf32 = false;
+};
+
+std::mutex creation;
+int chosen_device = 0;
+context* current = nullptr;
+
+void check_blas(cublasStatus_t status, const char* what) {
+  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasGetStatusString(status),
+          status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
+}
+
+context* make_context(int device) {
+  int count = 0;
+  const cudaError_t found = cudaGetDeviceCount(&count);
+  if (found != cudaSuccess || count == 0) {
+    static_cast<void>(cudaGetLastError());
+    fail("CUDA: no device found (", found != cudaSuccess ? cudaGetErrorString(found) : "the driver shows none",
+         "); check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the CPU");
+  }
+  require(device < count, "CUDA: there is no device ", device, "; the driver shows 0 to ", count - 1);
+  auto* made = new context;
+  made->device = device;
+  detail::check(cudaSetDevice(device), "selecting the device");
+  detail::check(cudaGetDeviceProperties(&made->properties, device), "reading the device's properties");
+  cudaFuncAttributes attributes{};
+  detail::check(cudaFuncGetAttributes(&attributes, probe_kernel), "looking for kernels");
+  detail::check(cudaStreamCreateWithFlags(&made->stream, cudaStreamNonBlocking), "making a stream");
+  detail::check(cudaDeviceGetDefaultMemPool(&made->pool, device), "finding the memory pool");
+  std::uint64_t keep = UINT64_MAX;  // a repeated step allocates nothing from the driver
+  detail::check(cudaMemPoolSetAttribute(made->pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the memory pool");
+  check_blas(cublasCreate(&made->blas), "starting cuBLAS");
+  check_blas(cublasSetStream(made->blas, made->stream), "starting cuBLAS");
+  constexpr std::size_t workspace = 32U << 20;  // our own, so that a product's bits depend on nothing else
+  detail::check(cudaMallocAsync(&made->blas_workspace, workspace, made->stream), "allocating the workspace of cuBLAS");
+  check_blas(cublasSetWorkspace(made->blas, made->blas_workspace, workspace), "starting cuBLAS");
+  return made;
+}
+
+context& instance() {
+  thread_local bool selected = false;
+  const std::lock_guard lock(creation);
+  if (current == nullptr) current = make_context(chosen_device);
+  if (!selected) detail::check(cudaSetDevice(current->device), "selecting the device");
+  selected = true;
+  return *current;
+}
+
+}  // namespace
+
+namespace detail {
+
+cudaStream_t stream() { return instance().stream; }
+
+std::size_t shared_memory_per_block() { return instance().properties.sharedMemPerBlockOptin; }
+
+void check(cudaError_t status, const char* what) {
+  if (status == cudaSuccess) return;
+  static_cast<void>(cudaGetLastError());
+  const char* remedy = "";
+  switch (status) {
+    case cudaErrorNoKernelImageForDevice:
+    case cudaErrorInvalidDeviceFunction:
+    case cudaErrorUnsupportedPtxVersion:
+      remedy = "; the kernels were built for " EXPUNGE_CUDA_ARCHITECTURES
+               ": configure with -DCMAKE_CUDA_ARCHITECTURES= and this device's compute capability";
+      break;
+    case cudaErrorInsufficientDriver: remedy = "; install a driver for CUDA 13 or newer"; break;
+    case cudaErrorMemoryAllocation: remedy = "; use smaller batches or a device with more memory"; break;
+    case cudaErrorIllegalAddress:
+    case cudaErrorLaunchFailure:
+      remedy = "; an earlier kernel failed (a label or row out of range?): run under compute-sanitizer to see which";
+      break;
+    default: break;
+  }
+  fail("CUDA: ", what, " failed: ", cudaGetErrorString(status), remedy);
+}
+
+}  // namespace detail
+
+int device_count() {
+  int count = 0;
+  if (cudaGetDeviceCount(&count) == cudaSuccess) return count;
+  static_cast<void>(cudaGetLastError());
+  return 0;
+}
+
+void select_device(int number) {
+  const std::lock_guard lock(creation);
+  require(number >= 0, "CUDA: device ", number, ", expected 0 or more");
+  require(current == nullptr || current->device == number, "CUDA: device ", number, " was chosen after work began on another; choose it first");
+  if (current == nullptr) current = make_context(number);
+  chosen_device = number;
+}
+
+device_description describe_device() {
+  const context& c = instance();
+  device_description d{c.properties.name, c.device, c.properties.major, c.properties.minor, 0, 0};
+  detail::check(cudaMemGetInfo(&d.free_bytes, &d.total_bytes), "reading the free memory");
+  std::uint64_t reserved = 0, used = 0;  // what our pool holds but nobody uses is free too
+  detail::check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "reading the memory pool");
+  detail::check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrUsedMemCurrent, &used), "reading the memory pool");
+  d.free_bytes += reserved - used;
+  return d;
+}
+
+void allow_tf32(bool allow) { instance().tf32 = allow; }
+
+void synchronise() { detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device"); }
+
+void release_unused() {
+  const context& c = instance();
+  synchronise();
+  detail::check(cudaMemPoolTrimTo(c.pool, 0), "giving back memory");
+}
+
+void* allocate(std::size_t bytes) {
+  const context& c = instance();
+  const std::size_t wanted = std::max<std::size_t>(bytes, 16);  // a tensor without elements is not absent
+  void* memory = nullptr;
+  cudaError_t status = cudaMallocAsync(&memory, wanted, c.stream);
+  if (status == cudaErrorMemoryAllocation) {  // again, with whatever the pool holds in unfitting pieces
+    static_cast<void>(cudaGetLastError());
+    release_unused();
+    status = cudaMallocAsync(&memory, wanted, c.stream);
+  }
+  if (status == cudaErrorMemoryAllocation) {
+    static_cast<void>(cudaGetLastError());
+    const device_description d = describe_device();
+    fail("CUDA: device ", d.number, " (", d.name, ") has no room for a tensor of ", bytes, " bytes: ", d.free_bytes, " of ", d.total_bytes,
+         " bytes are free; use smaller batches, a smaller model or a device with more memory");
+  }
+  detail::check(status, "allocating memory");
+  return memory;
+}
+
+void release(void* memory) noexcept {
+  if (memory != nullptr && current != nullptr) static_cast<void>(cudaFreeAsync(memory, current->stream));  // at exit the driver may be gone
+}
+
+void copy_to_device(void* to, const void* from, std::size_t bytes) {
+  if (bytes != 0) detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, detail::stream()), "copying to the device");
+}
+
+void copy_to_host(void* to, const void* from, std::size_t bytes) {
+  if (bytes == 0) return;
+  detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, detail::stream()), "copying to the host");
+  synchronise();
+}
+
+/// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T.
+template <class T>
+void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c) {
+  if (m == 0 || n == 0) return;
+  if (k == 0) {  // nothing to multiply, and nothing that cuBLAS need promise
+    if (beta == T{0}) map(m * n, functor::fill<T>{beta}, c);
+    else map(m * n, functor::scale<T>{beta}, c);
+    return;
+  }
+  const context& at = instance();
+  constexpr bool single = sizeof(T) == 4;
+  const cudaDataType_t type = single ? CUDA_R_32F : CUDA_R_64F;
+  const cublasComputeType_t compute = !single ? CUBLAS_COMPUTE_64F : at.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
+  check_blas(cublasGemmEx_64(at.blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b, type,
+                             transpose_b ? k : n, a, type, transpose_a ? m : k, &beta, c, type, n,
+                             compute, CUBLAS_GEMM_DEFAULT),
+             "a matrix product");
+}
+
+#define EXPUNGE_KERNELS(T) &gemm<T>
+EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
+
+}  // namespace expunge::cuda

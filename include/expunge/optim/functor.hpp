@@ -1,0 +1,41 @@
+// The optimizers' arithmetic on one parameter w with gradient g, as named functors.
+#pragma once
+
+#include "expunge/tensor/fn.hpp"
+
+namespace expunge::functor {
+
+template <class T>
+struct sgd {
+  T rate, scale, decay;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& w, const B& g) const {
+    w -= rate * (scale * g + decay * w);
+  }
+};
+
+/// v is the velocity.
+template <class T>
+struct sgd_momentum {
+  T rate, scale, decay, momentum;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& w, B& v, const B& g) const {
+    v = momentum * v + scale * g + decay * w;
+    w -= rate * v;
+  }
+};
+
+/// m and v are the moments; c1 = 1 - b1, c2 = 1 - b2; size and correction hold the bias corrections.
+template <class T>
+struct adamw {
+  T keep, scale, b1, b2, c1, c2, size, correction, epsilon;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& w, B& m, B& v, const B& gradient) const {
+    const B g = scale * gradient;
+    m = b1 * m + c1 * g;
+    v = b2 * v + c2 * g * g;
+    w = keep * w - size * m / (correction * fn::sqrt(v) + epsilon);
+  }
+};
+
+}  // namespace expunge::functor

@@ -1,0 +1,168 @@
+// Ragged causal attention in flash style: each pass is what one block of threads does for one tile of one head. Scores live in
+// the block's working memory; the probabilities are recomputed from the saved log-sum-exp. See host/attention.hpp for the
+// arguments; the formulas are those of its kernels, with the sums over a row's keys gathered tile by tile.
+#pragma once
+
+#include "expunge/tensor/cuda/attention_pass.hpp"
+
+namespace expunge::cuda {
+
+template <class T, class Tile>
+struct attention_passes : attention_pass<T, Tile> {
+  using base = attention_pass<T, Tile>;
+  using base::a, base::tile, base::at, base::add_to, base::clear, base::count, base::for_queries_of, base::keys, base::probabilities,
+      base::product_tangent, base::queries, base::row, base::visible;
+
+  /// scores: p, its tangent, the cotangent of the scaled scores, and its tangent.
+  EXPUNGE_DEVICE void coefficients(index_t head, index_t q0, index_t k0) const {
+    T *const p = tile.scores[0], *const dp = tile.scores[1], *const s = tile.scores[2], *const ds = tile.scores[3];
+    raw_coefficients(head, q0, k0);
+    tile.for_scores([&](int i, int j, int k) {
+      if (!visible(q0, i, k0, j)) {
+        dp[k] = s[k] = ds[k] = T{0};
+        return;
+      }
+      const T* const of_row = a.stats + 3 * row(q0, i, head);
+      dp[k] = p[k] * (dp[k] - of_row[0]);
+      const T centred = s[k] - of_row[1];
+      ds[k] = dp[k] * centred + p[k] * (ds[k] - of_row[2]);
+      s[k] = p[k] * centred;
+    });
+  }
+  /// scores: p, the tangent of the scaled scores, the cotangent of p, and its tangent.
+  EXPUNGE_DEVICE void raw_coefficients(index_t head, index_t q0, index_t k0) const {
+    probabilities(head, q0, k0);
+    product_tangent(a.q, a.dq, a.k, a.dk, a.scale, head, q0, k0, tile.scores[1]);
+    tile.multiply(queries(a.g, q0, head), keys(a.v, k0, head), T{1}, tile.scores[2]);
+    product_tangent(a.g, a.dg, a.v, a.dv, T{1}, head, q0, k0, tile.scores[3]);
+  }
+
+  /// The value: running maximum and sum of each row (Milakov and Gimelshein 2018).
+  EXPUNGE_DEVICE void forward(index_t head, T* out, T* lse) const {
+    T *const s = tile.scores[0], *const sum = tile.sums[0], *const largest = tile.row[0], *const total = tile.row[1], *const shrink = tile.row[2];
+    const index_t q0 = at.first;
+    clear(sum);
+    tile.for_rows([&](int i) { total[i] = T{0}; });
+    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
+      tile.multiply(queries(a.q, q0, head), keys(a.k, k0, head), a.scale, s);
+      tile.for_rows([&](int i) {
+        T* const scores = s + i * (Tile::size + 1);
+        T high = k0 == at.begin ? scores[0] : largest[i];
+        for (int j = 0; j < Tile::size; ++j)
+          if (visible(q0, i, k0, j)) high = fn::max(high, scores[j]);
+        shrink[i] = k0 == at.begin ? T{0} : fn::exp(largest[i] - high);
+        largest[i] = high;
+        total[i] *= shrink[i];
+        for (int j = 0; j < Tile::size; ++j) total[i] += scores[j] = visible(q0, i, k0, j) ? fn::exp(scores[j] - high) : T{0};
+      });
+      tile.for_elements(Tile::size, [&](int i, int, int k) { sum[k] *= shrink[i]; });
+      tile.combine(s, false, keys(a.v, k0, head), sum);
+    }
+    tile.for_elements(count(q0), [&](int i, int d, int k) { out[row(q0, i, head) * a.sizes.dim + d] = sum[k] / total[i]; });
+    tile.for_rows([&](int i) {
+      if (q0 + i < at.end) lse[row(q0, i, head)] = largest[i] + fn::log(total[i]);
+    });
+  }
+
+  /// dout = sum_j p ds v_j + p dv_j - mean out with mean = sum_j p ds.
+  EXPUNGE_DEVICE void pushforward(index_t head, T* dout) const {
+    T *const p = tile.scores[0], *const ds = tile.scores[1], *const sum = tile.sums[0], *const mean = tile.row[0];
+    const index_t q0 = at.first;
+    clear(sum);
+    tile.for_rows([&](int i) { mean[i] = T{0}; });
+    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
+      probabilities(head, q0, k0);
+      if (a.dv != nullptr) tile.combine(p, false, keys(a.dv, k0, head), sum);
+      product_tangent(a.q, a.dq, a.k, a.dk, a.scale, head, q0, k0, ds);
+      tile.for_scores([&](int, int, int k) { ds[k] *= p[k]; });
+      tile.for_rows([&](int i) {
+        for (int j = 0; j < Tile::size; ++j) mean[i] += ds[i * (Tile::size + 1) + j];
+      });
+      tile.combine(ds, false, keys(a.v, k0, head), sum);
+    }
+    tile.for_elements(count(q0), [&](int i, int d, int k) {
+      const index_t to = row(q0, i, head) * a.sizes.dim + d;
+      dout[to] = sum[k] - mean[i] * a.out[to];
+    });
+  }
+
+  /// stats[1] of each row: delta = g . out, for the pullback.
+  EXPUNGE_DEVICE void pullback_stats(index_t head) const {
+    tile.for_rows([&](int i) {
+      if (at.first + i >= at.end) return;
+      const index_t r = row(at.first, i, head);
+      T delta = 0;
+      for (index_t d = 0; d < a.sizes.dim; ++d) delta += a.g[r * a.sizes.dim + d] * a.out[r * a.sizes.dim + d];
+      a.stats[3 * r + 1] = delta;
+    });
+  }
+  EXPUNGE_DEVICE void pullback_scores(index_t head, index_t q0, index_t k0) const {
+    T *const p = tile.scores[0], *const s = tile.scores[2];
+    probabilities(head, q0, k0);
+    tile.multiply(queries(a.g, q0, head), keys(a.v, k0, head), T{1}, s);
+    tile.for_scores([&](int i, int j, int k) { s[k] = visible(q0, i, k0, j) ? p[k] * (s[k] - a.stats[3 * row(q0, i, head) + 1]) : T{0}; });
+  }
+  EXPUNGE_DEVICE void pullback_queries(index_t head) const {
+    clear(tile.sums[0]);
+    for (index_t k0 = at.begin; k0 <= at.first; k0 += Tile::size) {
+      pullback_scores(head, at.first, k0);
+      tile.combine(tile.scores[2], false, keys(a.k, k0, head), tile.sums[0]);
+    }
+    add_to(a.q_bar, a.sizes.heads, head, a.scale, tile.sums[0]);
+  }
+  EXPUNGE_DEVICE void pullback_keys(index_t kv_head) const {
+    for_queries_of(kv_head, [&](index_t head, index_t q0) {
+      pullback_scores(head, q0, at.first);
+      if (a.v_bar != nullptr) tile.combine(tile.scores[0], true, queries(a.g, q0, head), tile.sums[1]);
+      if (a.k_bar != nullptr) tile.combine(tile.scores[2], true, queries(a.q, q0, head), tile.sums[0]);
+    });
+  }
+
+  /// All stats of each row, for the pullback's tangent.
+  EXPUNGE_DEVICE void tangent_stats(index_t head) const {
+    T *const mean = tile.row[0], *const delta = tile.row[1], *const ddelta = tile.row[2];
+    tile.for_rows([&](int i) { mean[i] = delta[i] = ddelta[i] = T{0}; });
+    for (index_t k0 = at.begin; k0 <= at.first; k0 += Tile::size) {
+      raw_coefficients(head, at.first, k0);
+      tile.for_rows([&](int i) {
+        for (int k = i * (Tile::size + 1); k < i * (Tile::size + 1) + Tile::size; ++k) {
+          const T p = tile.scores[0][k];
+          mean[i] += p * tile.scores[1][k];
+          delta[i] += p * tile.scores[2][k];
+          ddelta[i] += p * (tile.scores[1][k] * tile.scores[2][k] + tile.scores[3][k]);
+        }
+      });
+    }
+    tile.for_rows([&](int i) {
+      if (at.first + i >= at.end) return;
+      T* const to = a.stats + 3 * row(at.first, i, head);
+      to[0] = mean[i];
+      to[1] = delta[i];
+      to[2] = ddelta[i] - mean[i] * delta[i];
+    });
+  }
+  EXPUNGE_DEVICE void tangent_queries(index_t head) const {
+    clear(tile.sums[0]);
+    for (index_t k0 = at.begin; k0 <= at.first; k0 += Tile::size) {
+      coefficients(head, at.first, k0);
+      tile.combine(tile.scores[3], false, keys(a.k, k0, head), tile.sums[0]);
+      if (a.dk != nullptr) tile.combine(tile.scores[2], false, keys(a.dk, k0, head), tile.sums[0]);
+    }
+    add_to(a.q_bar, a.sizes.heads, head, a.scale, tile.sums[0]);
+  }
+  EXPUNGE_DEVICE void tangent_keys(index_t kv_head) const {
+    for_queries_of(kv_head, [&](index_t head, index_t q0) {
+      coefficients(head, q0, at.first);
+      if (a.v_bar != nullptr) {
+        tile.combine(tile.scores[1], true, queries(a.g, q0, head), tile.sums[1]);
+        if (a.dg != nullptr) tile.combine(tile.scores[0], true, queries(a.dg, q0, head), tile.sums[1]);
+      }
+      if (a.k_bar != nullptr) {
+        tile.combine(tile.scores[3], true, queries(a.q, q0, head), tile.sums[0]);
+        if (a.dq != nullptr) tile.combine(tile.scores[2], true, queries(a.dq, q0, head), tile.sums[0]);
+      }
+    });
+  }
+};
+
+}  // namespace expunge::cuda

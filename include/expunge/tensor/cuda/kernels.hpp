@@ -1,0 +1,86 @@
+// The primitive operations on a CUDA device: declarations of what include/expunge/cuda/ defines for float and double. Arguments are
+// those of the host kernels of the same name, with device pointers; each submits work and returns.
+#pragma once
+
+#include <cstdint>
+
+#include "expunge/core/shape.hpp"
+#include "expunge/tensor/attention_shape.hpp"
+
+namespace expunge::cuda {
+
+/// Element by element; instantiated for the functors that EXPUNGE_CUDA_MAP names (include/expunge/cuda/map.cuh). A link error that
+/// names this function names a functor which is in no such list.
+template <class F, class... E>
+void map(index_t size, const F& f, E*... arrays);
+
+template <class T>
+void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);
+template <class T>
+void dot(index_t size, const T* a, const T* b, double* out);
+template <class T>
+void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out);
+template <class T>
+void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table);
+template <class T>
+void broadcast_row(const T* row, index_t rows, index_t cols, T* out);
+template <class T>
+void column_sum(const T* values, index_t rows, index_t cols, T* out);
+template <class T>
+void segment_sum(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
+template <class T>
+void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
+template <class T>
+void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
+template <class T>
+void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T*
+    smallest);
+template <class T>
+void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, T* y, T* rstd);
+template <class T>
+void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, T* dy);
+template <class T>
+void rms_norm_pullback(const T* x, const T* w, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar);
+template <class T>
+void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
+    index_t rows, index_t cols, T* dx_bar, T* dw_bar);
+template <class T>
+void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd);
+template <class T>
+void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t
+    rows, index_t cols, T* dy);
+template <class T>
+void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar,
+    T* w_bar, T* b_bar);
+template <class T>
+void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar,
+    const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar);
+template <class T>
+void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
+    transpose, T* y, bool accumulate);
+template <class T>
+void attention(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, T* out, T*
+    lse);
+template <class T>
+void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
+    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout);
+template <class T>
+void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
+    const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar);
+template <class T>
+void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T
+    scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T*
+    dk_bar, T* dv_bar);
+template <class T>
+void cross_entropy(const T* logits, const std::int32_t* labels, T smoothing, index_t rows, index_t cols, T* nll, T* lse);
+template <class T>
+void cross_entropy_pushforward(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, index_t
+    rows, index_t cols, T* dnll);
+template <class T>
+void cross_entropy_pullback(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* nll_bar, index_t rows,
+    index_t cols, T* logits_bar);
+template <class T>
+void cross_entropy_pullback_tangent(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, const
+    T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, T* dlogits_bar);
+
+}  // namespace expunge::cuda

@@ -1,0 +1,39 @@
+// The threads that share one row or tile in a kernel; here the stand-in of one thread, with which the host runs the arithmetic.
+#pragma once
+
+#include "expunge/core/device.hpp"
+#include "expunge/core/shape.hpp"
+
+namespace expunge::cuda {
+
+/// What a kernel's arithmetic asks of its threads: index(), count(), a barrier, and reductions that every thread calls and whose
+/// result every thread gets. The device's are block_lanes (include/expunge/cuda/block_lanes.cuh).
+struct serial_lanes {
+  [[nodiscard]] EXPUNGE_DEVICE int index() const { return 0; }
+  [[nodiscard]] EXPUNGE_DEVICE int count() const { return 1; }
+  EXPUNGE_DEVICE void sync() const {}
+  template <class T>
+  EXPUNGE_DEVICE T sum(T x) const {
+    return x;
+  }
+  template <class T>
+  EXPUNGE_DEVICE T max(T x) const {
+    return x;
+  }
+};
+
+/// The sum over j in [0, size) of f(j).
+template <class Lanes, class F>
+EXPUNGE_DEVICE auto sum_over(const Lanes& lanes, index_t size, const F& f) {
+  decltype(f(index_t{})) total = 0;
+  for (index_t j = lanes.index(); j < size; j += lanes.count()) total += f(j);
+  return lanes.sum(total);
+}
+
+/// Calls f(j) for every j in [0, size).
+template <class Lanes, class F>
+EXPUNGE_DEVICE void for_each_lane(const Lanes& lanes, index_t size, const F& f) {
+  for (index_t j = lanes.index(); j < size; j += lanes.count()) f(j);
+}
+
+}  // namespace expunge::cuda

@@ -1,0 +1,43 @@
+// The CUDA device as the library sees it: memory, transfers and its description. Declarations only; include/expunge/cuda/ is
+// compiled in the user's build (target expunge::cuda).
+#pragma once
+
+#include <cstddef>
+#include <string>
+
+namespace expunge::cuda {
+
+/// All work goes in order through one stream of the device that is in use. Every function throws expunge::error with a remedy:
+/// no device or driver, kernels built for another architecture, memory exhausted (bytes asked and free).
+struct device_description {
+  std::string name;
+  int number = 0;
+  int major = 0, minor = 0;  // compute capability
+  std::size_t free_bytes = 0, total_bytes = 0;
+};
+
+/// Devices that the driver shows; 0 without a driver. Never throws.
+[[nodiscard]] int device_count();
+
+/// Chooses the device; call before the first tensor is made. Without it the first one is used.
+void select_device(int number);
+
+/// The device in use.
+[[nodiscard]] device_description describe_device();
+
+/// Products of floats in TF32 (10 bits of mantissa) on tensor cores; off at first.
+void allow_tf32(bool allow);
+
+/// Waits for all work; a kernel's failure is reported here at the latest.
+void synchronise();
+
+/// Gives the pool's unused memory back to the driver.
+void release_unused();
+
+// Memory in stream order: what is released may be reused by work that is submitted later.
+[[nodiscard]] void* allocate(std::size_t bytes);
+void release(void* memory) noexcept;
+void copy_to_device(void* to, const void* from, std::size_t bytes);
+void copy_to_host(void* to, const void* from, std::size_t bytes);  // waits
+
+}  // namespace expunge::cuda

@@ -1,0 +1,72 @@
+// Element-wise arithmetic as named functors, so that a device can compile the same ones (see host/map.hpp and cuda/map.hpp).
+#pragma once
+
+#include "expunge/core/device.hpp"
+
+// B is a batch or a number. An operator() that takes B& writes it; those that return a value are wrapped in assign or accumulate.
+// Constants are of the element type T.
+namespace expunge::functor {
+
+/// y = f(a, ...)
+template <class F>
+struct assign {
+  F f{};
+  template <class B, class... A>
+  EXPUNGE_DEVICE void operator()(B& y, const A&... a) const {
+    y = f(a...);
+  }
+};
+template <class F>
+assign(F) -> assign<F>;
+
+/// y += f(a, ...)
+template <class F>
+struct accumulate {
+  F f{};
+  template <class B, class... A>
+  EXPUNGE_DEVICE void operator()(B& y, const A&... a) const {
+    y += f(a...);
+  }
+};
+template <class F>
+accumulate(F) -> accumulate<F>;
+
+/// y = value
+template <class T>
+struct fill {
+  T value;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& y) const {
+    y = B(value);
+  }
+};
+
+/// y += factor x
+template <class T>
+struct axpy {
+  T factor;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& y, const B& x) const {
+    y += factor * x;
+  }
+};
+
+/// y *= factor
+template <class T>
+struct scale {
+  T factor;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& y) const {
+    y *= factor;
+  }
+};
+
+// clang-format off
+struct copy { template <class B> EXPUNGE_DEVICE B operator()(const B& x) const { return x; } };
+struct negate { template <class B> EXPUNGE_DEVICE B operator()(const B& x) const { return -x; } };
+struct add { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a + b; } };
+struct subtract { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a - b; } };
+struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a * b; } };
+// clang-format on
+
+}  // namespace expunge::functor

@@ -1,0 +1,134 @@
+// What only a device has: its errors, its memory over many steps, repeated runs, and the host's results for larger operations.
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+
+#include <expunge/autodiff/attention.hpp>
+#include <expunge/autodiff/cross_entropy.hpp>
+#include <expunge/autodiff/norm.hpp>
+#include <expunge/autodiff/rows.hpp>
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/mlp.hpp>
+#include <expunge/tensor/cuda_storage.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+using namespace expunge;
+
+namespace {
+
+using host_tensor = tensor<float>;
+using device_tensor = tensor<float, cuda_storage<float>>;
+
+template <class X>
+X random(const shape& extents, std::uint64_t seed) {
+  philox generator(seed);
+  std::vector<float> values(static_cast<std::size_t>(extents.size()));
+  for (float& v : values) v = static_cast<float>(standard_normal(generator));
+  return X(extents, values);
+}
+
+/// Weights after some steps of exact SSIUU.
+template <class X>
+std::vector<float> trained(index_t steps) {
+  auto m = model::random_mlp<X>({3, 16, 4}, 1);
+  philox g(5);
+  std::vector<model::labelled_sample> all;
+  for (int i = 0; i < 20; ++i)
+    all.push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  const std::vector<model::labelled_sample> forget(all.begin(), all.begin() + 10), retain(all.begin() + 10, all.end());
+  unlearn::trainer(m, loss::ssiuu_exact(0.5), optim::adamw{.learning_rate = 1e-3}).run(forget, retain, unlearn::after_steps(steps));
+  std::vector<float> weights;
+  for (const X& p : nn::parameters(m))
+    for (const float w : p.to_vector()) weights.push_back(w);
+  return weights;
+}
+
+/// A transformer's operations at sizes of several tiles and blocks: value, and gradient by q.
+template <class X>
+std::vector<float> attended(std::vector<float>& gradient) {
+  using I = typename X::index_tensor;
+  const I offsets(shape{4}, std::vector<std::int32_t>{0, 200, 201, 437}), labels(shape{3}, std::vector<std::int32_t>{5, 2999, 0});
+  tape<X> recorded;
+  const auto q = recorded.leaf(random<X>({437, 6 * 64}, 1));
+  const auto h = causal_attention(q, var<X>{random<X>({437, 2 * 64}, 2)}, var<X>{random<X>({437, 2 * 64}, 3)}, offsets, 6, 2, 0.125F);
+  const auto s = segment_sum(rms_norm(h, var<X>{random<X>({384}, 4)}, 1e-5F), offsets);
+  const auto nll = cross_entropy(linear(s, var<X>{random<X>({3000, 384}, 6)}), labels, 0.1F);
+  X one(nll.value.extents());
+  fill(one, 1.0F);
+  recorded.pullback(nll, one);
+  gradient = gradient_of(q).to_vector();
+  return nll.value.to_vector();
+}
+
+double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
+  double worst = 0, scale = 1e-6;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    scale = std::max(scale, std::abs(static_cast<double>(b[i])));
+  }
+  return worst / scale;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(cuda_device)
+
+BOOST_AUTO_TEST_CASE(a_tensor_that_does_not_fit_is_refused_with_the_bytes) {
+  const auto before = cuda::describe_device();
+  try {
+    const device_tensor huge(shape{static_cast<index_t>(before.total_bytes)});  // four times the memory
+    BOOST_TEST(false);
+  } catch (const error& e) {
+    const std::string message = e.what();
+    BOOST_TEST(message.find(std::to_string(4 * before.total_bytes) + " bytes") != std::string::npos);
+    BOOST_TEST(message.find("are free") != std::string::npos);
+  }
+  BOOST_TEST(sum_of(zeros<device_tensor>({1000})) == 0);  // the device works on
+  BOOST_CHECK_THROW(cuda::select_device(cuda::device_count()), error);
+  BOOST_CHECK_THROW(cuda::select_device(-1), error);
+}
+
+BOOST_AUTO_TEST_CASE(host_and_device_agree) {
+  std::vector<float> host_gradient, device_gradient;
+  const auto host = attended<host_tensor>(host_gradient), device = attended<device_tensor>(device_gradient);
+  BOOST_TEST(largest_difference(device, host) <= 1e-4);
+  BOOST_TEST(largest_difference(device_gradient, host_gradient) <= 1e-4);
+  BOOST_TEST(largest_difference(trained<device_tensor>(5), trained<host_tensor>(5)) <= 1e-4);
+}
+
+BOOST_AUTO_TEST_CASE(repeated_runs_have_the_same_bits) {
+  std::vector<float> first, second;
+  BOOST_TEST((attended<device_tensor>(first) == attended<device_tensor>(second)));
+  BOOST_TEST((first == second));
+  BOOST_TEST((trained<device_tensor>(10) == trained<device_tensor>(10)));
+}
+
+BOOST_AUTO_TEST_CASE(memory_does_not_grow_over_a_thousand_steps) {
+  trained<device_tensor>(10);
+  cuda::synchronise();
+  const auto before = cuda::describe_device();
+  trained<device_tensor>(1000);
+  cuda::synchronise();
+  BOOST_TEST(cuda::describe_device().free_bytes >= before.free_bytes);
+}
+
+BOOST_AUTO_TEST_CASE(tf32_is_only_used_where_asked_for) {
+  const auto a = random<device_tensor>({256, 512}, 1), b = random<device_tensor>({512, 256}, 2);
+  const auto product = [&] {
+    device_tensor c(shape{256, 256});
+    gemm(false, false, 1, a, b, 0, c);
+    return c.to_vector();
+  };
+  const auto full = product();
+  cuda::allow_tf32(true);
+  const auto fast = product();
+  cuda::allow_tf32(false);
+  BOOST_TEST((product() == full));
+  BOOST_TEST(largest_difference(fast, full) <= 1e-2);
+  BOOST_TEST((fast != full));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

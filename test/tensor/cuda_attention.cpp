@@ -1,0 +1,133 @@
+// The CUDA kernels' attention arithmetic, run by host threads, against the host kernels.
+#include <boost/mpl/list.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <vector>
+
+#include <expunge/core/random.hpp>
+#include <expunge/tensor/cuda/attention_passes.hpp>
+#include <expunge/tensor/host/attention.hpp>
+
+#include "block_of_threads.hpp"
+
+using namespace expunge;
+
+namespace {
+
+template <class T, class Block>
+struct setting {
+  using type = T;
+  using block = Block;
+};
+using settings = boost::mpl::list<setting<double, testing::alone>, setting<float, testing::alone>, setting<double, testing::together>,
+                                  setting<float, testing::together>>;
+
+template <class S>
+struct attention_case {
+  using T = typename S::type;
+  using values = std::vector<T>;
+
+  std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120};
+  attention_shape sizes{5, 4, 2, 10, 120};  // a dimension that the threads of block_of_threads.hpp do not divide
+  T scale = T(0.4);
+  philox generator{3};
+
+  values random(index_t heads) {
+    values made(static_cast<std::size_t>(sizes.rows * heads * sizes.dim));
+    for (T& x : made) x = static_cast<T>(standard_normal(generator));
+    return made;
+  }
+
+  /// Runs a pass as the device does: every tile of every head (or key-value head), working memory full of NaN at first.
+  template <class F>
+  void launch(const cuda::attention_arguments<T>& a, index_t heads, const F& pass) const {
+    const index_t tiles = cuda::attention_tiles(sizes, cuda::attention_tile_rows<T>);
+    for (index_t which = 0; which < tiles; ++which)
+      for (index_t head = 0; head < heads; ++head) {
+        values memory;
+        cuda::attention_tile_place at{};
+        if (!cuda::find_attention_tile(sizes, offsets.data(), cuda::attention_tile_rows<T>, which, at)) continue;
+        S::block::run([&]<class Lanes>(const Lanes& lanes) {
+          using tile_type = cuda::attention_tile<T, Lanes>;
+          if (lanes.index() == 0) memory.assign(tile_type::elements(sizes.dim), std::numeric_limits<T>::quiet_NaN());
+          lanes.sync();
+          const tile_type tile(lanes, memory.data(), sizes.dim);
+          pass(cuda::attention_passes<T, tile_type>{{a, tile, at}}, head);
+        });
+      }
+  }
+};
+
+template <class T>
+void check(const std::vector<T>& found, const std::vector<T>& expected) {
+  T worst = 0, largest = 1;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const T error = std::abs(found[i] - expected[i]);
+    worst = error <= worst ? worst : error;  // NaN stays
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  BOOST_TEST(worst <= largest * (sizeof(T) == 4 ? T(2e-5) : T(1e-13)));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(cuda_attention)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
+  using T = typename S::type;
+  attention_case<S> c;
+  const auto q = c.random(4), k = c.random(2), v = c.random(2), g = c.random(4);
+  const auto dq = c.random(4), dk = c.random(2), dv = c.random(2), dg = c.random(4);
+  const auto rows = static_cast<std::size_t>(c.sizes.rows * 4);
+  std::vector<T> out(q.size()), lse(rows), found_out(q.size()), found_lse(rows), stats(3 * rows, std::numeric_limits<T>::quiet_NaN());
+  const auto* offsets = c.offsets.data();
+  host::attention(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
+
+  cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
+                                 .out = out.data(), .lse = lse.data(), .dq = nullptr, .dk = nullptr, .dv = nullptr, .g = g.data(),
+                                 .dg = nullptr, .q_bar = nullptr, .k_bar = nullptr, .v_bar = nullptr, .stats = stats.data()};
+  c.launch(a, 4, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
+  check(found_out, out);
+  check(found_lse, lse);
+
+  const auto start_q = c.random(4), start_k = c.random(2), start_v = c.random(2);
+  auto q_bar = start_q, k_bar = start_k, v_bar = start_v, found_q = start_q, found_k = start_k, found_v = start_v;
+  host::attention_pullback(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
+                           k_bar.data(), v_bar.data());
+  a.q_bar = found_q.data(), a.k_bar = found_k.data(), a.v_bar = found_v.data();
+  c.launch(a, 4, [](const auto& pass, index_t head) { pass.pullback_stats(head); });
+  c.launch(a, 4, [](const auto& pass, index_t head) { pass.pullback_queries(head); });
+  c.launch(a, 2, [](const auto& pass, index_t head) { pass.pullback_keys(head); });
+  check(found_q, q_bar);
+  check(found_k, k_bar);
+  check(found_v, v_bar);
+
+  for (const int present : {1, 2, 4, 8, 15}) {  // which tangents there are
+    a.dq = present & 1 ? dq.data() : nullptr, a.dk = present & 2 ? dk.data() : nullptr;
+    a.dv = present & 4 ? dv.data() : nullptr, a.dg = present & 8 ? dg.data() : nullptr;
+    std::vector<T> dout(q.size()), found_dout(q.size());
+    host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data());
+    c.launch(a, 4, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data()); });
+    check(found_dout, dout);
+
+    q_bar = found_q = start_q, k_bar = found_k = start_k, v_bar = found_v = start_v;
+    host::attention_pullback_tangent<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv,
+                                        g.data(), a.dg, q_bar.data(), k_bar.data(), v_bar.data());
+    c.launch(a, 4, [](const auto& pass, index_t head) { pass.tangent_stats(head); });
+    c.launch(a, 4, [](const auto& pass, index_t head) { pass.tangent_queries(head); });
+    c.launch(a, 2, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
+    check(found_q, q_bar);
+    check(found_k, k_bar);
+    check(found_v, v_bar);
+  }
+
+  a.v_bar = nullptr;  // what is not wanted is left alone
+  found_k = start_k;
+  c.launch(a, 2, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
+  check(found_k, k_bar);
+}
+
+BOOST_AUTO_TEST_SUITE_END()

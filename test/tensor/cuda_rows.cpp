@@ -1,0 +1,291 @@
+// The CUDA kernels' row arithmetic (norms, cross-entropy, sums, rotary) and functors, run by host threads, against the host kernels.
+#include <boost/mpl/list.hpp>
+#include <boost/test/unit_test.hpp>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
+
+#include <expunge/attribution/functor.hpp>
+#include <expunge/autodiff/functor.hpp>
+#include <expunge/core/random.hpp>
+#include <expunge/loss/functor.hpp>
+#include <expunge/optim/functor.hpp>
+#include <expunge/tensor/cuda/cross_entropy_rows.hpp>
+#include <expunge/tensor/cuda/norm_rows.hpp>
+#include <expunge/tensor/cuda/row_operations.hpp>
+#include <expunge/tensor/primitive.hpp>
+
+#include "block_of_threads.hpp"
+
+using namespace expunge;
+
+namespace {
+
+template <class T, class Block>
+struct setting {
+  using type = T;
+  using block = Block;
+};
+using settings = boost::mpl::list<setting<double, testing::alone>, setting<float, testing::alone>, setting<double, testing::together>,
+                                  setting<float, testing::together>>;
+constexpr index_t rows = 9, cols = 23;
+
+template <class T>
+struct arrays {
+  philox generator{11};
+  std::vector<T> random(index_t size) {
+    std::vector<T> made(static_cast<std::size_t>(size));
+    for (T& x : made) x = static_cast<T>(standard_normal(generator));
+    return made;
+  }
+};
+
+template <class T>
+void check(const std::vector<T>& found, const std::vector<T>& expected) {
+  T worst = 0, largest = 1;
+  for (std::size_t i = 0; i < expected.size(); ++i) {
+    const T error = std::abs(found[i] - expected[i]);
+    worst = error <= worst ? worst : error;  // NaN stays
+    largest = std::max(largest, std::abs(expected[i]));
+  }
+  BOOST_TEST(worst <= largest * (sizeof(T) == 4 ? T(1e-5) : T(1e-14)));
+}
+
+/// Calls f(lanes, row) for every row, a block of threads each.
+template <class S, class F>
+void for_rows(index_t count, const F& f) {
+  for (index_t r = 0; r < count; ++r) S::block::run([&](const auto& lanes) { f(lanes, r); });
+}
+template <class T, class Share>
+void add_columns(const Share& share, std::vector<T>& to) {
+  for (index_t r = 0; r < rows; ++r)
+    for (index_t j = 0; j < cols; ++j) to[static_cast<std::size_t>(j)] += share(r, j);
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(cuda_rows)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
+  using T = typename S::type;
+  arrays<T> in;
+  const auto x = in.random(rows * cols), w = in.random(cols), b = in.random(cols), dx = in.random(rows * cols), dw = in.random(cols);
+  const auto db = in.random(cols), g = in.random(rows * cols), dg = in.random(rows * cols), start = in.random(rows * cols);
+  for (const bool centred : {false, true}) {
+    std::vector<T> y(x.size()), mean(rows), rstd(rows), found_y(x.size()), found_mean(rows), found_rstd(rows);
+    if (centred) host::layer_norm(x.data(), w.data(), b.data(), T(1e-3), rows, cols, y.data(), mean.data(), rstd.data());
+    else host::rms_norm(x.data(), w.data(), T(1e-3), rows, cols, y.data(), rstd.data());
+    for_rows<S>(rows, [&](const auto& lanes, index_t r) {
+      cuda::norm_forward(lanes, x.data(), w.data(), centred ? b.data() : nullptr, T(1e-3), r, cols, found_y.data(),
+                         centred ? found_mean.data() : nullptr, found_rstd.data());
+    });
+    check(found_y, y);
+    check(found_mean, mean);
+    check(found_rstd, rstd);
+
+    const T* const means = centred ? mean.data() : nullptr;
+    auto x_bar = start, w_bar = b, b_bar = w, found_x = start, found_w = b, found_b = w;
+    cuda::norm_arguments<T> n{cols, x.data(), w.data(), means, rstd.data(), nullptr, nullptr, nullptr, g.data(), nullptr};
+    host::detail::norm_pullback(x.data(), w.data(), means, rstd.data(), g.data(), rows, cols, x_bar.data(), w_bar.data(), b_bar.data());
+    for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback(lanes, n, r, found_x.data()); });
+    add_columns(cuda::norm_weight_share<T>{n, nullptr}, found_w);
+    add_columns(cuda::matrix_share<T>{n.g, cols}, found_b);
+    check(found_x, x_bar);
+    check(found_w, w_bar);
+    check(found_b, b_bar);
+
+    for (const int present : {1, 2, 4, 15}) {
+      n.dx = present & 1 ? dx.data() : nullptr, n.dw = present & 2 ? dw.data() : nullptr;
+      n.dg = present & 4 ? dg.data() : nullptr, n.db = present & 8 ? db.data() : nullptr;
+      host::detail::norm_pushforward(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, n.db, rows, cols, y.data());
+      for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pushforward(lanes, n, r, found_y.data()); });
+      check(found_y, y);
+      x_bar = found_x = start, w_bar = found_w = b;
+      host::detail::norm_pullback_tangent<T>(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, g.data(), n.dg, rows, cols, x_bar.data(), w_bar.data(),
+                                             nullptr);
+      std::vector<cuda::projection<T>> projections(rows);
+      for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback_tangent(lanes, n, r, found_x.data(), projections.data()); });
+      add_columns(cuda::norm_weight_share<T>{n, projections.data()}, found_w);
+      check(found_x, x_bar);
+      check(found_w, w_bar);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropies, S, settings) {
+  using T = typename S::type;
+  arrays<T> in;
+  const auto z = in.random(rows * cols), dz = in.random(rows * cols), g = in.random(rows), dg = in.random(rows), start = in.random(rows * cols);
+  const std::vector<std::int32_t> labels{0, 22, 3, 3, 7, 1, 20, 11, 5};
+  for (const T smoothing : {T(0), T(0.1)}) {
+    std::vector<T> nll(rows), lse(rows), found(rows), found_lse(rows);
+    const auto at = [&](const auto& lanes, const T* tangent, index_t r) {
+      return cuda::cross_entropy_row<T, std::remove_cvref_t<decltype(lanes)>>(lanes, z.data(), labels.data(), smoothing, cols, lse.data(), tangent, r);
+    };
+    host::cross_entropy(z.data(), labels.data(), smoothing, rows, cols, nll.data(), lse.data());
+    for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, nullptr, r).forward(&found[size_t(r)], &found_lse[size_t(r)]); });
+    check(found, nll);
+    check(found_lse, lse);
+    auto bar = start, found_bar = start;
+    host::cross_entropy_pullback(z.data(), labels.data(), smoothing, lse.data(), g.data(), rows, cols, bar.data());
+    for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, nullptr, r).pullback(g[size_t(r)], &found_bar[size_t(r * cols)]); });
+    check(found_bar, bar);
+    for (const int present : {0, 1, 2, 3}) {
+      const T *const tangent = present & 1 ? dz.data() : nullptr, *const dnll_bar = present & 2 ? dg.data() : nullptr;
+      host::cross_entropy_pushforward<T>(z.data(), labels.data(), smoothing, lse.data(), tangent, rows, cols, nll.data());
+      for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, tangent, r).pushforward(&found[size_t(r)]); });
+      check(found, nll);
+      bar = found_bar = start;
+      host::cross_entropy_pullback_tangent<T>(z.data(), labels.data(), smoothing, lse.data(), tangent, g.data(), dnll_bar, rows, cols, bar.data());
+      for_rows<S>(rows, [&](const auto& lanes, index_t r) {
+        at(lanes, tangent, r).pullback_tangent(g[size_t(r)], dnll_bar != nullptr ? dnll_bar[r] : T(0), &found_bar[size_t(r * cols)]);
+      });
+      check(found_bar, bar);
+    }
+  }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
+  using T = typename S::type;
+  arrays<T> in;
+  const auto values = in.random(rows * cols), other = in.random(rows * cols), few = in.random(4 * cols), start = in.random(rows * cols);
+  const std::vector<std::int32_t> places{2, 0, 2, 1, 2, 0, 8, 8, 2}, offsets{0, 3, 3, 4, 9};
+  auto expected = start, found = start;
+  host::scatter_add_rows(values.data(), places.data(), rows, cols, expected.data());
+  for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::scatter_row(lanes, values.data(), places.data(), rows, cols, found.data(), r); });
+  check(found, expected);
+
+  std::vector<T> sum(few), found_sum(few), largest(few.size()), found_largest(few.size()), smallest(few.size()), found_smallest(few.size());
+  const auto columns = [&](const auto& f) {
+    for (index_t s = 0; s < 4; ++s)
+      for (index_t j = 0; j < cols; ++j) f(offsets[size_t(s)], offsets[size_t(s + 1)], j, size_t(s * cols + j));
+  };
+  host::segment_sum(values.data(), offsets.data(), 4, cols, sum.data());
+  columns([&](index_t begin, index_t end, index_t j, std::size_t i) { cuda::segment_sum_column(values.data(), begin, end, cols, j, &found_sum[i]); });
+  check(found_sum, sum);
+  host::segment_products(values.data(), other.data(), offsets.data(), 4, cols, sum.data(), largest.data(), smallest.data());
+  columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
+    cuda::segment_products_column(values.data(), other.data(), begin, end, cols, j, &found_sum[i], &found_largest[i], &found_smallest[i]);
+  });
+  check(found_sum, sum);
+  check(found_largest, largest);
+  check(found_smallest, smallest);
+  expected = found = start;
+  host::segment_multiply(few.data(), values.data(), offsets.data(), 4, cols, expected.data());
+  host::segment_broadcast(few.data(), offsets.data(), 4, cols, expected.data());
+  for (const T* factor : {values.data(), static_cast<const T*>(nullptr)})
+    columns([&](index_t begin, index_t end, index_t j, std::size_t i) { cuda::segment_multiply_column(few[i], factor, begin, end, cols, j, found.data()); });
+  check(found, expected);
+
+  double total = 0, found_total = 0;
+  host::dot(rows * cols, values.data(), other.data(), &total);
+  for_rows<S>(1, [&](const auto& lanes, index_t) {
+    const double part = cuda::dot_of(lanes, values.data(), other.data(), rows * cols);
+    if (lanes.index() == 0) found_total = part;
+  });
+  BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-5 : 1e-12));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(rotary_positions, S, settings) {
+  using T = typename S::type;
+  arrays<T> in;
+  const auto x = in.random(5 * 3 * 6), cosines = in.random(4 * 3), sines = in.random(4 * 3), start = in.random(5 * 3 * 6);
+  const std::vector<std::int32_t> positions{0, 1, 2, 0, 3};
+  for (const bool transpose : {false, true})
+    for (const bool accumulate : {false, true}) {
+      auto y = start, found = start;
+      host::rotary(x.data(), positions.data(), cosines.data(), sines.data(), 5, 3, 6, transpose, y.data(), accumulate);
+      for (index_t r = 0; r < 5; ++r)
+        for (index_t pair = 0; pair < 9; ++pair)
+          cuda::rotary_pair(x.data(), positions.data(), cosines.data(), sines.data(), 3, 6, transpose ? T(-1) : T(1), found.data(), accumulate, r, pair);
+      check(found, y);
+    }
+}
+
+namespace {
+
+template <class T>
+struct compare_functor {
+  arrays<T> in;
+
+  /// f over numbers against f over batches; `count` arrays, all of which may be written; of one sign for positive ones.
+  template <class F, std::size_t... I>
+  void run(const F& f, std::index_sequence<I...>, bool positive) {
+    std::vector<std::vector<T>> batches;
+    for (std::size_t i = 0; i < sizeof...(I); ++i) {
+      batches.push_back(in.random(37));
+      if (positive)
+        for (T& x : batches.back()) x = std::abs(x);
+    }
+    auto numbers = batches;
+    host::map(37, f, batches[I].data()...);
+    for (std::size_t i = 0; i < 37; ++i) f(numbers[I][i]...);
+    (check(numbers[I], batches[I]), ...);
+  }
+  template <std::size_t Count, class F>
+  void writes(const F& f, bool positive = false) {
+    run(f, std::make_index_sequence<Count>{}, positive);
+  }
+  template <std::size_t Count, class F>
+  void gives(const F& f, bool positive = false) {
+    writes<Count + 1>(functor::assign{f}, positive);
+    writes<Count + 1>(functor::accumulate{f}, positive);
+  }
+  template <class F>
+  void unary(bool positive = false) {
+    gives<1>(functor::value<F>{}, positive);
+    gives<2>(functor::slope_product<F>{}, positive);
+    gives<4>(functor::slope_product_tangent<F>{}, positive);
+  }
+  template <class F>
+  void gated() {
+    gives<2>(functor::value_product<F>{});
+    gives<4>(functor::value_product_tangent<F>{});
+    gives<4>(functor::gated_pushforward<F>{});
+    gives<3>(functor::gated_pullback<F>{});
+    gives<6>(functor::gated_pullback_tangent<F>{});
+  }
+};
+
+}  // namespace
+
+using numbers = boost::mpl::list<float, double>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(functors_agree_on_numbers_and_batches, T, numbers) {
+  compare_functor<T> c;
+  c.template writes<1>(functor::fill<T>{T(3)});
+  c.template writes<1>(functor::scale<T>{T(3)});
+  c.template writes<2>(functor::axpy<T>{T(3)});
+  c.template gives<1>(functor::copy{});
+  c.template gives<1>(functor::negate{});
+  c.template gives<2>(functor::add{});
+  c.template gives<2>(functor::subtract{});
+  c.template gives<2>(functor::multiply{});
+  c.template writes<2>(functor::sgd<T>{T(0.1), T(0.5), T(0.2)});
+  c.template writes<3>(functor::sgd_momentum<T>{T(0.1), T(0.5), T(0.2), T(0.9)});
+  c.template writes<4>(functor::adamw<T>{T(0.9), T(0.5), T(0.9), T(0.8), T(0.1), T(0.2), T(0.3), T(1.5), T(1e-3)}, true);
+  c.template gives<1>(functor::joint_probability{});
+  c.template gives<1>(functor::measured_slope{true});
+  c.template gives<1>(functor::measured_slope{false});
+  c.template gives<3>(functor::second_seed{});
+  c.template gives<1>(functor::negative_mask{});
+  c.template writes<2>(functor::apply_mask{});
+  c.template gives<1>(functor::square_slope<T>{T(0.3)});
+  c.template writes<3>(functor::masked_magnitude{});
+  c.template gives<1>(functor::affine<T>{T(2), T(3)});
+  c.template gives<1>(functor::product_with<T>{T(2)});
+  c.template gives<2>(functor::combination<T>{T(2), T(3), T(4)});
+  c.template unary<function::relu>();
+  c.template unary<function::tanh>();
+  c.template unary<function::sigmoid>();
+  c.template unary<function::log_sigmoid>();
+  c.template unary<function::exp>();
+  c.template unary<function::log>(true);
+  c.template unary<function::silu>();
+  c.template unary<function::gelu>();
+  c.template unary<function::gelu_tanh>();
+  c.template gated<function::silu>();
+  c.template gated<function::identity>();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
