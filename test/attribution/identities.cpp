@@ -38,6 +38,14 @@ std::vector<X> zeros_like(const M& m) {
   return out;
 }
 
+template <class Recording>
+std::vector<X> attributions(Recording& r) {
+  r.attribute();
+  std::vector<X> out;
+  for (std::size_t f = 0; f < r.features(); ++f) out.push_back(r.feature(f));
+  return out;
+}
+
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(identities)
@@ -51,7 +59,7 @@ BOOST_AUTO_TEST_CASE(row_sums_of_parameter_attributions_are_neuron_attributions)
   const auto unused = zeros_like(m);
   by_parameter.record(m, batch, unused);
   by_neuron.record(m, batch, unused);
-  const auto p = by_parameter.attribute(), n = by_neuron.attribute();
+  const auto p = attributions(by_parameter), n = attributions(by_neuron);
   for (std::size_t layer = 0; layer < m.layers.size(); ++layer) {
     const auto w = p[2 * layer].to_vector(), b = p[2 * layer + 1].to_vector(), a = n[layer].to_vector();
     for (std::size_t i = 0; i < b.size(); ++i) {
@@ -72,7 +80,7 @@ BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
   const auto weighted = [&](const M& at) {
     attribution::recording<M, attribution::per_neuron> r({});
     r.record(at, batch, zeros_like(at));
-    const auto features = r.attribute();
+    const auto features = attributions(r);
     if (v.empty())
       for (const X& f : features) {
         std::vector<double> values(static_cast<std::size_t>(f.size()));
@@ -88,7 +96,8 @@ BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
   const auto gradients = zeros_like(m);
   const X nll = r.record(m, batch, gradients);
   r.attribute();
-  r.finish(zeros<X>(nll.extents()), v, attribution::curvature::exact);
+  for (std::size_t f = 0; f < v.size(); ++f) r.weigh(f, v[f]);
+  r.finish(zeros<X>(nll.extents()));
   auto parameters = nn::parameters(m);
   for (std::size_t i = 0; i < parameters.size(); ++i)
     for (index_t j = 0; j < parameters[i].size(); ++j) {

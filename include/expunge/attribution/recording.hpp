@@ -35,7 +35,7 @@ class recording {
   using X = typename M::value_type;
   using V = var<dual<X>>;
 
-  explicit recording(const Policy& policy) {
+  explicit recording(const Policy& policy, curvature order = curvature::exact) : order_(order) {
     if constexpr (neurons) gates_.which = policy.which;
   }
 
@@ -45,6 +45,7 @@ class recording {
     tape_.clear();
     gates_.rewind();
     leaves_.clear();
+    with_tangents_ = false;
     const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
       leaves_.push_back(tape_.leaf(p, gradients[i]));
       return leaves_.back();
@@ -54,43 +55,48 @@ class recording {
     return nll_.value;
   }
 
-  /// The first sweep. Features come as a list of tensors: [examples, neurons] for each site, or a parameter's shape.
-  std::vector<X> attribute() {
+  /// The first sweep, after which feature(0 .. features()) can be read.
+  void attribute() {
     probability_ = mapped(functor::assign{functor::joint_probability{}}, nll_.value);
     tape_.pullback(nll_, mapped(functor::assign{functor::negate{}}, probability_), !neurons);
-    std::vector<X> features;
-    if constexpr (neurons) {
-      for (const gate_state<X>& g : gates_.gates) features.push_back(g.sum);
-    } else {
-      for (const V& leaf : leaves_) features.push_back(product(leaf.value, gradient_of(leaf)));
-    }
-    return features;
   }
 
-  /// The second sweep: adds to the gradients d/dtheta of sum_b weights[b] S_b + sum v A. An empty `v` means no penalty.
-  void finish(const X& weights, const std::vector<X>& v, curvature order) {
+  [[nodiscard]] std::size_t features() const {
+    if constexpr (neurons) return gates_.gates.size();
+    else return leaves_.size();
+  }
+
+  /// Attributions of a site, [examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
+  [[nodiscard]] X feature(std::size_t f) const {
+    if constexpr (neurons) return gates_.gates[f].sum;
+    else return product(leaves_[f].value, gradient_of(leaves_[f]));
+  }
+
+  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f) and is constant. Once a feature.
+  void weigh(std::size_t f, const X& v) {
+    with_tangents_ = order_ == curvature::exact;
+    if constexpr (neurons) {
+      gates_.gates[f].tangent = v;
+    } else {
+      if (with_tangents_) set_tangent(leaves_[f], product(v, leaves_[f].value));
+      if (const X& g = gradient_of(leaves_[f]); !g.absent())  // the share of A = phi g that phi itself carries
+        cotangent_slot<X>(&leaves_[f].origin->adjoint_tangent).add_mapped(functor::multiply{}, v, g);
+    }
+  }
+
+  /// The second sweep: adds to the gradients d/dtheta of sum_b weights[b] S_b and of what was weighed.
+  void finish(const X& weights) {
     X seed = weights;
-    if (!v.empty()) {
-      for (std::size_t i = 0; i < v.size(); ++i) {
-        if constexpr (neurons) gates_.gates[i].tangent = v[i];
-        else if (order == curvature::exact) set_tangent(leaves_[i], product(v[i], leaves_[i].value));
-      }
-      if (order == curvature::exact) tape_.pushforward();
-      if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
-        seed = mapped(functor::assign{functor::second_seed{}}, weights, probability_, tangent);
-    }
-    if constexpr (!neurons) {  // the share of A_i = phi_i g_i that phi_i itself carries
-      for (std::size_t i = 0; i < v.size(); ++i)
-        if (const X& g = gradient_of(leaves_[i]); !g.absent())
-          cotangent_slot<X>(&leaves_[i].origin->adjoint_tangent).add_mapped(functor::multiply{}, v[i], g);
-    }
+    if (with_tangents_) tape_.pushforward();
+    if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
+      seed = mapped(functor::assign{functor::second_seed{}}, weights, probability_, tangent);
     tape_.pullback_tangent(nll_, seed);
   }
 
  private:
   static constexpr bool neurons = std::same_as<Policy, per_neuron>;
 
-  static X product(const X& a, const X& b) {
+  [[nodiscard]] static X product(const X& a, const X& b) {
     if (b.absent()) return zeros<X>(a.extents());
     return mapped(functor::assign{functor::multiply{}}, a, b);
   }
@@ -100,6 +106,8 @@ class recording {
   std::vector<V> leaves_;
   V nll_{};
   X probability_{};
+  curvature order_;
+  bool with_tangents_ = false;
 };
 
 }  // namespace expunge::attribution

@@ -2,6 +2,7 @@
 //   J(theta_t) = L(theta_t) + lambda * sum over i in I- of rho(A_t,i - A_ref,i),   I- = {i : batch-summed A_t,i < 0}.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <map>
@@ -52,8 +53,8 @@ template <class Base = gradient_difference>
 }
 
 /// Run state: recordings to reuse and the reference attributions. A unit is what has one attribution a feature: an example
-/// (neurons), or the whole batch (parameters; the examples one by one where reference or reduction ask for it). The forget
-/// set must outlive it.
+/// (neurons), or the whole batch (parameters; the examples one by one where reference or reduction ask for it). The penalty is
+/// applied feature by feature, so that a step holds one feature's attributions beside the references. The forget set must outlive it.
 template <nn::model M, class Base, attribution::attribution_policy Attribution>
 class ssiuu_objective {
  public:
@@ -70,9 +71,10 @@ class ssiuu_objective {
     require(s.lambda >= 0 && std::isfinite(s.lambda), "ssiuu: lambda is ", s.lambda, ", expected a finite number >= 0");
     if (s.reference == reference::original)
       for (std::size_t i = 0; i < forget.size(); ++i) {
-        auto& r = recordings(1)[0];
-        r->record(model, batch_of(model, static_cast<index_t>(i)), std::vector<X>(nn::parameters(model).size()));
-        seen_[static_cast<index_t>(i)] = r->attribute();
+        recorder& r = *recordings(1)[0];
+        r.record(model, batch_of(model, static_cast<index_t>(i)), std::vector<X>(nn::parameters(model).size()));
+        r.attribute();
+        for (std::size_t f = 0; f < r.features(); ++f) seen_[static_cast<index_t>(i)].push_back(r.feature(f));
       }
   }
 
@@ -80,37 +82,14 @@ class ssiuu_objective {
                         const typename M::batch_type* retain, const std::vector<X>& gradients) {
     step_terms out;
     base_.add_retain(model, retain, gradients, out);
-    if constexpr (!neurons)
-      if (by_example()) {
-        singles(model, forget_ids, forget->lengths, gradients, out);
-        return out;
-      }
-    auto& r = recordings(1)[0];
-    const X& nll = r->record(model, *forget, gradients);
-    const term<X> t = base_term(nll, forget->lengths, out);
-    const std::vector<X> features = r->attribute();
-    std::vector<unit> units;
-    const index_t count = neurons ? forget->examples() : 1;
-    for (index_t u = 0; u < count; ++u) {
-      unit made;
-      for (const X& f : features) made.a.push_back(neurons ? f.slice(u, u + 1) : f);
-      units.push_back(std::move(made));
-    }
-    std::vector<X> v;
-    if (penalise(units, forget_ids, out)) {
-      for (std::size_t f = 0; f < features.size(); ++f) {
-        if (!neurons) {
-          v.push_back(units[0].v[f]);
-          continue;
-        }
-        X rows = zeros<X>(features[f].extents());
-        for (index_t u = 0; u < count; ++u)
-          if (X row = rows.slice(u, u + 1); !units[static_cast<std::size_t>(u)].v.empty())
-            copy_into(row, units[static_cast<std::size_t>(u)].v[f]);
-        v.push_back(rows);
-      }
-    }
-    r->finish(t.weights, v, policy_.settings.curvature);
+    require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
+            "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
+            "as large as the forget set");
+    if (!neurons && by_example()) singles(model, forget_ids, forget->lengths, gradients, out);
+    else together(model, forget_ids, *forget, gradients, out);
+    if (policy_.settings.reference == reference::previous)
+      std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
+    first_step_ = false;
     return out;
   }
 
@@ -118,17 +97,12 @@ class ssiuu_objective {
   static constexpr bool neurons = std::same_as<Attribution, attribution::per_neuron>;
   using recorder = attribution::recording<M, Attribution>;
 
-  struct unit {
-    std::vector<X> a;  // attribution, one tensor a group of features
-    std::vector<X> v;  // derivative of the penalty by it; empty: none
-  };
-
   [[nodiscard]] bool by_example() const {
     return policy_.settings.reduction == reduction::example || policy_.settings.reference != reference::previous;
   }
 
   std::vector<std::unique_ptr<recorder>>& recordings(std::size_t count) {
-    while (recordings_.size() < count) recordings_.push_back(std::make_unique<recorder>(policy_.attribution));
+    while (recordings_.size() < count) recordings_.push_back(std::make_unique<recorder>(policy_.attribution, policy_.settings.curvature));
     return recordings_;
   }
 
@@ -144,88 +118,113 @@ class ssiuu_objective {
     return t;
   }
 
+  /// The batch in one recording: its examples are the units of neurons, it is itself the unit of parameters.
+  void together(const M& model, std::span<const index_t> ids, const typename M::batch_type& batch, const std::vector<X>& gradients,
+                step_terms& out) {
+    recorder& r = *recordings(1)[0];
+    const term<X> t = base_term(r.record(model, batch, gradients), batch.lengths, out);
+    r.attribute();
+    for (std::size_t f = 0; f < r.features(); ++f) {
+      const X all = r.feature(f);
+      std::vector<X> units;
+      if constexpr (neurons) {
+        for (index_t u = 0; u < batch.examples(); ++u) units.push_back(all.slice(u, u + 1));
+      } else {
+        units.push_back(all);
+      }
+      const std::vector<X> slopes = penalise(f, units, ids, out);
+      if (std::ranges::all_of(slopes, [](const X& v) { return v.absent(); })) continue;
+      if constexpr (neurons) {
+        X rows = zeros<X>(all.extents());
+        for (std::size_t u = 0; u < slopes.size(); ++u)
+          if (X row = rows.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1); !slopes[u].absent()) copy_into(row, slopes[u]);
+        r.weigh(f, rows);
+      } else {
+        r.weigh(f, slopes[0]);
+      }
+    }
+    r.finish(t.weights);
+  }
+
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
   void singles(const M& model, std::span<const index_t> ids, const std::vector<index_t>& lengths, const std::vector<X>& gradients,
                step_terms& out) {
     const std::size_t count = ids.size();
     auto& records = recordings(count);
     std::vector<T> sums;
-    std::vector<unit> units(count);
     for (std::size_t u = 0; u < count; ++u) {
       sums.push_back(records[u]->record(model, batch_of(model, ids[u]), gradients).to_vector()[0]);
-      units[u].a = records[u]->attribute();
+      records[u]->attribute();
     }
     const term<X> t = base_term(X(shape{static_cast<index_t>(count)}, sums), lengths, out);
-    penalise(units, ids, out);
-    for (std::size_t u = 0; u < count; ++u)
-      records[u]->finish(t.weights.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1), units[u].v, policy_.settings.curvature);
+    for (std::size_t f = 0; f < records[0]->features(); ++f) {
+      std::vector<X> units;
+      for (std::size_t u = 0; u < count; ++u) units.push_back(records[u]->feature(f));
+      const std::vector<X> slopes = penalise(f, units, ids, out);
+      for (std::size_t u = 0; u < count; ++u)
+        if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
+    }
+    for (std::size_t u = 0; u < count; ++u) records[u]->finish(t.weights.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1));
   }
 
-  /// Fills the units' v and the penalty, and stores the attributions as later references. False where nothing is penalised.
-  bool penalise(std::vector<unit>& units, std::span<const index_t> ids, step_terms& out) {
+  /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its
+  /// slope by each unit's attribution, absent where a unit has no reference yet.
+  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_terms& out) {
     const ssiuu_settings& s = policy_.settings;
-    const std::size_t features = units[0].a.size();
-    std::vector<X> total;
-    for (std::size_t f = 0; f < features; ++f) {
-      total.push_back(units.size() == 1 ? units[0].a[f] : clone(units[0].a[f]));
-      for (std::size_t u = 1; u < units.size(); ++u) axpy(total[f], 1, units[u].a[f]);
-    }
-    bool any = false;
-    const auto apply_rho = [&](std::size_t f, X difference, const std::vector<unit*>& to) {
-      const X mask = mapped(functor::assign{functor::negative_mask{}}, total[f]);
-      const T lambda = static_cast<T>(s.lambda);
-      X slope(difference.extents());
-      if (s.norm == norm::squared) {
-        map_in_place(functor::apply_mask{}, difference, mask);
-        out.penalty += s.lambda * inner_product(difference, difference);
-        map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, std::as_const(difference));
-      } else {
-        map_in_place(functor::masked_magnitude{}, slope, difference, mask);
-        out.penalty += s.lambda * sum_of(difference);
-        scale_in_place(slope, lambda);
-      }
-      for (unit* u : to) u->v.push_back(slope);
-      any = true;
-    };
-
+    std::vector<X> slopes(a.size());
+    X total = a.size() == 1 ? a[0] : clone(a[0]);
+    for (std::size_t u = 1; u < a.size(); ++u) axpy(total, 1, a[u]);
     if (s.reference == reference::previous && s.reduction == reduction::batch) {
-      if (!previous_.empty()) {
-        std::vector<unit*> all;
-        for (unit& u : units) all.push_back(&u);
-        for (std::size_t f = 0; f < features; ++f) apply_rho(f, minus(total[f], previous_[f]), all);
-      }
-      previous_ = std::move(total);
-      return any;
+      if (f < previous_.size()) std::ranges::fill(slopes, apply_rho(total, minus(total, previous_[f]), out));
+      else previous_.resize(f + 1);
+      previous_[f] = total;
+      return slopes;
     }
     // At step 1 the model is the original: differences are rounding errors, which an absolute value would take for growth.
-    if (s.reference == reference::original && std::exchange(first_step_, false)) return false;
-    std::vector<unit*> known;  // the units that have a reference
-    std::vector<const std::vector<X>*> references;
-    for (std::size_t u = 0; u < units.size(); ++u)
-      if (const auto found = seen_.find(ids[u]); found != seen_.end()) {
-        known.push_back(&units[u]);
-        references.push_back(&found->second);
-      }
-    require(s.reference != reference::previous || seen_.empty() || !known.empty(),
-            "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
-            "as large as the forget set");
-    for (std::size_t f = 0; f < features && !known.empty(); ++f) {
-      if (s.reduction == reduction::example) {
-        for (std::size_t k = 0; k < known.size(); ++k) apply_rho(f, minus(known[k]->a[f], (*references[k])[f]), {known[k]});
-        continue;
-      }
-      X difference = minus(known[0]->a[f], (*references[0])[f]);
-      for (std::size_t k = 1; k < known.size(); ++k) axpy(difference, 1, minus(known[k]->a[f], (*references[k])[f]));
-      apply_rho(f, difference, known);
+    if (s.reference == reference::original && first_step_) return slopes;
+    X together{};  // the sum of the differences of the units that have a reference
+    for (std::size_t u = 0; u < a.size(); ++u) {
+      const X* const before = reference_of(ids[u], f);
+      if (before == nullptr) continue;
+      X difference = minus(a[u], *before);
+      if (s.reduction == reduction::example) slopes[u] = apply_rho(total, difference, out);
+      else if (together.absent()) together = difference;
+      else axpy(together, 1, difference);
     }
-    if (s.reference == reference::previous) seen_.clear();
+    if (!together.absent()) {
+      const X slope = apply_rho(total, together, out);
+      for (std::size_t u = 0; u < a.size(); ++u)
+        if (reference_of(ids[u], f) != nullptr) slopes[u] = slope;
+    }
     if (s.reference != reference::original)
-      for (std::size_t u = 0; u < units.size(); ++u) {
-        std::vector<X> kept;
-        for (const X& a : units[u].a) kept.push_back(neurons ? clone(a) : a);  // a slice would keep the whole batch alive
-        seen_[ids[u]] = std::move(kept);
+      for (std::size_t u = 0; u < a.size(); ++u) {
+        std::vector<X>& kept = seen_[ids[u]];
+        kept.resize(std::max(kept.size(), f + 1));
+        kept[f] = neurons ? clone(a[u]) : a[u];  // a slice would keep the whole batch alive
       }
-    return any;
+    return slopes;
+  }
+
+  [[nodiscard]] const X* reference_of(index_t id, std::size_t f) const {
+    const auto found = seen_.find(id);
+    return found == seen_.end() || found->second.size() <= f ? nullptr : &found->second[f];
+  }
+
+  /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope. Overwrites `difference`.
+  X apply_rho(const X& total, X difference, step_terms& out) const {
+    const T lambda = static_cast<T>(policy_.settings.lambda);
+    const X mask = mapped(functor::assign{functor::negative_mask{}}, total);
+    X slope(difference.extents());
+    if (policy_.settings.norm == norm::squared) {
+      map_in_place(functor::apply_mask{}, difference, mask);
+      out.penalty += policy_.settings.lambda * inner_product(difference, difference);
+      map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, std::as_const(difference));
+    } else {
+      map_in_place(functor::masked_magnitude{}, slope, difference, mask);
+      out.penalty += policy_.settings.lambda * sum_of(difference);
+      scale_in_place(slope, lambda);
+    }
+    return slope;
   }
 
   static X minus(const X& a, const X& b) {
