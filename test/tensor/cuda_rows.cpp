@@ -268,10 +268,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(functors_agree_on_numbers_and_batches, T, numbers)
   c.template gives<1>(functor::measured_slope{true});
   c.template gives<1>(functor::measured_slope{false});
   c.template gives<3>(functor::second_seed{});
-  c.template gives<1>(functor::negative_mask{});
-  c.template writes<2>(functor::apply_mask{});
-  c.template gives<1>(functor::square_slope<T>{T(0.3)});
-  c.template writes<3>(functor::masked_magnitude{});
+  c.template writes<2>(functor::keep_where_negative{});
+  c.template gives<1>(functor::sign{});
   c.template gives<1>(functor::affine<T>{T(2), T(3)});
   c.template gives<1>(functor::product_with<T>{T(2)});
   c.template gives<2>(functor::combination<T>{T(2), T(3), T(4)});

@@ -22,10 +22,8 @@ using namespace expunge::functor;
   EXPUNGE_CUDA_ASSIGN(T, joint_probability, const T*)                         \
   EXPUNGE_CUDA_ASSIGN(T, measured_slope, const T*)                            \
   EXPUNGE_CUDA_ASSIGN(T, second_seed, const T*, const T*, const T*)           \
-  EXPUNGE_CUDA_ASSIGN(T, negative_mask, const T*)                             \
-  EXPUNGE_CUDA_MAP(apply_mask, T*, const T*)                                  \
-  EXPUNGE_CUDA_ASSIGN(T, square_slope<T>, const T*)                           \
-  EXPUNGE_CUDA_MAP(masked_magnitude, T*, T*, const T*)
+  EXPUNGE_CUDA_MAP(keep_where_negative, T*, const T*)                         \
+  EXPUNGE_CUDA_ASSIGN(T, sign, const T*)
 
 EXPUNGE_LIST(float)
 EXPUNGE_LIST(double)

@@ -1,4 +1,4 @@
-// The element-wise arithmetic of SSIUU's penalty, as named functors; d is the difference of two attributions, m the mask.
+// The element-wise arithmetic of SSIUU's penalty, as named functors; d is the difference of two attributions a.
 #pragma once
 
 #include "expunge/tensor/fn.hpp"
@@ -6,38 +6,19 @@
 
 namespace expunge::functor {
 
-/// 1 where a < 0, else 0: the neurons that suppress.
-struct negative_mask {
+/// d where a < 0, else 0: what is left are the features that suppress.
+struct keep_where_negative {
   template <class B>
-  EXPUNGE_DEVICE B operator()(const B& a) const {
-    return fn::select(a < B(0), B(1), B(0));
+  EXPUNGE_DEVICE void operator()(B& d, const B& a) const {
+    d = fn::select(a < B(0), d, B(0));
   }
 };
 
-/// d *= m
-struct apply_mask {
-  template <class B>
-  EXPUNGE_DEVICE void operator()(B& d, const B& m) const {
-    d *= m;
-  }
-};
-
-/// 2 lambda d, the slope of lambda d^2.
-template <class T>
-struct square_slope {
-  T lambda;
+/// The slope of |d|; 0 at 0.
+struct sign {
   template <class B>
   EXPUNGE_DEVICE B operator()(const B& d) const {
-    return T(2) * lambda * d;
-  }
-};
-
-/// v = m sign(d), the slope of m |d|;  d = m |d|.
-struct masked_magnitude {
-  template <class B>
-  EXPUNGE_DEVICE void operator()(B& v, B& d, const B& m) const {
-    v = m * fn::sign(d);
-    d = m * fn::abs(d);
+    return fn::sign(d);
   }
 };
 

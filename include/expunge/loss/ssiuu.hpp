@@ -212,18 +212,12 @@ class ssiuu_objective {
 
   /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope. Overwrites `difference`.
   X apply_rho(const X& total, X difference, step_terms& out) const {
-    const T lambda = static_cast<T>(policy_.settings.lambda);
-    const X mask = mapped(functor::assign{functor::negative_mask{}}, total);
-    X slope(difference.extents());
-    if (policy_.settings.norm == norm::squared) {
-      map_in_place(functor::apply_mask{}, difference, mask);
-      out.penalty += policy_.settings.lambda * inner_product(difference, difference);
-      map_in_place(functor::assign{functor::square_slope<T>{lambda}}, slope, std::as_const(difference));
-    } else {
-      map_in_place(functor::masked_magnitude{}, slope, difference, mask);
-      out.penalty += policy_.settings.lambda * sum_of(difference);
-      scale_in_place(slope, lambda);
-    }
+    const double lambda = policy_.settings.lambda;
+    map_in_place(functor::keep_where_negative{}, difference, total);
+    const bool squared = policy_.settings.norm == norm::squared;
+    X slope = squared ? difference : mapped(functor::assign{functor::sign{}}, difference);
+    out.penalty += lambda * inner_product(slope, difference);  // d^2, or sign(d) d
+    scale_in_place(slope, static_cast<T>(squared ? 2 * lambda : lambda));
     return slope;
   }
 
