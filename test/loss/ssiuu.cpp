@@ -7,6 +7,7 @@
 #include <expunge/model/mlp.hpp>
 
 using namespace expunge;
+using loss::example_list;
 using X = tensor<double>;
 using M = model::mlp<X, function::tanh>;
 
@@ -21,10 +22,10 @@ struct setting {
       for (auto* set : {&forget, &retain})
         set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
   }
-  static M::batch_type batch(const M& m, const std::vector<model::labelled_sample>& set, const std::vector<index_t>& ids) {
-    std::vector<const model::labelled_sample*> chosen;
-    for (const index_t i : ids) chosen.push_back(&set[static_cast<std::size_t>(i)]);
-    return m.make_batch(chosen);
+  static example_list<M> chosen(const std::vector<model::labelled_sample>& set, const std::vector<index_t>& ids) {
+    example_list<M> out;
+    for (const index_t i : ids) out.push_back(&set[static_cast<std::size_t>(i)]);
+    return out;
   }
 };
 
@@ -54,18 +55,17 @@ M moved(const M& m, const std::vector<X>& direction, double by) {
 
 /// Step one at one set of weights, step two at another; compares the second step's gradient with differences of its total.
 template <class Policy>
-double worst_error(const Policy& policy) {
+double worst_error(const Policy& policy, bool joint) {
   const setting s;
   const M first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
   const std::vector<index_t> ids{0, 1, 3}, later{1, 3, 4};
   const auto run = [&](const M& at) {
-    auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget));
+    auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget), joint);
     const auto g0 = zeros_like(first), g1 = zeros_like(first);
-    const auto b0 = setting::batch(first, s.forget, ids), r0 = setting::batch(first, s.retain, {0, 1});
-    const auto t0 = objective(first, ids, &b0, &r0, g0);
+    const auto r0 = setting::chosen(s.retain, {0, 1});
+    const auto t0 = objective(first, ids, setting::chosen(s.forget, ids), r0, g0);
     BOOST_TEST(t0.penalty == 0);
-    const auto b1 = setting::batch(at, s.forget, later);
-    const auto t1 = objective(at, later, &b1, &r0, g1);
+    const auto t1 = objective(at, later, setting::chosen(s.forget, later), r0, g1);
     return std::pair{t1, g1};
   };
   const auto [terms, gradients] = run(second);
@@ -100,30 +100,33 @@ BOOST_AUTO_TEST_CASE(exact_gradient_matches_differences_of_the_objective) {
                                    {reference::original, reduction::batch}, {reference::example, reduction::example},
                                    {reference::original, reduction::example}, {reference::previous, reduction::example}}) {
       const ssiuu_settings s{lambda, n, ref, red, curvature::exact};
-      BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red)) {
-        BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}})) <= 1e-5);
-        BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}})) <= 1e-5);
-        BOOST_TEST((worst_error(ssiuu<gradient_ascent, attribution::per_neuron>{{}, s, {}})) <= 1e-5);
-      }
+      for (const bool joint : {true, false})
+        BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red) << " joint " << joint) {
+          BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}}, joint)) <= 1e-5);
+          BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}}, joint)) <= 1e-5);
+          BOOST_TEST((worst_error(ssiuu<gradient_ascent, attribution::per_neuron>{{}, s, {}}, joint)) <= 1e-5);
+        }
     }
 }
 
 BOOST_AUTO_TEST_CASE(first_order_leaves_the_hessian_out) {
   const ssiuu_settings s{lambda, norm::squared, reference::previous, reduction::batch, curvature::first_order};
-  BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}})) > 1e-3);
-  BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}})) > 1e-3);
+  for (const bool joint : {true, false}) {
+    BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}}, joint)) > 1e-3);
+    BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}}, joint)) > 1e-3);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(lambda_zero_is_the_base_loss) {
   const setting s;
-  const auto b = setting::batch(s.model, s.forget, {0, 1, 2}), r = setting::batch(s.model, s.retain, {0, 1});
+  const auto b = setting::chosen(s.forget, {0, 1, 2}), r = setting::chosen(s.retain, {0, 1});
   const std::vector<index_t> ids{0, 1, 2};
   auto plain = start(gradient_difference{2.0}, s.model, std::span<const model::labelled_sample>(s.forget));
   auto penalised = ssiuu<>{{2.0}, {.lambda = 0}, {}}.start(s.model, std::span<const model::labelled_sample>(s.forget));
   for (int step = 0; step < 2; ++step) {
     const auto g = zeros_like(s.model), h = zeros_like(s.model);
-    plain(s.model, ids, &b, &r, g);
-    penalised(s.model, ids, &b, &r, h);
+    plain(s.model, ids, b, r, g);
+    penalised(s.model, ids, b, r, h);
     for (std::size_t i = 0; i < g.size(); ++i)
       for (index_t j = 0; j < g[i].size(); ++j)
         BOOST_TEST(g[i].to_vector()[std::size_t(j)] == h[i].to_vector()[std::size_t(j)], boost::test_tools::tolerance(1e-10));
@@ -137,8 +140,7 @@ BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
   BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = NAN}, {}}.start(s.model, forget)), error);
   auto per_example = ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget);
   const auto step = [&](const std::vector<index_t>& ids) {
-    const auto b = setting::batch(s.model, s.forget, ids), r = setting::batch(s.model, s.retain, {0});
-    per_example(s.model, ids, &b, &r, zeros_like(s.model));
+    per_example(s.model, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0}), zeros_like(s.model));
   };
   step({0, 1});
   step({1, 2});

@@ -60,6 +60,7 @@ struct gate_rule {
     h = x;
     return x;
   }
+  void restrict(const batch_part& part) { part.restrict(h), part.restrict_offsets(offsets); }
   [[nodiscard]] bool is_tangent_source() const { return !state->tangent.absent(); }
 
   X pushforward(const X& dx) const {

@@ -1,9 +1,14 @@
-// One forget pass, recorded so that attributions can be read from it and differentiated: the engine under SSIUU.
+// One pass, recorded so that attributions can be read from it and differentiated: the engine under SSIUU.
 //
 //   record     forward, F
 //   attribute  first sweep with seeds dP/dS = -P of P = exp(-S): attributions of the joint probability P(y|x)
 //   finish     [exact: tangents v enter, forward again with tangents] and a second sweep, which gives in one go
 //              d/dtheta of  sum_b w_b S_b + sum v A  (v, w constant)
+//
+// A joint recording holds the retain examples behind the forget examples, so that each weight is read once for both. The first
+// sweep then gives the retain examples' gradients too (their seeds are w), after which all is cut down to the forget examples.
+// First order per parameter needs no second sweep: the cotangents of an example's rows for any seed are those for seed 1 times
+// the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both gradients.
 #pragma once
 
 #include <concepts>
@@ -39,26 +44,46 @@ class recording {
     if constexpr (neurons) gates_.which = policy.which;
   }
 
-  /// Runs the model on a batch; the second sweep will accumulate into `gradients` (one tensor a parameter).
-  /// Returns the summed NLL of each example, S [examples].
-  const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
-    tape_.clear();
-    gates_.rewind();
-    leaves_.clear();
-    with_tangents_ = false;
-    const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
-      leaves_.push_back(tape_.leaf(p, gradients[i]));
-      return leaves_.back();
-    });
-    if constexpr (neurons) nll_ = lifted.nll(batch, gate_observer<X>{&gates_});
-    else nll_ = lifted.nll(batch, nn::no_observer{});
-    return nll_.value;
+  /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter), or write them where
+  /// they are `fresh`. Returns the summed NLL of each example, S [examples].
+  const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients, bool fresh = false) {
+    rows_.clear();
+    return run(model, batch, batch.examples(), gradients, fresh);
   }
 
-  /// The first sweep, after which feature(0 .. features()) can be read.
-  void attribute() {
-    probability_ = mapped(functor::assign{functor::joint_probability{}}, nll_.value);
-    tape_.pullback(nll_, mapped(functor::assign{functor::negate{}}, probability_), !neurons);
+  /// The same for a joint batch, whose first `forget` examples are to be forgotten.
+  const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients, bool fresh)
+    requires nn::row_structured<typename M::batch_type>
+  {
+    rows_ = batch.row_counts;
+    return run(model, batch, forget, gradients, fresh);
+  }
+
+  /// The first sweep, after which feature(0 .. features()) can be read. `weights` [examples]: the derivative of the base loss by S.
+  void attribute(const X& weights) {
+    const index_t all = nll_.value.size();
+    const X forget_nll = nll_.value.slice(0, forget_);
+    probability_ = mapped(functor::assign{functor::joint_probability{}}, forget_nll);
+    weights_ = weights.slice(0, forget_);
+    X seed(nll_.value.extents()), forget_seed = seed.slice(0, forget_), retain_seed = seed.slice(forget_, all);
+    map_in_place(functor::assign{functor::negate{}}, forget_seed, probability_);
+    if (forget_ < all) copy_into(retain_seed, weights.slice(forget_, all));
+    if (rows_.empty()) return tape_.pullback(nll_, seed, !neurons);
+    const batch_part forget(rows_, labels_, 0, forget_), retain(rows_, labels_, forget_, all), whole(rows_, labels_, 0, all);
+    constexpr auto first = &node<dual<X>>::adjoint, second = &node<dual<X>>::adjoint_tangent;
+    if (one_sweep()) {
+      X slopes = zeros<X>(seed.extents()), of_forget = slopes.slice(0, forget_);
+      copy_into(of_forget, forget_seed);
+      fill(seed, 1);
+      const std::array shares{gradient_share<X>{whole, {weights, rows_, labels_}, second}, gradient_share<X>{forget, {slopes, rows_, labels_}, first}};
+      tape_.pullback(nll_, seed, shares, nullptr);
+    } else {
+      std::vector<gradient_share<X>> shares;
+      if (!neurons) shares.push_back({forget, {}, first});
+      if (forget_ < all) shares.push_back({retain, {}, second});
+      tape_.pullback(nll_, seed, shares, &forget);
+      nll_.value = forget_nll;
+    }
   }
 
   [[nodiscard]] std::size_t features() const {
@@ -66,9 +91,9 @@ class recording {
     else return leaves_.size();
   }
 
-  /// Attributions of a site, [examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
+  /// Attributions of a site, [forget examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
   [[nodiscard]] X feature(std::size_t f) const {
-    if constexpr (neurons) return gates_.gates[f].sum;
+    if constexpr (neurons) return gates_.gates[f].sum.slice(0, forget_);
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
@@ -84,17 +109,36 @@ class recording {
     }
   }
 
-  /// The second sweep: adds to the gradients d/dtheta of sum_b weights[b] S_b and of what was weighed.
-  void finish(const X& weights) {
-    X seed = weights;
+  /// The second sweep: adds to the gradients d/dtheta of the base loss (its weights constant) and of what was weighed.
+  void finish() {
+    if (one_sweep()) return tape_.pullback_tangent(nll_, {});
+    X seed = weights_;
     if (with_tangents_) tape_.pushforward();
     if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
-      seed = mapped(functor::assign{functor::second_seed{}}, weights, probability_, tangent);
+      seed = mapped(functor::assign{functor::second_seed{}}, weights_, probability_, tangent);
     tape_.pullback_tangent(nll_, seed);
   }
 
  private:
   static constexpr bool neurons = std::same_as<Policy, per_neuron>;
+
+  const X& run(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients, bool fresh) {
+    tape_.clear();
+    gates_.rewind();
+    leaves_.clear();
+    with_tangents_ = false;
+    const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
+      leaves_.push_back(tape_.leaf(p, gradients[i], fresh));
+      return leaves_.back();
+    });
+    if constexpr (neurons) nll_ = lifted.nll(batch, gate_observer<X>{&gates_});
+    else nll_ = lifted.nll(batch, nn::no_observer{});
+    forget_ = forget;
+    labels_ = batch.lengths;
+    return nll_.value;
+  }
+
+  [[nodiscard]] bool one_sweep() const { return !rows_.empty() && !neurons && order_ == curvature::first_order; }
 
   [[nodiscard]] static X product(const X& a, const X& b) {
     if (b.absent()) return zeros<X>(a.extents());
@@ -105,7 +149,9 @@ class recording {
   gate_list<X> gates_;
   std::vector<V> leaves_;
   V nll_{};
-  X probability_{};
+  X probability_{}, weights_{};         // of the forget examples
+  index_t forget_ = 0;
+  std::vector<index_t> rows_, labels_;  // of each example; no rows where not recorded as joint
   curvature order_;
   bool with_tangents_ = false;
 };

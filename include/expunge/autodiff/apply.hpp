@@ -8,6 +8,9 @@
 //                                                                   derivative of pullback along (dx, dy_bar); called only
 //                                                                   where y_bar and one of dx are present
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
+//   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
+// is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
+// `static constexpr bool indexes_batch = true`.
 #pragma once
 
 #include <array>
@@ -15,6 +18,7 @@
 #include <type_traits>
 #include <utility>
 
+#include "expunge/autodiff/batch_part.hpp"
 #include "expunge/autodiff/dual.hpp"
 #include "expunge/autodiff/tape.hpp"
 

@@ -25,6 +25,7 @@ struct rotary_rule {
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (x_bar.wanted()) run(y_bar, true, x_bar.accumulator(input), true);
   }
+  void restrict(const batch_part& part) { part.restrict(input), part.restrict(positions); }
 
  private:
   X rotate(const X& x) const {
@@ -77,6 +78,12 @@ struct attention_rule {
         sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(), dk.data(), dv.data(),
         out_bar.data(), dout_bar.data(), dq_bar.accumulator(q.extents()), dk_bar.accumulator(k.extents()),
         dv_bar.accumulator(v.extents()));
+  }
+  void restrict(const batch_part& part) {
+    for (X* saved : {&q, &k, &v, &out, &lse}) part.restrict(*saved);
+    part.restrict_offsets(offsets);
+    sizes.examples = part.examples();
+    sizes.rows = q.rows();
   }
 };
 

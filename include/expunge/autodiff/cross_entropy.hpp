@@ -40,6 +40,7 @@ struct cross_entropy_rule {
           logits.data(), labels.data(), smoothing, lse.data(), dlogits.data(), nll_bar.data(), dnll_bar.data(), logits.rows(),
           logits.cols(), dlogits_bar.accumulator(logits.extents()));
   }
+  void restrict(const batch_part& part) { part.restrict(labels), part.restrict(logits), part.restrict(lse); }
 };
 
 }  // namespace detail

@@ -30,6 +30,7 @@ struct unary_rule {
   void pullback_tangent(const X& dx, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
     if (dx_bar.wanted()) dx_bar.add_mapped(functor::slope_product_tangent<F>{}, x, dx, y_bar, or_zeros(dy_bar, x));
   }
+  void restrict(const batch_part& part) { part.restrict(x); }
 };
 
 /// y = F(a) * b: the gated activation of a transformer's feed-forward layer.
@@ -56,6 +57,7 @@ struct gated_rule {
     if (da_bar.wanted()) da_bar.add_mapped(functor::gated_pullback_tangent<F>{}, a, b, da, db, y_bar, dy_bar);
     if (db_bar.wanted()) db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
   }
+  void restrict(const batch_part& part) { part.restrict(a), part.restrict(b); }
 };
 
 /// y = alpha a + beta b (b may be absent) + gamma
@@ -74,6 +76,7 @@ struct combination_rule {
     scaled_add(a_bar, alpha, y_bar);
     scaled_add(b_bar, beta, y_bar);
   }
+  void restrict(const batch_part&) {}
 
  private:
   X combine(const X& a, const X& b, T shift) const {

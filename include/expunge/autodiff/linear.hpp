@@ -44,6 +44,7 @@ struct linear_rule {
     if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }
+  void restrict(const batch_part& part) { part.restrict(x); }
 };
 
 template <class X>
@@ -73,6 +74,7 @@ struct matmul_rule {
     if (da_bar.wanted()) da_bar.add_product(false, true, 1, y_bar, db, a.extents());
     if (db_bar.wanted()) db_bar.add_product(true, false, 1, da, y_bar, b.extents());
   }
+  void restrict(const batch_part& part) { part.restrict(a); }
 };
 
 }  // namespace detail

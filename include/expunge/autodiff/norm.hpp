@@ -37,6 +37,7 @@ struct rms_norm_rule {
                                                           dy_bar.data(), x.rows(), x.cols(), dx_bar.accumulator(x.extents()),
                                                           dw_bar.accumulator(w.extents()));
   }
+  void restrict(const batch_part& part) { part.restrict(x), part.restrict(rstd); }
 };
 
 template <class X>
@@ -73,6 +74,7 @@ struct layer_norm_rule {
         x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(), y_bar.data(), dy_bar.data(), x.rows(), x.cols(),
         dx_bar.accumulator(x.extents()), dw_bar.accumulator(w.extents()), db_bar.accumulator(w.extents()));
   }
+  void restrict(const batch_part& part) { part.restrict(x), part.restrict(average), part.restrict(rstd); }
 };
 
 }  // namespace detail

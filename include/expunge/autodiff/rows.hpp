@@ -9,7 +9,7 @@ namespace detail {
 
 template <class X>
 struct gather_rule {
-  static constexpr bool linear = true;
+  static constexpr bool linear = true, indexes_batch = true;
   typename X::index_tensor rows{};
   shape table{};
 
@@ -24,6 +24,14 @@ struct gather_rule {
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (x_bar.wanted())
       X::template run<primitive::scatter_add_rows>(y_bar.data(), rows.data(), rows.size(), table.cols(), x_bar.accumulator(table));
+  }
+  /// A table of parameters stays whole; one of the batch's rows is cut down like the rest.
+  void restrict(const batch_part& part, bool of_parameters) {
+    part.restrict(rows);
+    if (!of_parameters) {
+      require(part.leading(), "gather: rows of the batch can be cut down to the first examples only");
+      part.restrict(table);
+    }
   }
 };
 
@@ -47,6 +55,7 @@ struct segment_sum_rule {
     if (x_bar.wanted())
       X::template run<primitive::segment_broadcast>(y_bar.data(), offsets.data(), segments(), columns(), x_bar.accumulator(input));
   }
+  void restrict(const batch_part& part) { part.restrict(input), part.restrict_offsets(offsets); }
 };
 
 template <class X>

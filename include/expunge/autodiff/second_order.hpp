@@ -6,12 +6,16 @@
 //   pullback_tangent(y, dseed)                     second sweep: the derivative of every cotangent along the direction
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <span>
 #include <tuple>
 #include <utility>
+#include <vector>
 
 #include "expunge/autodiff/apply.hpp"
+#include "expunge/autodiff/row_weights.hpp"
 
 namespace expunge {
 
@@ -21,6 +25,7 @@ struct node<dual<tensor<T, S>>> {
   X tangent{};
   cotangent<X> adjoint;
   cotangent<X> adjoint_tangent;
+  bool of_parameters = false;  // made from leaves alone, so that its cotangents are sums over the batch
 
   node() = default;
   node(const node&) = delete;
@@ -30,6 +35,15 @@ struct node<dual<tensor<T, S>>> {
   virtual void pushforward() {}
   virtual void pullback_tangent() {}
   virtual void release() {}
+  // For a sweep that shares out the parameters' gradients (tape::pullback with shares):
+  [[nodiscard]] virtual bool reads_parameters() const { return false; }
+  /// Adds to `target` of the inputs that are, or are not, of parameters what the pullback of `y_bar` gives them; with a part, of
+  /// its rows alone, which `y_bar` then has.
+  virtual void pullback_into(bool parameters, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {
+    static_cast<void>(parameters);
+  }
+  /// Cuts all that was kept down to a part of the batch.
+  virtual void restrict(const batch_part& /*part*/) {}
 };
 
 /// A value recorded so that its tangent can be asked for later.
@@ -45,15 +59,24 @@ struct var<dual<tensor<T, S>>> {
   var(X v, node<dual<X>>* n, tape<dual<X>>* t) : value(std::move(v)), origin(n), on(t) {}
 };
 
+/// One of the gradients that a sweep gathers for the parameters: of a part of the examples, each with its weight.
+template <class X>
+struct gradient_share {
+  batch_part part;
+  row_weights<X> weights;                 // absent: 1
+  cotangent<X> node<dual<X>>::*into;
+};
+
 template <class T, class S>
 class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
  public:
   using X = tensor<T, S>;
 
-  /// A tracked input; its second-order cotangent is accumulated into `gradient` in place where that is given.
-  var<dual<X>> leaf(const X& value, const X& gradient = {}) {
+  /// A tracked input; its second-order cotangent is added to `gradient` in place where that is given, or written where it is fresh.
+  var<dual<X>> leaf(const X& value, const X& gradient = {}, bool fresh = false) {
     auto* made = this->template emplace<node<dual<X>>>();
-    made->adjoint_tangent = {gradient, !gradient.absent(), true};
+    made->adjoint_tangent = {gradient, !gradient.absent(), true, fresh && !gradient.absent()};
+    made->of_parameters = true;
     leaves_.push_back(made);
     return {value, made, this};
   }
@@ -72,6 +95,27 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
       if (node<dual<X>>& n = *this->nodes_[i - 1]; !n.adjoint.value.absent()) n.pullback();
   }
 
+  /// First sweep over a batch laid out by example. What depends on rows gets its cotangents once; the parameters get one
+  /// gradient for each share, by a pullback of the rows' cotangents so cut and weighted. What is kept for a second sweep is cut down
+  /// to the part `kept`; without one nothing is, and the second sweep only carries on what was made from parameters.
+  void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept) {
+    check(output, seed);
+    cotangent_slot<X>(&output.origin->adjoint).add(seed);
+    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
+      node<dual<X>>& n = *this->nodes_[i - 1];
+      const bool reached = !n.adjoint.value.absent();
+      if (n.of_parameters) {
+        if (reached) n.pullback();
+        continue;
+      }
+      if (reached) n.pullback_into(false, &node<dual<X>>::adjoint, n.adjoint.value, nullptr);
+      if (reached && n.reads_parameters())
+        for (const gradient_share<X>& s : shares) n.pullback_into(true, s.into, s.weights.applied(n.adjoint.value, s.part), &s.part);
+      if (kept != nullptr) n.restrict(*kept);
+      else n.release();
+    }
+  }
+
   /// Computes the tangents that follow from those set (set_tangent, or within a rule).
   void pushforward() {
     for (node<dual<X>>* n : this->nodes_) n->pushforward();
@@ -79,13 +123,14 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
 
   /// Second sweep, after pullback(): adds to the second-order cotangents the derivative of the first sweep along the tangents,
   /// where the seed's own derivative is `seed_tangent`. Without pushforward() it is a plain sweep with that seed.
-  /// Frees what the recording saved.
+  /// Frees what the recording saved. An absent seed is zero.
   void pullback_tangent(const var<dual<X>>& output, const X& seed_tangent) {
-    check(output, seed_tangent);
-    cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
+    if (!seed_tangent.absent()) check(output, seed_tangent);
+    if (!seed_tangent.absent()) cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
     for (std::size_t i = this->nodes_.size(); i > 0; --i) {
       node<dual<X>>& n = *this->nodes_[i - 1];
       if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();
+      n.adjoint_tangent.settle();
       n.release();
     }
   }
@@ -174,7 +219,36 @@ struct replayable final : node<dual<X>> {
     this->adjoint.value = {};
     this->adjoint_tangent.value = {};
   }
+  [[nodiscard]] bool reads_parameters() const override {
+    return std::ranges::any_of(inputs, [](const auto* n) { return n != nullptr && n->of_parameters; });
+  }
+  void pullback_into(bool parameters, cotangent<X> node<dual<X>>::*target, const X& y_bar, const batch_part* part) override {
+    const auto slot = [&](auto* n) { return cotangent_slot<X>(n != nullptr && n->of_parameters == parameters ? &(n->*target) : nullptr); };
+    const auto run = [&](const Rule& r) { std::apply([&](auto*... n) { r.pullback(y_bar, slot(n)...); }, inputs); };
+    if (part == nullptr || part->whole()) return run(rule);
+    Rule cut = rule;
+    restrict(cut, *part);
+    run(cut);
+  }
+  void restrict(const batch_part& part) override {
+    restrict(rule, part);
+    part.restrict(this->adjoint.value);
+  }
+
+ private:
+  void restrict(Rule& r, const batch_part& part) const {
+    if constexpr (requires { r.restrict(part); }) r.restrict(part);
+    else if constexpr (requires { r.restrict(part, true); }) r.restrict(part, inputs[0] == nullptr || inputs[0]->of_parameters);
+    else fail("an operation of this model has no `restrict` (autodiff/apply.hpp): add it, or set `joint` of the trainer to false");
+  }
 };
+
+/// Nothing but parameters and absent values; a rule that indexes the batch makes rows of it.
+template <class Rule, class... V>
+bool made_of_parameters(const V&... inputs) {
+  if constexpr (requires { Rule::indexes_batch; }) return false;
+  else return ((inputs.value.absent() || (inputs.origin != nullptr && inputs.origin->of_parameters)) && ...);
+}
 
 }  // namespace detail
 
@@ -187,6 +261,7 @@ var<dual<X>> apply(Rule rule, const var<dual<X>>& first, const Rest&... rest) {
   if (on == nullptr) return {std::move(value)};
   auto* made = on->template emplace<detail::replayable<X, Rule, 1 + sizeof...(Rest)>>(std::move(rule),
                                                                                    std::array{first.origin, rest.origin...});
+  made->of_parameters = detail::made_of_parameters<Rule>(first, rest...);
   return {std::move(value), made, on};
 }
 

@@ -18,7 +18,8 @@ struct step_terms {
   double retain_nll = 0;
 };
 
-/// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective; a base loss need not.
+/// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective (as base_objective below: it
+/// writes every gradient); a base loss need not.
 template <class P, class M>
 concept stateful_policy = requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) {
   policy.start(model, forget);
@@ -27,6 +28,10 @@ concept stateful_policy = requires(const P& policy, const M& model, std::span<co
 /// What the trainer accepts.
 template <class P, class M>
 concept loss_policy = stateful_policy<P, M> || forget_loss<P, typename M::value_type> || retain_loss<P, typename M::value_type>;
+
+/// Examples of a step, as the model's make_batch takes them.
+template <class M>
+using example_list = std::vector<const typename M::example_type*>;
 
 namespace detail {
 
@@ -38,24 +43,30 @@ double mean_nll(const X& nll, const std::vector<index_t>& lengths) {
   return total / static_cast<double>(sums.size());
 }
 
-/// Records the model on a first-order tape and accumulates the gradient of f(answers) into `gradients`.
-template <class M, class F>
-double accumulate(const M& model, const typename M::batch_type& batch, const F& f, const std::vector<typename M::value_type>& gradients,
-                  tape<typename M::value_type>& on, double& nll_out) {
-  using X = typename M::value_type;
-  on.clear();
-  const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) { return on.leaf(p, gradients[i]); });
-  const var<X> nll = lifted.nll(batch, nn::no_observer{});
-  nll_out = mean_nll(nll.value, batch.lengths);
-  const term<X> t = differentiate(f, nll.value, batch.lengths);
-  on.pullback(nll, t.weights);
-  on.clear();
-  return t.value;
+/// Evaluates the base loss on the NLLs of a pass, of which the first `forget` are the forget examples'; returns the derivative by
+/// each NLL.
+template <class X, class Base>
+X base_weights(const Base& base, const X& nll, const std::vector<index_t>& lengths, index_t forget, step_terms& out) {
+  X weights(nll.extents());
+  const auto add = [&](index_t begin, index_t end, const auto& f, double& value, double& mean) {
+    const X part = nll.slice(begin, end);
+    const std::vector<index_t> answers(lengths.begin() + begin, lengths.begin() + end);
+    const term<X> t = differentiate(f, part, answers);
+    X to = weights.slice(begin, end);
+    copy_into(to, t.weights);
+    value = t.value;
+    mean = mean_nll(part, answers);
+  };
+  if constexpr (forget_loss<Base, X>)
+    if (forget > 0) add(0, forget, [&](const auto& a) { return base.forget(a); }, out.forget, out.forget_nll);
+  if constexpr (retain_loss<Base, X>)
+    if (forget < nll.size()) add(forget, nll.size(), [&](const auto& a) { return base.retain(a); }, out.retain, out.retain_nll);
+  return weights;
 }
 
 }  // namespace detail
 
-/// The objective of a base loss.
+/// The objective of a base loss: one pass over the forget and the retain examples, or one after the other where not `joint`.
 template <nn::model M, class Base>
 class base_objective {
  public:
@@ -63,33 +74,50 @@ class base_objective {
   static constexpr bool needs_forget = forget_loss<Base, X>;
   static constexpr bool needs_retain = retain_loss<Base, X>;
 
-  explicit base_objective(const Base& base) : base_(base) {}
+  explicit base_objective(const Base& base, bool joint = true) : base_(base), joint_(joint) {}
 
-  /// Accumulates the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
-  step_terms operator()(const M& model, std::span<const index_t> /*forget_ids*/, const typename M::batch_type* forget,
-                        const typename M::batch_type* retain, const std::vector<X>& gradients) {
+  /// Writes the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
+  step_terms operator()(const M& model, std::span<const index_t> /*forget_ids*/, const example_list<M>& forget, const example_list<M>& retain,
+                        const std::vector<X>& gradients) {
     step_terms out;
-    if constexpr (needs_forget)
-      out.forget = detail::accumulate(model, *forget, [&](const auto& a) { return base_.forget(a); }, gradients, tape_, out.forget_nll);
-    add_retain(model, retain, gradients, out);
+    if constexpr (!needs_retain) {
+      pass(model, forget, std::ssize(forget), gradients, true, out);
+    } else if constexpr (!needs_forget) {
+      pass(model, retain, 0, gradients, true, out);
+    } else if (joint_) {
+      example_list<M> all = forget;
+      all.insert(all.end(), retain.begin(), retain.end());
+      pass(model, all, std::ssize(forget), gradients, true, out);
+    } else {
+      pass(model, forget, std::ssize(forget), gradients, true, out);
+      pass(model, retain, 0, gradients, false, out);
+    }
     return out;
   }
 
-  void add_retain(const M& model, const typename M::batch_type* retain, const std::vector<X>& gradients, step_terms& out) {
-    if constexpr (needs_retain)
-      out.retain = detail::accumulate(model, *retain, [&](const auto& a) { return base_.retain(a); }, gradients, tape_, out.retain_nll);
+  /// Records the model on `examples`, of which the first `forget` are to be forgotten, and adds to the gradients or, where they are
+  /// fresh, writes them.
+  void pass(const M& model, const example_list<M>& examples, index_t forget, const std::vector<X>& gradients, bool fresh, step_terms& out) {
+    tape_.clear();
+    const auto batch = model.make_batch(examples);
+    const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) { return tape_.leaf(p, gradients[i], fresh); });
+    const var<X> nll = lifted.nll(batch, nn::no_observer{});
+    tape_.pullback(nll, detail::base_weights(base_, nll.value, batch.lengths, forget, out));
+    tape_.clear();
   }
 
  private:
   Base base_;
+  bool joint_;
   tape<X> tape_;
 };
 
-/// The objective of any policy.
+/// The objective of any policy. `joint`: forget and retain examples in one pass where the policy can.
 template <nn::model M, loss_policy<M> Policy>
-auto start(const Policy& policy, const M& model, std::span<const typename M::example_type> forget) {
-  if constexpr (stateful_policy<Policy, M>) return policy.start(model, forget);
-  else return base_objective<M, Policy>(policy);
+auto start(const Policy& policy, const M& model, std::span<const typename M::example_type> forget, bool joint = true) {
+  if constexpr (requires { policy.start(model, forget, joint); }) return policy.start(model, forget, joint);
+  else if constexpr (stateful_policy<Policy, M>) return policy.start(model, forget);
+  else return base_objective<M, Policy>(policy, joint);
 }
 
 }  // namespace expunge::loss

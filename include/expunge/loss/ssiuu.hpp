@@ -39,9 +39,10 @@ struct ssiuu {
   ssiuu_settings settings{};
   Attribution attribution{};
 
+  /// `joint`: forget and retain examples in one pass where the model's batches are laid out by example and the features allow it.
   template <nn::model M>
-  auto start(const M& model, std::span<const typename M::example_type> forget) const {
-    return ssiuu_objective<M, Base, Attribution>(*this, model, forget);
+  auto start(const M& model, std::span<const typename M::example_type> forget, bool joint = true) const {
+    return ssiuu_objective<M, Base, Attribution>(*this, model, forget, joint);
   }
 };
 
@@ -65,28 +66,34 @@ class ssiuu_objective {
   static constexpr bool needs_retain = retain_loss<Base, X>;
 
   /// Throws expunge::error for settings without meaning.
-  ssiuu_objective(const ssiuu<Base, Attribution>& policy, const M& model, std::span<const typename M::example_type> forget)
-      : policy_(policy), base_(policy.base), forget_(forget) {
+  ssiuu_objective(const ssiuu<Base, Attribution>& policy, const M& model, std::span<const typename M::example_type> forget, bool joint)
+      : policy_(policy), base_(policy.base), forget_(forget), joint_(joint && nn::row_structured<typename M::batch_type>) {
     const ssiuu_settings& s = policy.settings;
     require(s.lambda >= 0 && std::isfinite(s.lambda), "ssiuu: lambda is ", s.lambda, ", expected a finite number >= 0");
     if (s.reference == reference::original)
       for (std::size_t i = 0; i < forget.size(); ++i) {
         recorder& r = *recordings(1)[0];
         r.record(model, batch_of(model, static_cast<index_t>(i)), std::vector<X>(nn::parameters(model).size()));
-        r.attribute();
+        r.attribute(zeros<X>(shape{1}));
         for (std::size_t f = 0; f < r.features(); ++f) seen_[static_cast<index_t>(i)].push_back(r.feature(f));
       }
   }
 
-  step_terms operator()(const M& model, std::span<const index_t> forget_ids, const typename M::batch_type* forget,
-                        const typename M::batch_type* retain, const std::vector<X>& gradients) {
+  /// Writes the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
+  step_terms operator()(const M& model, std::span<const index_t> forget_ids, const example_list<M>& forget, const example_list<M>& retain,
+                        const std::vector<X>& gradients) {
     step_terms out;
-    base_.add_retain(model, retain, gradients, out);
     require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
             "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
             "as large as the forget set");
-    if (!neurons && by_example()) singles(model, forget_ids, forget->lengths, gradients, out);
-    else together(model, forget_ids, *forget, gradients, out);
+    const bool one_by_one = !neurons && by_example(), joint = joint_ && !one_by_one;
+    if (!joint) {
+      if (needs_retain) base_.pass(model, retain, 0, gradients, true, out);
+      else
+        for (X g : gradients) fill(g, 0);
+    }
+    if (one_by_one) singles(model, forget_ids, gradients, out);
+    else together(model, forget_ids, forget, joint && needs_retain ? retain : example_list<M>{}, gradients, joint, out);
     if (policy_.settings.reference == reference::previous)
       std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
     first_step_ = false;
@@ -111,24 +118,24 @@ class ssiuu_objective {
     return model.make_batch(one);
   }
 
-  term<X> base_term(const X& nll, const std::vector<index_t>& lengths, step_terms& out) const {
-    term<X> t = differentiate([&](const auto& a) { return policy_.base.forget(a); }, nll, lengths);
-    out.forget = t.value;
-    out.forget_nll = detail::mean_nll(nll, lengths);
-    return t;
-  }
-
   /// The batch in one recording: its examples are the units of neurons, it is itself the unit of parameters.
-  void together(const M& model, std::span<const index_t> ids, const typename M::batch_type& batch, const std::vector<X>& gradients,
-                step_terms& out) {
+  void together(const M& model, std::span<const index_t> ids, example_list<M> examples, const example_list<M>& retain,
+                const std::vector<X>& gradients, bool joint, step_terms& out) {
     recorder& r = *recordings(1)[0];
-    const term<X> t = base_term(r.record(model, batch, gradients), batch.lengths, out);
-    r.attribute();
+    const index_t forget = std::ssize(examples);
+    examples.insert(examples.end(), retain.begin(), retain.end());
+    const auto batch = model.make_batch(examples);
+    const X nll = [&] {
+      if constexpr (nn::row_structured<typename M::batch_type>)
+        if (joint) return r.record_joint(model, batch, forget, gradients, true);
+      return r.record(model, batch, gradients);
+    }();
+    r.attribute(detail::base_weights(policy_.base, nll, batch.lengths, forget, out));
     for (std::size_t f = 0; f < r.features(); ++f) {
       const X all = r.feature(f);
       std::vector<X> units;
       if constexpr (neurons) {
-        for (index_t u = 0; u < batch.examples(); ++u) units.push_back(all.slice(u, u + 1));
+        for (index_t u = 0; u < forget; ++u) units.push_back(all.slice(u, u + 1));
       } else {
         units.push_back(all);
       }
@@ -143,20 +150,23 @@ class ssiuu_objective {
         r.weigh(f, slopes[0]);
       }
     }
-    r.finish(t.weights);
+    r.finish();
   }
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
-  void singles(const M& model, std::span<const index_t> ids, const std::vector<index_t>& lengths, const std::vector<X>& gradients,
-               step_terms& out) {
+  void singles(const M& model, std::span<const index_t> ids, const std::vector<X>& gradients, step_terms& out) {
     const std::size_t count = ids.size();
     auto& records = recordings(count);
     std::vector<T> sums;
+    std::vector<index_t> lengths;
     for (std::size_t u = 0; u < count; ++u) {
-      sums.push_back(records[u]->record(model, batch_of(model, ids[u]), gradients).to_vector()[0]);
-      records[u]->attribute();
+      const auto batch = batch_of(model, ids[u]);
+      sums.push_back(records[u]->record(model, batch, gradients).to_vector()[0]);
+      lengths.push_back(batch.lengths[0]);
     }
-    const term<X> t = base_term(X(shape{static_cast<index_t>(count)}, sums), lengths, out);
+    const auto n = static_cast<index_t>(count);
+    const X weights = detail::base_weights(policy_.base, X(shape{n}, sums), lengths, n, out);
+    for (std::size_t u = 0; u < count; ++u) records[u]->attribute(weights.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1));
     for (std::size_t f = 0; f < records[0]->features(); ++f) {
       std::vector<X> units;
       for (std::size_t u = 0; u < count; ++u) units.push_back(records[u]->feature(f));
@@ -164,7 +174,7 @@ class ssiuu_objective {
       for (std::size_t u = 0; u < count; ++u)
         if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
     }
-    for (std::size_t u = 0; u < count; ++u) records[u]->finish(t.weights.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1));
+    for (std::size_t u = 0; u < count; ++u) records[u]->finish();
   }
 
   /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its
@@ -231,7 +241,7 @@ class ssiuu_objective {
   std::vector<std::unique_ptr<recorder>> recordings_;
   std::vector<X> previous_;
   std::map<index_t, std::vector<X>> seen_;
-  bool first_step_ = true;
+  bool joint_, first_step_ = true;
 };
 
 }  // namespace expunge::loss

@@ -27,6 +27,7 @@ struct sample_batch {
   typename X::index_tensor labels;   // [examples]
   typename X::index_tensor offsets;  // 0, 1, ..., examples
   std::vector<index_t> lengths;      // all 1
+  std::vector<index_t> row_counts;   // all 1
 
   [[nodiscard]] index_t examples() const { return static_cast<index_t>(lengths.size()); }
 };
@@ -56,7 +57,7 @@ struct mlp {
     }
     const index_t count = std::ssize(labels);
     return {X(shape{count, width}, features), typename X::index_tensor(shape{count}, labels),
-            typename X::index_tensor(shape{count + 1}, offsets), std::vector<index_t>(labels.size(), 1)};
+            typename X::index_tensor(shape{count + 1}, offsets), std::vector<index_t>(labels.size(), 1), std::vector<index_t>(labels.size(), 1)};
   }
 
   /// [examples, classes]

@@ -24,4 +24,11 @@ concept model = requires(const M& m, std::span<const typename M::example_type* c
   m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
 };
 
+/// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp).
+/// SSIUU then runs forget and retain examples in one pass, and Algorithm 1 with one sweep instead of two.
+template <class B>
+concept row_structured = requires(const B& b) {
+  { b.row_counts } -> std::convertible_to<const std::vector<index_t>&>;
+};
+
 }  // namespace expunge::nn

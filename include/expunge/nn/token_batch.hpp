@@ -28,6 +28,7 @@ struct token_batch {
   typename X::index_tensor labels;         // [labels]
   typename X::index_tensor label_offsets;  // [examples + 1], label ranges of the examples
   std::vector<index_t> lengths;            // answer tokens of each example
+  std::vector<index_t> row_counts;         // rows of each example
 
   [[nodiscard]] index_t examples() const { return static_cast<index_t>(lengths.size()); }
 };
@@ -59,6 +60,7 @@ token_batch<X> make_token_batch(std::span<const token_sequence* const> examples,
     offsets.push_back(static_cast<std::int32_t>(tokens.size()));
     label_offsets.push_back(static_cast<std::int32_t>(labels.size()));
     batch.lengths.push_back(e->answer_length());
+    batch.row_counts.push_back(length - 1);
   }
   const auto made = [](const std::vector<std::int32_t>& v) {
     return typename X::index_tensor(shape{static_cast<index_t>(v.size())}, v);

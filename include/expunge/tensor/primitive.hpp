@@ -25,6 +25,7 @@ struct column_sum { static void host(const auto&... a) { host::column_sum(a...);
 struct segment_sum { static void host(const auto&... a) { host::segment_sum(a...); } };
 struct segment_broadcast { static void host(const auto&... a) { host::segment_broadcast(a...); } };
 struct segment_multiply { static void host(const auto&... a) { host::segment_multiply(a...); } };
+struct scale_rows { static void host(const auto&... a) { host::scale_rows(a...); } };
 struct segment_products { static void host(const auto&... a) { host::segment_products(a...); } };
 struct rms_norm { static void host(const auto&... a) { host::rms_norm(a...); } };
 struct rms_norm_pushforward { static void host(const auto&... a) { host::rms_norm_pushforward(a...); } };

@@ -55,6 +55,7 @@ struct trainer_settings {
   index_t retain_batch = 0;  // 0: as `batch`
   unlearn::order order = order::shuffled;
   std::uint64_t seed = 0;    // determines the run bit for bit
+  bool joint = true;         // forget and retain examples in one pass: faster; false: one after the other, about half the activations
   double clip = std::numeric_limits<double>::infinity();  // largest global gradient norm
   std::function<double(index_t)> schedule = optim::constant_rate{};
   std::function<void(const step_report&)> on_step{};      // called before the stopping rule
@@ -79,7 +80,7 @@ class trainer {
   /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs,
   /// and where a step's loss or gradient is not finite (the parameters are then those before that step).
   step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
-    auto objective = loss::start(loss_, model_, forget);
+    auto objective = loss::start(loss_, model_, forget, settings_.joint);
     using objective_type = decltype(objective);
     constexpr bool with_forget = objective_type::needs_forget, with_retain = objective_type::needs_retain;
     require(!with_forget || !forget.empty(), "the forget set is empty: this loss needs at least one example to forget");
@@ -88,27 +89,26 @@ class trainer {
 
     std::vector<X> parameters = nn::parameters(model_);
     std::vector<X> gradients;
-    for (const X& p : parameters) gradients.push_back(zeros<X>(p.extents()));
+    for (const X& p : parameters) gradients.push_back(X(p.extents()));
     auto optimizer = optimizer_.start(parameters);
     const index_t retain_batch = settings_.retain_batch > 0 ? settings_.retain_batch : settings_.batch;
     batch_order forget_order(settings_.order, with_forget ? std::ssize(forget) : 1, settings_.batch, settings_.seed, 1);
     batch_order retain_order(settings_.order, with_retain ? std::ssize(retain) : 1, retain_batch, settings_.seed, 2);
-    const auto batch_of = [&](std::span<const example_type> set, const std::vector<index_t>& ids) {
-      std::vector<const example_type*> chosen;
-      for (const index_t id : ids) chosen.push_back(&set[static_cast<std::size_t>(id)]);
-      return model_.make_batch(chosen);
+    const auto chosen = [](std::span<const example_type> set, const std::vector<index_t>& ids) {
+      loss::example_list<M> out;
+      for (const index_t id : ids) out.push_back(&set[static_cast<std::size_t>(id)]);
+      return out;
     };
 
     step_report report;
     do {
       const auto begin = std::chrono::steady_clock::now();
       ++report.step;
-      for (X& g : gradients) fill(g, 0);
-      typename M::batch_type forget_batch, retain_batch_data;
+      loss::example_list<M> to_forget, to_retain;
       std::vector<index_t> ids;
-      if constexpr (with_forget) forget_batch = batch_of(forget, ids = forget_order.next());
-      if constexpr (with_retain) retain_batch_data = batch_of(retain, retain_order.next());
-      report.terms = objective(model_, ids, &forget_batch, &retain_batch_data, gradients);
+      if constexpr (with_forget) to_forget = chosen(forget, ids = forget_order.next());
+      if constexpr (with_retain) to_retain = chosen(retain, retain_order.next());
+      report.terms = objective(model_, ids, to_forget, to_retain, gradients);
       report.gradient_norm = optim::global_norm(gradients);
       require(std::isfinite(report.gradient_norm), "step ", report.step, ": the gradient is not finite (forget term ",
               report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty,

@@ -79,6 +79,14 @@ void segment_multiply(const T* values, const T* factor, const std::int32_t* offs
   });
 }
 
+/// out[r, :] = values[r, :] * factor[r]
+template <class T>
+void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
+  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
+    for (index_t r = begin; r < end; ++r) detail::array_map<T>(out + r * cols, cols) = detail::const_array_map<T>(values + r * cols, cols) * factor[r];
+  });
+}
+
 /// Over the rows of each segment, of the products a[r, :] * b[r, :]: their sum, largest and smallest, each [segments, cols];
 /// a null output is not computed. An empty segment gives 0.
 template <class T>

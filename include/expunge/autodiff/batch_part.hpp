@@ -1,0 +1,69 @@
+// A part of a batch's examples, and how recorded values are cut down to it.
+#pragma once
+
+#include <cstddef>
+#include <vector>
+
+#include "expunge/core/error.hpp"
+#include "expunge/tensor/tensor.hpp"
+
+namespace expunge {
+
+/// Examples [begin, end) of a batch with the rows and labels that are theirs. Recorded values are laid out by example: their first
+/// extent counts the batch's examples, rows or labels, and an operation mixes rows of one example only. (Where two of the three
+/// counts are equal, they are equal example by example, since an example has at least one label and no more labels than rows.)
+class batch_part {
+ public:
+  /// `rows` and `labels` are the counts of each example of the whole batch.
+  batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end)
+      : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)) {
+    require(0 <= begin && begin <= end && end <= examples_.of, "batch_part: examples ", begin, " to ", end, " of ", examples_.of);
+  }
+
+  [[nodiscard]] bool whole() const { return examples_.begin == 0 && examples_.end == examples_.of; }
+  [[nodiscard]] bool leading() const { return examples_.begin == 0; }
+  [[nodiscard]] index_t examples() const { return examples_.end - examples_.begin; }
+
+  /// Cuts x down to this part's share (a view). Throws expunge::error where x is not laid out by example.
+  template <class X>
+  void restrict(X& x) const {
+    if (x.absent()) return;
+    const range r = range_for(x.extents());
+    x = x.slice(r.begin, r.end);
+  }
+  void restrict(shape& s) const {
+    const range r = range_for(s);
+    s = s.with_first(r.end - r.begin);
+  }
+  /// The same for ranges of rows, [examples + 1], which are kept as they are: leading parts only.
+  template <class I>
+  void restrict_offsets(I& offsets) const {
+    require(leading(), "batch_part: an operation that mixes rows can be cut down to the first examples only");
+    offsets = offsets.slice(0, examples_.end + 1);
+  }
+
+ private:
+  struct range {
+    index_t begin, end, of;
+  };
+
+  static range range_of(const std::vector<index_t>& counts, index_t begin, index_t end) {
+    range r{0, 0, 0};
+    for (std::size_t i = 0; i < counts.size(); ++i) {
+      if (static_cast<index_t>(i) < begin) r.begin += counts[i];
+      if (static_cast<index_t>(i) < end) r.end += counts[i];
+      r.of += counts[i];
+    }
+    return r;
+  }
+  [[nodiscard]] range range_for(const shape& s) const {
+    for (const range& r : {rows_, labels_, examples_})
+      if (s.rank() > 0 && s[0] == r.of) return r;
+    fail("a recorded value of shape ", s, " is not laid out by example: the batch has ", examples_.of, " examples, ", rows_.of, " rows and ",
+         labels_.of, " labels; leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
+  }
+
+  range examples_, rows_, labels_;
+};
+
+}  // namespace expunge

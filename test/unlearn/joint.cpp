@@ -1,0 +1,135 @@
+// The fast path of a step, forget and retain examples in one pass, against the plain one, each set by itself: the same weights.
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <span>
+#include <string>
+#include <vector>
+
+#include <expunge/autodiff/cross_entropy.hpp>
+#include <expunge/autodiff/linear.hpp>
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/decoder_init.hpp>
+#include <expunge/model/mlp.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+#include "../storages.hpp"
+
+using namespace expunge;
+
+namespace {
+
+std::vector<nn::token_sequence> sequences(std::uint64_t seed, std::size_t count) {
+  philox g(seed);
+  std::vector<nn::token_sequence> out(count);
+  for (auto& s : out) {
+    const index_t length = 5 + static_cast<index_t>(uniform_below(g, 9)), answer = 1 + static_cast<index_t>(uniform_below(g, 3));
+    for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
+    s.answer_begin = length - answer;
+  }
+  return out;
+}
+
+/// A linear classifier whose weight is a product of two parameters, as in a low-rank adaptation: what is made from parameters
+/// alone has no rows of the batch.
+template <class V>
+struct factored {
+  using value_type = V;
+  using X = tensor_of<V>;
+  using example_type = model::labelled_sample;
+  using batch_type = model::sample_batch<X>;
+  V left{}, right{};
+
+  [[nodiscard]] batch_type make_batch(std::span<const example_type* const> examples) const {
+    model::mlp<X> shape_of;
+    shape_of.layers.push_back({zeros<X>({primal_of(left).rows(), primal_of(right).cols()}), {}});
+    return shape_of.make_batch(examples);
+  }
+  template <class Observer = nn::no_observer>
+  V nll(const batch_type& batch, const Observer& observe = {}) const {
+    const V weight = tanh(matmul(left, right));
+    return cross_entropy(observe(nn::site{0, nn::module::hidden}, linear(V{batch.features}, weight), batch.offsets), batch.labels);
+  }
+  template <class U>
+  [[nodiscard]] factored<U> rebound() const {
+    return {};
+  }
+  template <class F, class M, class... R>
+  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) {
+    f(at / "left", m.left, r.left...);
+    f(at / "right", m.right, r.right...);
+  }
+};
+
+template <class M, class Loss>
+std::vector<double> trained(const M& start, const std::vector<typename M::example_type>& forget, const std::vector<typename M::example_type>& retain,
+                            const Loss& policy, bool joint) {
+  M m = nn::copy_of(start);
+  unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.05, .momentum = 0.5}, {.batch = 4, .retain_batch = 3, .order = unlearn::order::given, .joint = joint})
+      .run(forget, retain, unlearn::after_steps(4));
+  std::vector<double> out;
+  for (const auto& p : nn::parameters(m))
+    for (const auto v : p.to_vector()) out.push_back(static_cast<double>(v));
+  return out;
+}
+
+double distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double difference = 0, size = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
+  return std::sqrt(difference / size);
+}
+
+template <class M>
+void check(const M& start, const std::vector<typename M::example_type>& forget, const std::vector<typename M::example_type>& retain) {
+  using attribution::curvature, attribution::per_neuron, attribution::per_parameter;
+  const double tolerance = sizeof(typename M::value_type::value_type) == 8 ? 1e-12 : 1e-5;
+  const auto agree = [&](const std::string& name, const auto& policy) {
+    BOOST_TEST_CONTEXT(name) {
+      const auto fast = trained(start, forget, retain, policy, true);
+      BOOST_TEST(distance(fast, trained(start, forget, retain, policy, false)) <= tolerance);
+      return fast;
+    }
+    return std::vector<double>{};
+  };
+  const auto gd = agree("gradient difference", loss::gradient_difference{});
+  agree("gradient ascent", loss::gradient_ascent{});
+  for (const auto c : {curvature::first_order, curvature::exact})
+    for (const auto n : {loss::norm::squared, loss::norm::absolute}) {
+      const loss::ssiuu_settings s{.lambda = 0.3, .norm = n, .curvature = c};
+      const std::string name = std::string(c == curvature::exact ? "exact" : "first order") + (n == loss::norm::squared ? ", squared" : ", absolute");
+      BOOST_TEST(distance(agree("parameters, " + name, loss::ssiuu<>{{}, s, {}}), gd) > 1e-6);
+      BOOST_TEST(distance(agree("neurons, " + name, loss::ssiuu<loss::gradient_difference, per_neuron>{{}, s, {}}), gd) > 1e-6);
+      agree("parameters on gradient ascent, " + name, loss::ssiuu<loss::gradient_ascent, per_parameter>{{}, s, {}});
+    }
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(joint)
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(decoders, X, testing::tensors) {
+  for (const auto family : {model::decoder_family::llama, model::decoder_family::gpt2})
+    for (const bool tied : {true, false})
+      BOOST_TEST_CONTEXT("gpt2 " << (family == model::decoder_family::gpt2) << ", tied " << tied)
+      check(model::random_decoder<X>({.family = family, .vocabulary = 32, .width = 16, .layers = 2, .heads = 4,
+                                      .kv_heads = family == model::decoder_family::gpt2 ? 4 : 2, .head_dim = 4, .ffn_width = 24, .context = 32,
+                                      .tied = tied}, 3, 0.4),
+            sequences(1, 6), sequences(2, 7));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(parameters_made_of_parameters, X, testing::tensors) {
+  using T = typename X::value_type;
+  philox g(4);
+  const auto random = [&](const shape& s) {
+    std::vector<T> v(static_cast<std::size_t>(s.size()));
+    for (T& x : v) x = static_cast<T>(standard_normal(g));
+    return X(s, v);
+  };
+  std::vector<model::labelled_sample> forget, retain;
+  for (int i = 0; i < 7; ++i)
+    for (auto* set : {&forget, &retain})
+      set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 7))});
+  check(factored<X>{random({7, 2}), random({2, 3})}, forget, retain);  // as many classes as the joint batch has rows
+}
+
+BOOST_AUTO_TEST_SUITE_END()
