@@ -109,6 +109,30 @@ class recording {
     }
   }
 
+  /// weigh() for a parameter in one sweep over memory: `penalty` is a functor like functor::parameter_penalty, which overwrites the
+  /// reference and the gradient in A_f = phi g; returns the sum of the latter. feature(f) is void from then on.
+  template <class F>
+  double weigh_by(std::size_t f, const F& penalty, X& reference) {
+    static_assert(!neurons, "recording: weigh_by is for parameters");
+    with_tangents_ = order_ == curvature::exact;
+    node<dual<X>>& leaf = *leaves_[f].origin;
+    X& g = leaf.adjoint.value;
+    if (g.absent()) {  // the loss does not depend on it
+      fill(reference, 0);
+      return 0;
+    }
+    cotangent<X>& gradient = leaf.adjoint_tangent;
+    if (gradient.value.absent()) gradient.value = zeros<X>(g.extents());
+    gradient.settle();
+    if (with_tangents_) {
+      leaf.tangent = X(g.extents());
+      map_in_place(penalty, g, reference, gradient.value, leaf.tangent, leaves_[f].value);
+    } else {
+      map_in_place(penalty, g, reference, gradient.value, leaves_[f].value);
+    }
+    return sum_of(g);
+  }
+
   /// The second sweep: adds to the gradients d/dtheta of the base loss (its weights constant) and of what was weighed.
   void finish() {
     if (one_sweep()) return tape_.pullback_tangent(nll_, {});

@@ -23,6 +23,8 @@ using namespace expunge::functor;
   EXPUNGE_CUDA_ASSIGN(T, measured_slope, const T*)                            \
   EXPUNGE_CUDA_ASSIGN(T, second_seed, const T*, const T*, const T*)           \
   EXPUNGE_CUDA_MAP(keep_where_negative, T*, const T*)                         \
+  EXPUNGE_CUDA_MAP(parameter_penalty<T>, T*, T*, T*, const T*)                \
+  EXPUNGE_CUDA_MAP(parameter_penalty<T>, T*, T*, T*, T*, const T*)            \
   EXPUNGE_CUDA_ASSIGN(T, sign, const T*)
 
 EXPUNGE_LIST(float)

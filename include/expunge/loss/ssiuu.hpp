@@ -132,25 +132,31 @@ class ssiuu_objective {
     }();
     r.attribute(detail::base_weights(policy_.base, nll, batch.lengths, forget, out));
     for (std::size_t f = 0; f < r.features(); ++f) {
-      const X all = r.feature(f);
-      std::vector<X> units;
-      if constexpr (neurons) {
-        for (index_t u = 0; u < forget; ++u) units.push_back(all.slice(u, u + 1));
-      } else {
-        units.push_back(all);
-      }
-      const std::vector<X> slopes = penalise(f, units, ids, out);
-      if (std::ranges::all_of(slopes, [](const X& v) { return v.absent(); })) continue;
-      if constexpr (neurons) {
-        X rows = zeros<X>(all.extents());
-        for (std::size_t u = 0; u < slopes.size(); ++u)
-          if (X row = rows.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1); !slopes[u].absent()) copy_into(row, slopes[u]);
-        r.weigh(f, rows);
-      } else {
-        r.weigh(f, slopes[0]);
-      }
+      if constexpr (neurons) weigh_neurons(r, f, ids, out);
+      else weigh_parameter(r, f, out);
     }
     r.finish();
+  }
+
+  void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_terms& out) {
+    const X all = r.feature(f);
+    std::vector<X> units;
+    for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
+    const std::vector<X> slopes = penalise(f, units, ids, out);
+    if (std::ranges::all_of(slopes, [](const X& v) { return v.absent(); })) return;
+    X rows = zeros<X>(all.extents());
+    for (std::size_t u = 0; u < slopes.size(); ++u)
+      if (X row = rows.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1); !slopes[u].absent()) copy_into(row, slopes[u]);
+    r.weigh(f, rows);
+  }
+
+  /// The batch's sum against the step before's: in one sweep over memory.
+  void weigh_parameter(recorder& r, std::size_t f, step_terms& out) {
+    const ssiuu_settings& s = policy_.settings;
+    if (f < previous_.size())
+      out.penalty += s.lambda * r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f]);
+    else
+      previous_.push_back(r.feature(f));
   }
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
