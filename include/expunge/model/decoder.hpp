@@ -2,13 +2,16 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
 #include <vector>
 
 #include "expunge/autodiff/attention.hpp"
 #include "expunge/autodiff/cross_entropy.hpp"
 #include "expunge/autodiff/elementwise.hpp"
 #include "expunge/autodiff/rows.hpp"
+#include "expunge/autodiff/second_order.hpp"
 #include "expunge/model/decoder_config.hpp"
+#include "expunge/nn/checkpoint.hpp"
 #include "expunge/nn/layers.hpp"
 #include "expunge/nn/model_concept.hpp"
 #include "expunge/nn/token_batch.hpp"
@@ -75,6 +78,7 @@ struct decoder {
   nn::norm_layer<V> final_norm;
   V head{};                // [vocabulary, width]; absent where tied to the embedding
   double label_smoothing = 0;
+  bool checkpoint = false;  // gradients keep one value a block and run the block again: less memory, a third more products
 
   /// Throws expunge::error as nn::make_token_batch does.
   [[nodiscard]] batch_type make_batch(std::span<const nn::token_sequence* const> examples) const {
@@ -86,8 +90,18 @@ struct decoder {
   V stream(const batch_type& batch, const Observer& observe = {}) const {
     V x = gather(embedding, batch.tokens);
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
-    for (std::size_t i = 0; i < blocks.size(); ++i)
-      x = blocks[i](config, static_cast<index_t>(i), x, batch.offsets, batch.positions, angles, observe);
+    for (std::size_t i = 0; i < blocks.size(); ++i) {
+      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, offsets = batch.offsets,
+                        places = batch.positions](const auto& block, const auto& in) {
+        return block(c, number, in, offsets, places, a, observe);
+      };
+      if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
+        x = checkpoint ? nn::checkpointed(blocks[i], run, x) : run(blocks[i], x);
+      } else {
+        require(!checkpoint || !std::same_as<V, var<dual<X>>>, "decoder: checkpoint is for base losses; SSIUU needs what a block keeps");
+        x = run(blocks[i], x);
+      }
+    }
     return x;
   }
 
@@ -118,6 +132,7 @@ struct decoder {
     made.angles = angles;
     made.blocks.resize(blocks.size());
     made.label_smoothing = label_smoothing;
+    made.checkpoint = checkpoint;
     return made;
   }
 

@@ -1,0 +1,62 @@
+// Activation checkpointing: the same gradients from less memory, for more work.
+#include <boost/test/unit_test.hpp>
+
+#include <vector>
+
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/decoder_init.hpp>
+#include <expunge/tensor/host/buffer_pool.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+using namespace expunge;
+using X = tensor<float>;
+
+namespace {
+
+std::vector<nn::token_sequence> sequences(std::uint64_t seed) {
+  philox g(seed);
+  std::vector<nn::token_sequence> out(6);
+  for (auto& s : out) {
+    for (int i = 0; i < 30; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
+    s.answer_begin = 27;
+  }
+  return out;
+}
+
+struct result {
+  std::vector<float> weights;
+  std::size_t buffers;  // asked of the system beside the gradients
+};
+
+template <class Loss>
+result trained(const Loss& policy, model::decoder_family family, bool checkpoint) {
+  auto m = model::random_decoder<X>({.family = family, .vocabulary = 32, .width = 16, .layers = 8, .heads = 2, .kv_heads = 2, .head_dim = 8,
+                                     .ffn_width = 32, .context = 32, .tied = true}, 1, 0.3);
+  m.checkpoint = checkpoint;
+  auto& pool = host::buffer_pool::instance();
+  pool.release_unused();
+  const std::size_t before = pool.allocations();
+  unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.1}, {.batch = 6}).run(sequences(1), sequences(2), unlearn::after_steps(3));
+  result r{{}, pool.allocations() - before - nn::parameters(m).size()};
+  for (const X& p : nn::parameters(m))
+    for (const float v : p.to_vector()) r.weights.push_back(v);
+  return r;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(checkpoint)
+
+BOOST_AUTO_TEST_CASE(gives_the_same_bits_from_less_memory) {
+  for (const auto family : {model::decoder_family::llama, model::decoder_family::gpt2}) {
+    const auto plain = trained(loss::gradient_difference{}, family, false), saving = trained(loss::gradient_difference{}, family, true);
+    BOOST_TEST((plain.weights == saving.weights));
+    BOOST_TEST(2 * saving.buffers < plain.buffers);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(is_refused_where_it_has_no_meaning) {
+  BOOST_CHECK_THROW(trained(loss::ssiuu_exact(0.1), model::decoder_family::llama, true), error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
