@@ -1,4 +1,5 @@
-// Matrix products of SmolLM2-135M's shapes, as a share of the machine's multiply-add peak, which is measured first.
+// Matrix products of a training step of SmolLM2-135M, as a share of the machine's multiply-add peak. The peak is measured
+// between the products, because clocks and neighbours change; weights and their gradients come from memory, as in a step.
 #include <expunge/tensor/host_storage.hpp>
 #include <expunge/tensor/math.hpp>
 
@@ -7,7 +8,6 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cstdio>
 #include <string>
 #include <thread>
 #include <utility>
@@ -22,66 +22,99 @@ double seconds_since(std::chrono::steady_clock::time_point begin) {
   return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
 }
 
-/// FLOP/s of all threads in a loop of multiply-adds that touches registers only: the best of several runs.
-double measured_peak() {
+double median(std::vector<double>& values) {
+  const auto middle = values.begin() + std::ssize(values) / 2;
+  std::nth_element(values.begin(), middle, values.end());
+  return *middle;
+}
+
+/// FLOP/s of all threads in a short loop of multiply-adds that touches registers only.
+double multiply_add_rate() {
   using batch = xsimd::batch<float>;
-  constexpr index_t repeats = 20'000'000;
+  constexpr index_t repeats = 20'000;
   constexpr std::size_t chains = 12;  // latency 4 x 2 units, and some to spare
-  double best = 0;
-  for (int run = 0; run < 5; ++run) {
-    const auto threads = static_cast<index_t>(std::thread::hardware_concurrency());
-    std::vector<float> sink(static_cast<std::size_t>(threads));
-    const auto begin = std::chrono::steady_clock::now();
-    parallel_blocks(threads, 1, [&](index_t from, index_t) {
-      const batch factor(0.999999F), term(1e-6F);
-      const batch sum = [&]<std::size_t... C>(std::index_sequence<C...>) {  // a pack, not a loop: each chain stays in a register
-        std::array<batch, chains> chain{batch(static_cast<float>(C))...};
-        for (index_t i = 0; i < repeats; ++i) ((chain[C] = xsimd::fma(chain[C], factor, term)), ...);
-        return (chain[C] + ...);
-      }(std::make_index_sequence<chains>{});
-      sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum);
-    });
-    benchmark::DoNotOptimize(sink.data());
-    const double flops = 2.0 * chains * static_cast<double>(batch::size) * repeats * static_cast<double>(threads);
-    best = std::max(best, flops / seconds_since(begin));
-  }
-  return best;
+  const auto threads = static_cast<index_t>(std::thread::hardware_concurrency());
+  std::vector<float> sink(static_cast<std::size_t>(threads));
+  const auto begin = std::chrono::steady_clock::now();
+  parallel_blocks(threads, 1, [&](index_t from, index_t) {
+    const batch factor(0.999999F), term(1e-6F);
+    const batch sum = [&]<std::size_t... C>(std::index_sequence<C...>) {  // a pack, not a loop: each chain stays in a register
+      std::array<batch, chains> chain{batch(static_cast<float>(C))...};
+      for (index_t i = 0; i < repeats; ++i) ((chain[C] = xsimd::fma(chain[C], factor, term)), ...);
+      return (chain[C] + ...);
+    }(std::make_index_sequence<chains>{});
+    sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum);
+  });
+  benchmark::DoNotOptimize(sink.data());
+  return 2.0 * chains * static_cast<double>(batch::size) * repeats * static_cast<double>(threads) / seconds_since(begin);
 }
 
 struct shape_of_product {
-  const char* what;
   bool transpose_a, transpose_b;
   index_t m, n, k;
+  float beta;
 };
 
-void run(benchmark::State& state, const shape_of_product& p, double peak) {
-  X a(p.transpose_a ? shape{p.k, p.m} : shape{p.m, p.k}), b(p.transpose_b ? shape{p.n, p.k} : shape{p.k, p.n}), c(shape{p.m, p.n});
+/// One slice after the other of memory that no cache holds.
+class cold_memory {
+ public:
+  cold_memory() : all_(shape{index_t{1} << 27}) { fill(all_, 0.25F); }
+  X next(const shape& extents) {
+    if (used_ + extents.size() > all_.size()) used_ = 0;
+    X made = all_.slice(used_, used_ + extents.size()).reshaped(extents);
+    used_ += extents.size();
+    return made;
+  }
+
+ private:
+  X all_;
+  index_t used_ = 0;
+};
+
+void run(benchmark::State& state, const shape_of_product& p) {
+  static cold_memory memory;
+  X a(p.transpose_a ? shape{p.k, p.m} : shape{p.m, p.k});
+  const shape b_extents = p.transpose_b ? shape{p.n, p.k} : shape{p.k, p.n}, c_extents{p.m, p.n};
+  const bool gradient = p.transpose_a;  // then C is the weight's
+  X warm(gradient ? b_extents : c_extents);
   fill(a, 0.5F);
-  fill(b, 0.25F);
-  fill(c, 0.0F);
+  fill(warm, 0.25F);
+  std::vector<double> rates, seconds;
   for (auto _ : state) {
-    gemm(p.transpose_a, p.transpose_b, 1.0F, a, b, 0.0F, c);
-    benchmark::DoNotOptimize(c.data());
+    rates.push_back(multiply_add_rate());
+    X cold = memory.next(gradient ? c_extents : b_extents);
+    X &b = gradient ? warm : cold, &c = gradient ? cold : warm;
+    const auto begin = std::chrono::steady_clock::now();
+    gemm(p.transpose_a, p.transpose_b, 1.0F, a, b, p.beta, c);
+    seconds.push_back(seconds_since(begin));
+    state.SetIterationTime(seconds.back());
   }
   const double flops = 2.0 * static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k);
-  state.counters["share_of_peak"] = benchmark::Counter(flops / peak, benchmark::Counter::kIsIterationInvariantRate);
+  const double time = median(seconds);
+  state.counters["share_of_peak"] = flops / time / median(rates);
+  const double weights = static_cast<double>(p.m) * static_cast<double>(p.n) * static_cast<double>(p.k) * sizeof(float) /
+                         static_cast<double>(gradient ? p.k : p.m);
+  state.counters["weight_bytes_per_second"] = weights * (gradient && p.beta != 0 ? 2 : 1) / time;
+}
+
+void add(const std::string& name, const shape_of_product& p) {
+  benchmark::RegisterBenchmark(name.c_str(), [p](benchmark::State& state) { run(state, p); })->UseManualTime()->Unit(benchmark::kMicrosecond);
+}
+
+/// The products of a linear layer y = x W^T, W [out, in].
+void add_layer(index_t tokens, index_t out, index_t in) {
+  const std::string rest = "/weight:" + std::to_string(out) + "x" + std::to_string(in) + "/tokens:" + std::to_string(tokens);
+  add("forward" + rest, {false, true, tokens, out, in, 0});
+  add("input_gradient" + rest, {false, false, tokens, in, out, 0});
+  add("weight_gradient" + rest, {true, false, out, in, tokens, 1});
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
-  const double peak = measured_peak();
-  std::printf("multiply-add peak: %.0f GFLOP/s on %d threads\n", peak * 1e-9, static_cast<int>(std::thread::hardware_concurrency()));
-  for (const index_t tokens : {64, 256, 1024})
-    for (const shape_of_product& p : {shape_of_product{"linear_576x576", false, true, tokens, 576, 576},
-                                      {"linear_576x1536", false, true, tokens, 1536, 576},
-                                      {"input_gradient_1536x576", false, false, tokens, 576, 1536},
-                                      {"weight_gradient_1536x576", true, false, 1536, 576, tokens},
-                                      {"vocabulary_49152", false, true, tokens, 49152, 576}})
-      benchmark::RegisterBenchmark((std::string(p.what) + "/tokens:" + std::to_string(tokens)).c_str(),
-                                   [p, peak](benchmark::State& state) { run(state, p, peak); })
-          ->UseRealTime()
-          ->Unit(benchmark::kMicrosecond);
+  for (const index_t tokens : {100, 200, 410, 850})
+    for (const auto& [out, in] : {std::array<index_t, 2>{576, 576}, {192, 576}, {1536, 576}, {576, 1536}}) add_layer(tokens, out, in);
+  for (const index_t tokens : {1, 8, 16, 60}) add_layer(tokens, 49152, 576);
   benchmark::Initialize(&argc, argv);
   benchmark::RunSpecifiedBenchmarks();
 }
