@@ -43,8 +43,8 @@ nlohmann::ordered_json log_line(const unlearn::step_report& r) {
           {"gradient_norm", r.gradient_norm}, {"learning_rate", r.learning_rate}, {"seconds", r.seconds}};
 }
 
-template <class Loss, class Optimizer>
-void train(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
+template <class X, class Loss, class Optimizer>
+void train(const options& o, language_model<X>& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
            std::optional<io::atomic_file>& log) {
   const index_t limit = o.steps > 0 ? o.steps : 1000;
   bool reached = !o.until;
@@ -66,8 +66,8 @@ void train(const options& o, language_model& m, const fact_set& forget, const se
   if (!reached) std::cerr << "expunge: forget accuracy still above " << *o.until << " after " << last.step << " steps\n";
 }
 
-template <class Loss>
-void with_optimizer(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy,
+template <class X, class Loss>
+void with_optimizer(const options& o, language_model<X>& m, const fact_set& forget, const sequences& retain, const Loss& policy,
                     std::optional<io::atomic_file>& log) {
   if (o.optimizer == "sgd")
     train(o, m, forget, retain, policy, optim::sgd{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
@@ -75,6 +75,7 @@ void with_optimizer(const options& o, language_model& m, const fact_set& forget,
     train(o, m, forget, retain, policy, optim::adamw{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
 }
 
+template <class X>
 void run_unlearn(const options& o, const CLI::App& command) {
   require(o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
@@ -145,7 +146,7 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--seed", o->seed, "determines the run")->capture_default_str();
   o->text.add_to(*c);
-  c->callback([o, c, &run] { run = [o, c] { run_unlearn(*o, *c); }; });
+  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
 }
 
 }  // namespace program

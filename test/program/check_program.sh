@@ -192,6 +192,9 @@ check_refusals() {
   refused --batch $some --method gd --steps 2 --batch 0
   refused --lr $some --method gd --steps 2 --lr -1
   refused --threads $some --method gd --steps 2 --threads 0
+  refused --device $some --method gd --steps 2 --device gpu
+  refused --device $some --method gd --steps 2 --device cuda:x
+  refused CUDA $some --method gd --steps 2 --device cuda:999
   refused --template $some --method gd --steps 2 --template "no mark"
   refused --sites $some --method ssiuu --steps 2 --sites ffn
   refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2
