@@ -1,6 +1,7 @@
 // Reference-counted host memory from free lists by size class, so that a repeated computation allocates nothing.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -42,6 +43,8 @@ class buffer_pool {
     const std::size_t size_class = class_of(bytes);
     {
       const std::lock_guard lock(mutex_);
+      in_use_ += capacity_of(size_class);
+      peak_ = std::max(peak_, in_use_);
       if (buffer* found = free_[size_class]) {
         free_[size_class] = found->next;
         found->references.store(1, std::memory_order_relaxed);
@@ -72,6 +75,7 @@ class buffer_pool {
       return;
     }
     const std::lock_guard lock(mutex_);
+    in_use_ -= capacity_of(unused->size_class);
     unused->next = std::exchange(free_[unused->size_class], unused);
   }
 
@@ -92,6 +96,16 @@ class buffer_pool {
     return allocations_;
   }
 
+  /// The most bytes that buffers in use had together since forget_peak().
+  [[nodiscard]] std::size_t peak_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return peak_;
+  }
+  void forget_peak() {
+    const std::lock_guard lock(mutex_);
+    peak_ = in_use_;
+  }
+
  private:
   static constexpr std::size_t header_size = 64;
   static_assert(sizeof(buffer) <= header_size);
@@ -109,7 +123,7 @@ class buffer_pool {
 
   mutable std::mutex mutex_;
   std::array<buffer*, classes> free_{};
-  std::size_t allocations_ = 0;
+  std::size_t allocations_ = 0, in_use_ = 0, peak_ = 0;
 };
 
 }  // namespace expunge::host
