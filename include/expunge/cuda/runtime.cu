@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
+#include <sstream>
 
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
@@ -158,8 +159,10 @@ void* allocate(std::size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     const device_description d = describe_device();
-    fail("CUDA: device ", d.number, " (", d.name, ") has no room for a tensor of ", bytes, " bytes: ", d.free_bytes, " of ", d.total_bytes,
-         " bytes are free; use smaller batches, a smaller model or a device with more memory");
+    std::ostringstream message;
+    message << "CUDA: device " << d.number << " (" << d.name << ") has no room for " << bytes << " bytes: " << d.free_bytes << " of "
+            << d.total_bytes << " bytes are free; use smaller batches, a smaller model or a device with more memory";
+    throw out_of_memory(message.str());
   }
   detail::check(status, "allocating memory");
   return memory;

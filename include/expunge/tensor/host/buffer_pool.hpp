@@ -9,7 +9,10 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <string>
 #include <utility>
+
+#include "expunge/core/error.hpp"
 
 namespace expunge::host {
 
@@ -38,7 +41,7 @@ class buffer_pool {
   buffer_pool& operator=(const buffer_pool&) = delete;
   ~buffer_pool() { release_unused(); }
 
-  /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws std::bad_alloc.
+  /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
     const std::size_t size_class = class_of(bytes);
     {
@@ -53,7 +56,13 @@ class buffer_pool {
       ++allocations_;
     }
     const std::size_t total = header_size + capacity_of(size_class);
-    auto* memory = static_cast<std::byte*>(::operator new(total, std::align_val_t{alignment}));
+    auto* memory = static_cast<std::byte*>(::operator new(total, std::align_val_t{alignment}, std::nothrow));
+    if (memory == nullptr) {
+      const std::lock_guard lock(mutex_);
+      in_use_ -= capacity_of(size_class);
+      throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
+                          " in use; use smaller batches or a smaller model");
+    }
     auto* made = new (memory) buffer;
     made->data = memory + header_size;
     made->size_class = size_class;
