@@ -98,7 +98,7 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
   });
 }
 
-/// *out = sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
+/// *out += sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
 template <class T>
 void dot(index_t size, const T* a, const T* b, double* out) {
   constexpr index_t grain = 65536;
@@ -119,7 +119,7 @@ void dot(index_t size, const T* a, const T* b, double* out) {
     });
     for (index_t i = 0; i * grain < count; ++i) total += partial[i];
   }
-  *out = total;
+  *out += total;
 }
 
 }  // namespace expunge::host
