@@ -1,6 +1,7 @@
 // From a loss policy to the gradient of a step. An objective is the run state of a policy: it lives as long as a training run.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -18,6 +19,33 @@ struct step_terms {
   double retain_nll = 0;
 };
 
+/// The same and the gradient's squared norm, while they gather on X's device: nothing waits for it until values().
+template <class X>
+class step_sums {
+ public:
+  enum place : index_t { forget, retain, penalty, forget_nll, retain_nll, squared_norm, places };
+
+  /// Adds factor * the inner product of a and b, or the sum of a where b is absent.
+  void add(place at, const X& a, const X& b = {}, double factor = 1) {
+    auto sum = sums_.slice(at, at + 1);
+    add_inner_product(sum, a, b, factor);
+  }
+  /// Adds the mean over examples of the mean NLL a token.
+  void add_mean_nll(place at, const answers<X>& a) { add(at, a.nll, a.inverse_lengths, 1 / static_cast<double>(a.nll.size())); }
+
+  [[nodiscard]] std::array<double, places> values() const {
+    std::array<double, places> out{};
+    sums_.download(out);
+    return out;
+  }
+  [[nodiscard]] static step_terms terms(const std::array<double, places>& v) {
+    return {v[forget], v[retain], v[penalty], v[forget_nll], v[retain_nll]};
+  }
+
+ private:
+  device_sum<X> sums_ = zeros<device_sum<X>>(shape{places});
+};
+
 /// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective; a base loss need not.
 template <class P, class M>
 concept stateful_policy = requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) {
@@ -30,27 +58,20 @@ concept loss_policy = stateful_policy<P, M> || forget_loss<P, typename M::value_
 
 namespace detail {
 
-template <class X>
-double mean_nll(const X& nll, const std::vector<index_t>& lengths) {
-  const auto sums = nll.to_vector();
-  double total = 0;
-  for (std::size_t i = 0; i < sums.size(); ++i) total += static_cast<double>(sums[i]) / static_cast<double>(lengths[i]);
-  return total / static_cast<double>(sums.size());
-}
-
-/// Records the model on a first-order tape and accumulates the gradient of f(answers) into `gradients`.
-template <class M, class F>
-double accumulate(const M& model, const typename M::batch_type& batch, const F& f, const std::vector<typename M::value_type>& gradients,
-                  tape<typename M::value_type>& on, double& nll_out) {
-  using X = typename M::value_type;
+/// Records the model on a first-order tape and accumulates the gradient of f(answers) into `gradients`, its value and the mean NLL
+/// into `sums`.
+template <class M, class F, class X = typename M::value_type>
+void accumulate(const M& model, const typename M::batch_type& batch, const F& f, const std::vector<X>& gradients, tape<X>& on,
+                step_sums<X>& sums, typename step_sums<X>::place value, typename step_sums<X>::place mean_nll) {
   on.clear();
   const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) { return on.leaf(p, gradients[i]); });
   const var<X> nll = lifted.nll(batch, nn::no_observer{});
-  nll_out = mean_nll(nll.value, batch.lengths);
-  const term<X> t = differentiate(f, nll.value, batch.lengths);
+  const answers<X> a = make_answers(nll.value, batch.lengths);
+  const term<X> t = differentiate(f, a);
+  sums.add_mean_nll(mean_nll, a);
+  sums.add(value, t.value);
   on.pullback(nll, t.weights);
   on.clear();
-  return t.value;
 }
 
 }  // namespace detail
@@ -65,19 +86,17 @@ class base_objective {
 
   explicit base_objective(const Base& base) : base_(base) {}
 
-  /// Accumulates the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
-  step_terms operator()(const M& model, std::span<const index_t> /*forget_ids*/, const typename M::batch_type* forget,
-                        const typename M::batch_type* retain, const std::vector<X>& gradients) {
-    step_terms out;
+  /// Accumulates the gradient into `gradients` and what it measured into `sums`. `forget_ids` are the examples' places in the forget set.
+  void operator()(const M& model, std::span<const index_t> /*forget_ids*/, const typename M::batch_type* forget,
+                  const typename M::batch_type* retain, const std::vector<X>& gradients, step_sums<X>& sums) {
     if constexpr (needs_forget)
-      out.forget = detail::accumulate(model, *forget, [&](const auto& a) { return base_.forget(a); }, gradients, tape_, out.forget_nll);
-    add_retain(model, retain, gradients, out);
-    return out;
+      detail::accumulate(model, *forget, [&](const auto& a) { return base_.forget(a); }, gradients, tape_, sums, sums.forget, sums.forget_nll);
+    add_retain(model, retain, gradients, sums);
   }
 
-  void add_retain(const M& model, const typename M::batch_type* retain, const std::vector<X>& gradients, step_terms& out) {
+  void add_retain(const M& model, const typename M::batch_type* retain, const std::vector<X>& gradients, step_sums<X>& sums) {
     if constexpr (needs_retain)
-      out.retain = detail::accumulate(model, *retain, [&](const auto& a) { return base_.retain(a); }, gradients, tape_, out.retain_nll);
+      detail::accumulate(model, *retain, [&](const auto& a) { return base_.retain(a); }, gradients, tape_, sums, sums.retain, sums.retain_nll);
   }
 
  private:

@@ -78,9 +78,8 @@ class ssiuu_objective {
       }
   }
 
-  step_terms operator()(const M& model, std::span<const index_t> forget_ids, const typename M::batch_type* forget,
-                        const typename M::batch_type* retain, const std::vector<X>& gradients) {
-    step_terms out;
+  void operator()(const M& model, std::span<const index_t> forget_ids, const typename M::batch_type* forget,
+                  const typename M::batch_type* retain, const std::vector<X>& gradients, step_sums<X>& out) {
     base_.add_retain(model, retain, gradients, out);
     require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
             "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
@@ -90,7 +89,6 @@ class ssiuu_objective {
     if (policy_.settings.reference == reference::previous)
       std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
     first_step_ = false;
-    return out;
   }
 
  private:
@@ -111,16 +109,17 @@ class ssiuu_objective {
     return model.make_batch(one);
   }
 
-  term<X> base_term(const X& nll, const std::vector<index_t>& lengths, step_terms& out) const {
-    term<X> t = differentiate([&](const auto& a) { return policy_.base.forget(a); }, nll, lengths);
-    out.forget = t.value;
-    out.forget_nll = detail::mean_nll(nll, lengths);
+  term<X> base_term(const X& nll, const std::vector<index_t>& lengths, step_sums<X>& out) const {
+    const answers<X> all = make_answers(nll, lengths);
+    term<X> t = differentiate([&](const auto& a) { return policy_.base.forget(a); }, all);
+    out.add(out.forget, t.value);
+    out.add_mean_nll(out.forget_nll, all);
     return t;
   }
 
   /// The batch in one recording: its examples are the units of neurons, it is itself the unit of parameters.
   void together(const M& model, std::span<const index_t> ids, const typename M::batch_type& batch, const std::vector<X>& gradients,
-                step_terms& out) {
+                step_sums<X>& out) {
     recorder& r = *recordings(1)[0];
     const term<X> t = base_term(r.record(model, batch, gradients), batch.lengths, out);
     r.attribute();
@@ -148,15 +147,16 @@ class ssiuu_objective {
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
   void singles(const M& model, std::span<const index_t> ids, const std::vector<index_t>& lengths, const std::vector<X>& gradients,
-               step_terms& out) {
+               step_sums<X>& out) {
     const std::size_t count = ids.size();
     auto& records = recordings(count);
-    std::vector<T> sums;
+    X nll(shape{static_cast<index_t>(count)});
     for (std::size_t u = 0; u < count; ++u) {
-      sums.push_back(records[u]->record(model, batch_of(model, ids[u]), gradients).to_vector()[0]);
+      X one = nll.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1);
+      copy_into(one, records[u]->record(model, batch_of(model, ids[u]), gradients));
       records[u]->attribute();
     }
-    const term<X> t = base_term(X(shape{static_cast<index_t>(count)}, sums), lengths, out);
+    const term<X> t = base_term(nll, lengths, out);
     for (std::size_t f = 0; f < records[0]->features(); ++f) {
       std::vector<X> units;
       for (std::size_t u = 0; u < count; ++u) units.push_back(records[u]->feature(f));
@@ -169,7 +169,7 @@ class ssiuu_objective {
 
   /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its
   /// slope by each unit's attribution, absent where a unit has no reference yet.
-  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_terms& out) {
+  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_sums<X>& out) {
     const ssiuu_settings& s = policy_.settings;
     std::vector<X> slopes(a.size());
     X total = a.size() == 1 ? a[0] : clone(a[0]);
@@ -211,12 +211,12 @@ class ssiuu_objective {
   }
 
   /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope. Overwrites `difference`.
-  X apply_rho(const X& total, X difference, step_terms& out) const {
+  X apply_rho(const X& total, X difference, step_sums<X>& out) const {
     const double lambda = policy_.settings.lambda;
     map_in_place(functor::keep_where_negative{}, difference, total);
     const bool squared = policy_.settings.norm == norm::squared;
     X slope = squared ? difference : mapped(functor::assign{functor::sign{}}, difference);
-    out.penalty += lambda * inner_product(slope, difference);  // d^2, or sign(d) d
+    out.add(out.penalty, slope, difference, lambda);  // d^2, or sign(d) d
     scale_in_place(slope, static_cast<T>(squared ? 2 * lambda : lambda));
     return slope;
   }

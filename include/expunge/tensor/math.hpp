@@ -79,11 +79,11 @@ double value_of(const X& sum) {
   return static_cast<double>(value);
 }
 
-/// total += inner product of a and b over all elements, accumulated in double in a fixed order; of a alone where b is absent.
+/// total += factor * inner product of a and b over all elements, accumulated in double in a fixed order; of a alone where b is absent.
 template <class X>
-void add_inner_product(device_sum<X>& total, const X& a, const X& b) {
+void add_inner_product(device_sum<X>& total, const X& a, const X& b, double factor = 1) {
   require(b.absent() || a.size() == b.size(), "inner product of shapes ", a.extents(), " and ", b.extents());
-  X::template run<primitive::dot>(a.size(), a.data(), b.data(), total.mutable_data());
+  X::template run<primitive::dot>(a.size(), a.data(), b.data(), factor, total.mutable_data());
 }
 
 /// Inner product over all elements.

@@ -4,9 +4,11 @@
 #include <algorithm>
 #include <cstddef>
 #include <functional>
+#include <iomanip>
 #include <span>
 #include <sstream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "expunge/loss/ssiuu.hpp"
@@ -28,17 +30,21 @@ struct memory_plan {
   [[nodiscard]] std::size_t total() const { return weights + gradients + moments + references + attributions + activations; }
 };
 
-/// "about 3.1 GB: weights 0.5 GB, ...". One line.
+/// "about 3.1 GB (weights 0.5 GB, ...)" with what is not zero. One line.
 [[nodiscard]] inline std::string describe(const memory_plan& p) {
-  const auto bytes = [](std::size_t n) {
-    std::ostringstream out;
-    out.precision(3);
-    if (n < 1000000000) out << static_cast<double>(n) * 1e-6 << " MB";
-    else out << static_cast<double>(n) * 1e-9 << " GB";
-    return out.str();
+  std::ostringstream out;
+  out << std::fixed;
+  const auto bytes = [&](const char* before, std::size_t n) {
+    const bool large = n >= 1000000000;
+    out << std::setprecision(large ? 1 : 3) << before << ' ' << static_cast<double>(n) * (large ? 1e-9 : 1e-6) << (large ? " GB" : " MB");
   };
-  return "about " + bytes(p.total()) + ": weights " + bytes(p.weights) + ", gradients " + bytes(p.gradients) + ", moments " + bytes(p.moments) +
-         ", references A_{t-1} " + bytes(p.references) + ", attributions " + bytes(p.attributions) + ", activations " + bytes(p.activations);
+  bytes("about", p.total());
+  bytes(" (weights", p.weights);
+  for (const auto& [name, n] : {std::pair{", gradients", p.gradients}, {", moments", p.moments}, {", references A_{t-1}", p.references},
+                                {", attributions", p.attributions}, {", activations", p.activations}})
+    if (n > 0) bytes(name, n);
+  out << ')';
+  return out.str();
 }
 
 /// Throws expunge::error with the whole plan where it is larger than the `available` bytes of `where`.

@@ -106,14 +106,18 @@ class trainer {
       const auto begin = std::chrono::steady_clock::now();
       ++report.step;
       for (X& g : gradients) fill(g, 0);
-      report.gradient_norm = with_purpose([&] {
+      const auto sums = with_purpose([&] {
         typename M::batch_type forget_batch, retain_batch_data;
         std::vector<index_t> ids;
         if constexpr (with_forget) forget_batch = batch_of(forget, ids = forget_order.next());
         if constexpr (with_retain) retain_batch_data = batch_of(retain, retain_order.next());
-        report.terms = objective(model_, ids, &forget_batch, &retain_batch_data, gradients);
-        return optim::global_norm(gradients);
+        loss::step_sums<X> gathered;
+        objective(model_, ids, &forget_batch, &retain_batch_data, gradients, gathered);
+        for (const X& g : gradients) gathered.add(gathered.squared_norm, g, g);
+        return gathered.values();  // the one place where a step waits for the device
       }, "step ", report.step, " (the model is as it was before the step)");
+      report.terms = loss::step_sums<X>::terms(sums);
+      report.gradient_norm = std::sqrt(sums[loss::step_sums<X>::squared_norm]);
       require(std::isfinite(report.gradient_norm), "step ", report.step, ": the gradient is not finite (forget term ",
               report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty,
               "): lower the learning rate, clip the gradient or lower lambda");

@@ -1,4 +1,5 @@
-// Memory that runs out at any place of a run: the error says what it was for, and the model is that of the last whole step.
+// How a run uses its device: a step waits once; and where memory runs out, at any place, the error says what it was for and the model is
+// that of the last whole step.
 #include <boost/test/unit_test.hpp>
 
 #include <limits>
@@ -10,10 +11,10 @@
 #include <expunge/model/mlp.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
-#include "../tensor/limited_storage.hpp"
+#include "../tensor/watched_storage.hpp"
 
 using namespace expunge;
-using X = tensor<float, testing::limited_storage<float>>;
+using X = tensor<float, testing::watched_storage<float>>;
 
 namespace {
 
@@ -51,7 +52,20 @@ outcome trained(index_t steps, index_t allowance) {
 
 }  // namespace
 
-BOOST_AUTO_TEST_SUITE(memory)
+BOOST_AUTO_TEST_SUITE(device_use)
+
+BOOST_AUTO_TEST_CASE(a_step_waits_once) {
+  auto m = model::random_mlp<X>({3, 8, 4}, 1);
+  const auto steps = [&](const auto& policy) {
+    const index_t before = testing::downloads;
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4}).run(some(1), some(2), unlearn::after_steps(5));
+    return testing::downloads - before;
+  };
+  BOOST_TEST(steps(loss::gradient_difference{}) == 5);
+  BOOST_TEST(steps(loss::ssiuu{}) == 5);
+  BOOST_TEST(steps(loss::ssiuu<>{{}, {.reference = loss::reference::example, .reduction = loss::reduction::example}, {}}) == 5);
+  BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 5);
+}
 
 BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {
   const std::vector<std::vector<float>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
