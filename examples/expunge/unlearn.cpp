@@ -28,6 +28,7 @@ struct options {
   std::optional<double> until;
   index_t steps = 0, batch = 8;
   std::uint64_t seed = 0;
+  bool plan = false;
   text_options text;
 };
 
@@ -126,6 +127,10 @@ void run_unlearn(const options& o, const CLI::App& command) {
   }
   const unlearn::memory_plan plan = planned(std::ssize(forget.answers), unlearn::largest_batch(forget.answers, o.batch), unlearn::largest_batch(retain, o.batch));
   if (!noted) check_room<X>(plan, plan.weights);
+  if (o.plan) {
+    std::cout << "memory of the run: " << unlearn::describe(plan) << '\n';
+    return;
+  }
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log);
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
@@ -172,6 +177,7 @@ void add_unlearn(CLI::App& app, action& run) {
       ->check(CLI::Range(0.0, 1.0));
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--seed", o->seed, "determines the run")->capture_default_str();
+  c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
   c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
 }

@@ -112,6 +112,8 @@ check_unlearn() {
 }
 
 check_reports() {
+  accepted unlearn $both --method ssiuu --steps 1 --plan
+  grep -q '^memory of the run: about .*weights .*references.*activations' ../stdout && [ ! -e out ] || complain "--plan: $(cat ../stdout)"
   accepted unlearn $both --method gd --lr 3e-3 --batch 4 --steps 100 --until-forget-accuracy 0.25
   accepted evaluate --model model --facts forget.jsonl --json
   has ../stdout facts multiple_choice_accuracy generation_accuracy mean_probability

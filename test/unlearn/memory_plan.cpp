@@ -101,7 +101,7 @@ BOOST_AUTO_TEST_CASE(a_run_that_does_not_fit_is_refused_with_the_bytes) {
   BOOST_CHECK_NO_THROW(unlearn::require_room(plan, 8500000000, "device 0"));
   const auto complete = [](const error& e) {
     const std::string text = e.what();
-    for (const char* part : {"about 8.5 GB", "weights 2.0 GB", "moments 4.0 GB", "activations 500.000 MB", "device 0 (a card) has 8499 MB", "smaller batch"})
+    for (const char* part : {"about 8.5 GB", "weights 2.0 GB", "moments 4.0 GB", "activations 500.0 MB", "device 0 (a card) has 8499 MB", "smaller batch"})
       if (text.find(part) == std::string::npos) return BOOST_TEST_MESSAGE(part << " is not in: " << text), false;
     return true;
   };

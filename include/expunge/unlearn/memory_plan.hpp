@@ -33,10 +33,10 @@ struct memory_plan {
 /// "about 3.1 GB (weights 0.5 GB, ...)" with what is not zero. One line.
 [[nodiscard]] inline std::string describe(const memory_plan& p) {
   std::ostringstream out;
-  out << std::fixed;
+  out << std::fixed << std::setprecision(1);
   const auto bytes = [&](const char* before, std::size_t n) {
     const bool large = n >= 1000000000;
-    out << std::setprecision(large ? 1 : 3) << before << ' ' << static_cast<double>(n) * (large ? 1e-9 : 1e-6) << (large ? " GB" : " MB");
+    out << before << ' ' << static_cast<double>(n) * (large ? 1e-9 : 1e-6) << (large ? " GB" : " MB");
   };
   bytes("about", p.total());
   bytes(" (weights", p.weights);
