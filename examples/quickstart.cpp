@@ -1,5 +1,7 @@
 // The demo: a small decoder learns facts about fictitious people, forgets one family under several methods, is attacked, and a
 // table shows who erased and who only hid. Setting: docs/results.md.
+#include "device.hpp"
+
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/attribution/influence.hpp>
 #include <expunge/core/thread_pool.hpp>
@@ -23,8 +25,7 @@
 #include <optional>
 
 using namespace expunge;
-using X = tensor<float>;
-using decoder = model::decoder<X>;
+using model::decoder;
 using sequences = std::vector<nn::token_sequence>;
 
 namespace {
@@ -34,7 +35,7 @@ struct settings {
   index_t epochs = 24, attack_splits = 3;
   double forget_threshold = 0.02, rate = 1e-4, retain_weight = 4, lambda = 1e-3, lambda_exact = 0.002;
   index_t most_steps = 120;
-  std::string json, svg = "quickstart.svg";
+  std::string json, svg = "quickstart.svg", device = "cpu";
 };
 
 /// What each part of the experiment sees. Prompts of retained people in `test` are never used to unlearn.
@@ -84,8 +85,9 @@ void show_progress(std::string_view task, index_t done, index_t total, const std
   if (done >= total) std::fputc('\n', stderr);
 }
 
-decoder pretrain(const settings& s, const world& w, const sequences& examples, const char* name) {
-  decoder m = model::random_decoder<X>({.vocabulary = w.vocabulary, .width = 128, .layers = 3, .heads = 4, .kv_heads = 4, .head_dim = 32,
+template <class X>
+decoder<X> pretrain(const settings& s, const world& w, const sequences& examples, const char* name) {
+  decoder<X> m = model::random_decoder<X>({.vocabulary = w.vocabulary, .width = 128, .layers = 3, .heads = 4, .kv_heads = 4, .head_dim = 32,
                                         .ffn_width = 512, .context = 64, .tied = false}, s.seed);
   m.label_smoothing = 0.1;
   const index_t batch = 192, steps = s.epochs * ((std::ssize(examples) + batch - 1) / batch);
@@ -106,14 +108,16 @@ struct row {
   std::vector<double> harmful_1, harmful_3;  // one value an attack split
 };
 
-double forget_nll(const decoder& m, const sequences& forget) {
+template <class X>
+double forget_nll(const decoder<X>& m, const sequences& forget) {
   double total = 0;
   for (const auto& l : metric::likelihoods(m, std::span<const nn::token_sequence>(forget))) total += l.per_token();
   return total / static_cast<double>(forget.size());
 }
 
 /// Attacks and measures an unlearned model.
-row measured(const settings& s, const std::string& name, index_t steps, const decoder& m, const world& w,
+template <class X>
+row measured(const settings& s, const std::string& name, index_t steps, const decoder<X>& m, const world& w,
              const std::vector<attribution::site_influence>& before) {
   row r{name, steps, metric::share(metric::recalls(m, w.forget)), forget_nll(m, w.forget), metric::share(metric::recalls(m, w.test)),
         0, 0, {}, {}};
@@ -121,20 +125,20 @@ row measured(const settings& s, const std::string& name, index_t steps, const de
   r.d_plus = change.top(&attribution::influence_variation::neuron::decrease_of_positive, 100);
   r.d_minus = change.top(&attribution::influence_variation::neuron::increase_of_negative, 100);
   if (r.fs > 0.9) return r;  // nothing was forgotten: there is nothing to bring back
-  const auto right = [](const decoder& d, std::span<const nn::token_sequence> e) { return metric::recalls(d, e); };
+  const auto right = [](const decoder<X>& d, std::span<const nn::token_sequence> e) { return metric::recalls(d, e); };
   for (const double fraction : {0.1, 0.3}) {
     const attack::harmful_retraining<> attack{.fraction = fraction, .learning_rates = {1e-4, 3e-4}, .epochs = 20, .batch = 60, .seeds = s.attack_splits,
                                               .progress = [&](const progress_event& e) { show_progress(name + ": attack", e.done, e.total, ""); }};
-    for (const auto& run : attack.run<decoder>(m, w.forget, right)) (fraction < 0.2 ? r.harmful_1 : r.harmful_3).push_back(run.recovery);
+    for (const auto& run : attack.run<decoder<X>>(m, w.forget, right)) (fraction < 0.2 ? r.harmful_1 : r.harmful_3).push_back(run.recovery);
   }
   return r;
 }
 
 /// Unlearns a copy of `original`; stops at the forget threshold, or at `nll` where that is given.
-template <class Loss>
-row unlearned(const settings& s, const std::string& name, const Loss& policy, const decoder& original, const world& w,
+template <class X, class Loss>
+row unlearned(const settings& s, const std::string& name, const Loss& policy, const decoder<X>& original, const world& w,
               const std::vector<attribution::site_influence>& before, std::optional<double> nll = {}) {
-  decoder m = nn::copy_of(original);
+  decoder<X> m = nn::copy_of(original);
   const auto done = [&](const unlearn::step_report& r) {
     const double accuracy = metric::share(metric::recalls(m, w.forget));
     const bool enough = accuracy <= s.forget_threshold && (!nll || forget_nll(m, w.forget) >= *nll);
@@ -147,11 +151,12 @@ row unlearned(const settings& s, const std::string& name, const Loss& policy, co
   return measured(s, name, last.step, m, w, before);
 }
 
-int run(const settings& s) {
+template <class X>
+void run(const settings& s) {
   const world w = make_world(s.seed);
   std::cout << w.forget.size() << " facts to forget, " << w.retain.size() << " retain texts, " << w.test.size() << " held-out retained facts\n";
-  const decoder original = pretrain(s, w, w.train, "pre-training");
-  const decoder oracle = pretrain(s, w, w.train_without_forget, "oracle, never saw the forget set");
+  const decoder<X> original = pretrain<X>(s, w, w.train, "pre-training");
+  const decoder<X> oracle = pretrain<X>(s, w, w.train_without_forget, "oracle, never saw the forget set");
   const double recall = metric::share(metric::recalls(original, w.train));
   std::cout << "recall of the training texts: " << report::fixed(100 * recall, 1) << " %\n";
   const auto before = attribution::influences(original, std::span<const nn::token_sequence>(w.forget));
@@ -189,7 +194,6 @@ int run(const settings& s) {
     std::cout << "picture: " << s.svg << '\n';
   }
   if (!s.json.empty()) io::write_file_atomically(s.json, nlohmann::json{{"rows", json}}.dump(2) + "\n");
-  return 0;
 }
 
 }  // namespace
@@ -205,11 +209,13 @@ int main(int argc, char** argv) {
   app.add_option("--lambda-exact", s.lambda_exact, "of SSIUU exact")->capture_default_str()->check(CLI::NonNegativeNumber);
   app.add_option("--json", s.json, "write the rows to this file");
   app.add_option("--svg", s.svg, "draw the table into this file (empty: do not)")->capture_default_str();
+  app.add_option("--device", s.device, program::device_help)->capture_default_str();
   app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
   try {
     app.parse(argc, argv);
     thread_pool::instance().set_threads(threads);
-    return run(s);
+    program::on_device(s.device, [&]<class X>() { run<X>(s); });
+    return 0;
   } catch (const CLI::ParseError& e) {
     return app.exit(e) == 0 ? 0 : 2;
   } catch (const std::exception& e) {

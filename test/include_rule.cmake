@@ -11,7 +11,7 @@ set(below_data core tensor autodiff nn text io data)
 set(below_attribution core tensor autodiff nn attribution)
 set(below_optim core tensor optim)
 set(below_loss core tensor autodiff nn attribution loss)
-set(below_unlearn core tensor autodiff nn attribution loss optim text io data unlearn)
+set(below_unlearn core tensor autodiff nn attribution loss optim text io data model unlearn)
 set(below_attack ${below_unlearn} attack)
 set(below_metric core tensor autodiff nn io text model data metric)
 set(below_cuda core tensor autodiff attribution loss optim cuda)  # device sources: every room's functors

@@ -27,7 +27,8 @@ nlohmann::ordered_json cumulative(const variation& v, double variation::neuron::
   return {{"m", m}, {"sum", sums}};
 }
 
-nlohmann::ordered_json audited(const language_model& before, const language_model& after, const sequences& forget, attribution::measured what) {
+template <class X>
+nlohmann::ordered_json audited(const language_model<X>& before, const language_model<X>& after, const sequences& forget, attribution::measured what) {
   const std::span<const nn::token_sequence> examples(forget);
   show_progress("attributions of the first model");
   const auto first = attribution::influences(before.weights, examples, what);
@@ -53,13 +54,37 @@ nlohmann::ordered_json audited(const language_model& before, const language_mode
   return out;
 }
 
+struct options {
+  std::string before, after, forget, json;
+  text_options text;
+};
+
+template <class X>
+void run_audit(const options& o) {
+  const auto before = model::load_language_model<X>(o.before), after = model::load_language_model<X>(o.after);
+  const fact_set forget = load_facts(o.forget, before, o.text);
+  static_cast<void>(load_facts(o.forget, after, o.text));
+  std::optional<io::atomic_file> file = output_file(o.json);
+  nlohmann::ordered_json out;
+  out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
+  out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);
+  out["before"] = summary(evaluate(before, forget));
+  out["after"] = summary(evaluate(after, forget));
+  report::table t({"attribution of", "D+ top 100", "D- top 100", "D+ sum", "D- sum"});
+  for (const char* kind : {"probability", "log_probability"}) {
+    const auto& a = out[kind];
+    t.add({kind, report::fixed(a["top"]["100"]["d_plus"], 4), report::fixed(a["top"]["100"]["d_minus"], 4),
+           report::fixed(a["d_plus_sum"], 4), report::fixed(a["d_minus_sum"], 4)});
+  }
+  std::cout << t;
+  if (!file) return;
+  file->write(out.dump(2) + "\n");
+  file->commit();
+}
+
 }  // namespace
 
 void add_audit(CLI::App& app, action& run) {
-  struct options {
-    std::string before, after, forget, json;
-    text_options text;
-  };
   const auto o = std::make_shared<options>();
   CLI::App* c = app.add_subcommand("audit", "erased or hidden: decrease of positive (D+) and increase of negative influence (D-)");
   c->add_option("--before", o->before, "model before unlearning")->required();
@@ -68,27 +93,7 @@ void add_audit(CLI::App& app, action& run) {
   c->add_option("--json", o->json, "file for sums, top-m, layers and modules, cumulative curves");
   o->text.add_to(*c);
   c->callback([o, &run] {
-    run = [o] {
-      const auto before = model::load_language_model<X>(o->before), after = model::load_language_model<X>(o->after);
-      const fact_set forget = load_facts(o->forget, before, o->text);
-      static_cast<void>(load_facts(o->forget, after, o->text));
-      std::optional<io::atomic_file> file = output_file(o->json);
-      nlohmann::ordered_json out;
-      out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
-      out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);
-      out["before"] = summary(evaluate(before, forget));
-      out["after"] = summary(evaluate(after, forget));
-      report::table t({"attribution of", "D+ top 100", "D- top 100", "D+ sum", "D- sum"});
-      for (const char* kind : {"probability", "log_probability"}) {
-        const auto& a = out[kind];
-        t.add({kind, report::fixed(a["top"]["100"]["d_plus"], 4), report::fixed(a["top"]["100"]["d_minus"], 4),
-               report::fixed(a["d_plus_sum"], 4), report::fixed(a["d_minus_sum"], 4)});
-      }
-      std::cout << t;
-      if (!file) return;
-      file->write(out.dump(2) + "\n");
-      file->commit();
-    };
+    run = [o] { on_device(o->text.device, [&]<class X>() { run_audit<X>(*o); }); };
   });
 }
 

@@ -9,12 +9,46 @@ using namespace expunge;
 
 namespace program {
 
+namespace {
+
+struct options {
+  std::string model, facts, known;
+  text_options text;
+  bool json = false;
+};
+
+template <class X>
+void run_evaluate(const options& o) {
+  const auto m = model::load_language_model<X>(o.model);
+  const fact_set set = load_facts(o.facts, m, o.text);
+  const scores s = evaluate(m, set);
+  auto result = summary(s);
+  if (!o.known.empty()) {
+    std::vector<data::fact> known;
+    for (std::size_t i = 0; i < set.facts.size(); ++i)
+      if (s.generation[i] && (!s.has_choice() || s.choice[i])) known.push_back(set.facts[i]);
+    require(!known.empty(), o.facts, ": the model answers none of the facts right, ", o.known, " is not written");
+    data::save_facts(o.known, known);
+  }
+  if (o.json) {
+    for (std::size_t i = 0; i < set.facts.size(); ++i) {
+      auto& one = result["by_fact"][set.facts[i].id];
+      if (s.has_choice()) one["choice"] = bool{s.choice[i]};
+      one["generation"] = bool{s.generation[i]};
+      one["probability"] = s.probability[i];
+    }
+    std::cout << result.dump(2) << '\n';
+    return;
+  }
+  report::table t({"measure", "value"});
+  for (const auto& [name, value] : result.items())
+    t.add({name, value.is_null() ? "-" : value.is_number_integer() ? value.dump() : report::fixed(value.template get<double>(), 4)});
+  std::cout << t;
+}
+
+}  // namespace
+
 void add_evaluate(CLI::App& app, action& run) {
-  struct options {
-    std::string model, facts, known;
-    text_options text;
-    bool json = false;
-  };
   const auto o = std::make_shared<options>();
   CLI::App* c = app.add_subcommand("evaluate", "accuracy by multiple choice and by generation, and probability of the answers");
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
@@ -23,33 +57,7 @@ void add_evaluate(CLI::App& app, action& run) {
   c->add_option("--known", o->known, "write the facts answered right, by generation and (where they have false answers) by choice, to this JSONL");
   o->text.add_to(*c);
   c->callback([o, &run] {
-    run = [o] {
-      const auto m = model::load_language_model<X>(o->model);
-      const fact_set set = load_facts(o->facts, m, o->text);
-      const scores s = evaluate(m, set);
-      auto result = summary(s);
-      if (!o->known.empty()) {
-        std::vector<data::fact> known;
-        for (std::size_t i = 0; i < set.facts.size(); ++i)
-          if (s.generation[i] && (!s.has_choice() || s.choice[i])) known.push_back(set.facts[i]);
-        require(!known.empty(), o->facts, ": the model answers none of the facts right, ", o->known, " is not written");
-        data::save_facts(o->known, known);
-      }
-      if (o->json) {
-        for (std::size_t i = 0; i < set.facts.size(); ++i) {
-          auto& one = result["by_fact"][set.facts[i].id];
-          if (s.has_choice()) one["choice"] = bool{s.choice[i]};
-          one["generation"] = bool{s.generation[i]};
-          one["probability"] = s.probability[i];
-        }
-        std::cout << result.dump(2) << '\n';
-        return;
-      }
-      report::table t({"measure", "value"});
-      for (const auto& [name, value] : result.items())
-        t.add({name, value.is_null() ? "-" : value.is_number_integer() ? value.dump() : report::fixed(value.get<double>(), 4)});
-      std::cout << t;
-    };
+    run = [o] { on_device(o->text.device, [&]<class X>() { run_evaluate<X>(*o); }); };
   });
 }
 

@@ -16,6 +16,7 @@ namespace program {
 void text_options::add_to(CLI::App& command) {
   command.add_option("--template", form, "text before the answer, with {question}; \\n is a line break")->capture_default_str();
   command.add_flag("--eos", eos, "the end token is part of the answer");
+  command.add_option("--device", device, device_help)->capture_default_str();
 }
 
 data::prompt_template text_options::prompt() const {
@@ -29,19 +30,20 @@ data::prompt_template text_options::prompt() const {
   return {text};
 }
 
-std::optional<std::int32_t> text_options::end(const language_model& m) const {
+std::optional<std::int32_t> text_options::end(std::optional<std::int32_t> token) const {
   if (!eos) return {};
-  require(m.end_token.has_value(), "--eos: the model names no end token (eos_token_id)");
-  return m.end_token;
+  require(token.has_value(), "--eos: the model names no end token (eos_token_id)");
+  return token;
 }
 
-fact_set load_facts(const std::filesystem::path& file, const language_model& m, const text_options& options) {
+template <class X>
+fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options) {
   fact_set set{file, data::load_facts(file), {}, {}, {}};
   const auto prompt = options.prompt();
   bool choices = true;
   for (const data::fact& f : set.facts) {
     try {
-      set.answers.push_back(data::encode(m.tokenizer, prompt.fill(f.question), f.answer, options.end(m)));
+      set.answers.push_back(data::encode(m.tokenizer, prompt.fill(f.question), f.answer, options.end(m.end_token)));
       set.choices.push_back(data::encode_choices(m.tokenizer, prompt, f));
       std::vector<const nn::token_sequence*> all{&set.answers.back()};
       for (const auto& s : set.choices.back()) all.push_back(&s);
@@ -57,7 +59,8 @@ fact_set load_facts(const std::filesystem::path& file, const language_model& m, 
   return set;
 }
 
-std::vector<bool> multiple_choice(const language_model& m, const fact_set& set) {
+template <class X>
+std::vector<bool> multiple_choice(const language_model<X>& m, const fact_set& set) {
   sequences flat;
   for (const auto& c : set.choices) flat.insert(flat.end(), c.begin(), c.end());
   const auto likelihoods = metric::likelihoods(m.weights, std::span<const nn::token_sequence>(flat));
@@ -70,7 +73,8 @@ std::vector<bool> multiple_choice(const language_model& m, const fact_set& set) 
   return out;
 }
 
-std::vector<bool> generated(const language_model& m, const fact_set& set) {
+template <class X>
+std::vector<bool> generated(const language_model<X>& m, const fact_set& set) {
   // Greedy decoding begins with the answer exactly where every answer token is the most likely one.
   sequences plain;
   for (std::size_t i = 0; i < set.facts.size(); ++i) {
@@ -82,7 +86,8 @@ std::vector<bool> generated(const language_model& m, const fact_set& set) {
   return metric::recalls(m.weights, plain);
 }
 
-scores evaluate(const language_model& m, const fact_set& set) {
+template <class X>
+scores evaluate(const language_model<X>& m, const fact_set& set) {
   scores s{set.choices.empty() ? std::vector<bool>{} : multiple_choice(m, set), generated(m, set), {}, {}, {}};
   for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(set.answers))) {
     s.probability.push_back(l.probability());
@@ -91,6 +96,16 @@ scores evaluate(const language_model& m, const fact_set& set) {
   }
   return s;
 }
+
+#define PROGRAM_ON(X)                                                                                              \
+  template fact_set load_facts(const std::filesystem::path&, const language_model<X>&, const text_options&);        \
+  template std::vector<bool> multiple_choice(const language_model<X>&, const fact_set&);                            \
+  template std::vector<bool> generated(const language_model<X>&, const fact_set&);                                  \
+  template scores evaluate(const language_model<X>&, const fact_set&);
+PROGRAM_ON(host_tensor)
+#ifdef EXPUNGE_WITH_CUDA
+PROGRAM_ON(cuda_tensor)
+#endif
 
 nlohmann::ordered_json summary(const scores& s) {
   nlohmann::ordered_json out;

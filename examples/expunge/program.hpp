@@ -1,5 +1,8 @@
-// What the commands of the program share: loading, encoding, accuracies, progress, and writing JSON.
+// What the commands of the program share: loading, encoding, accuracies, progress, and writing JSON. Functions over tensors are
+// instantiated for every device in program.cpp.
 #pragma once
+
+#include "../device.hpp"
 
 #include <expunge/data/encode.hpp>
 #include <expunge/data/fact_file.hpp>
@@ -17,18 +20,18 @@
 
 namespace program {
 
-using X = expunge::tensor<float>;
-using language_model = expunge::model::language_model<X>;
+using expunge::model::language_model;
 using sequences = std::vector<expunge::nn::token_sequence>;
 
 /// Options that every command on facts has.
 struct text_options {
   std::string form = expunge::data::prompt_template{}.text;
   bool eos = false;
+  std::string device = "cpu";
 
   void add_to(CLI::App& command);
   [[nodiscard]] expunge::data::prompt_template prompt() const;
-  [[nodiscard]] std::optional<std::int32_t> end(const language_model& m) const;
+  [[nodiscard]] std::optional<std::int32_t> end(std::optional<std::int32_t> token) const;  // of the model
 };
 
 /// Facts of a file, encoded. Errors name file and fact, also for a text longer than the model's context.
@@ -39,7 +42,8 @@ struct fact_set {
   std::vector<sequences> choices;     // ... and with the answer and each false answer, without the end token
   std::vector<std::vector<std::int32_t>> prompts;
 };
-fact_set load_facts(const std::filesystem::path& file, const language_model& m, const text_options& options);
+template <class X>
+fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options);
 
 /// Per fact: does the right answer win the multiple choice; does greedy generation begin with the answer?
 struct scores {
@@ -47,9 +51,12 @@ struct scores {
   std::vector<double> probability, joint_probability, nll;
   [[nodiscard]] bool has_choice() const { return !choice.empty(); }  // every fact has a false answer
 };
-std::vector<bool> multiple_choice(const language_model& m, const fact_set& set);
-std::vector<bool> generated(const language_model& m, const fact_set& set);
-scores evaluate(const language_model& m, const fact_set& set);
+template <class X>
+std::vector<bool> multiple_choice(const language_model<X>& m, const fact_set& set);
+template <class X>
+std::vector<bool> generated(const language_model<X>& m, const fact_set& set);
+template <class X>
+scores evaluate(const language_model<X>& m, const fact_set& set);
 nlohmann::ordered_json summary(const scores& s);
 
 /// A file to be written at the end of a command, opened before the work begins; nothing for an empty path. Throws expunge::error.

@@ -5,11 +5,14 @@
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/metric/recall.hpp>
 #include <expunge/report/table.hpp>
+#include <expunge/unlearn/memory_plan.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
 #include <cmath>
 #include <iostream>
 #include <memory>
+
+#include <unistd.h>
 
 using namespace expunge;
 
@@ -25,6 +28,7 @@ struct options {
   std::optional<double> until;
   index_t steps = 0, batch = 8;
   std::uint64_t seed = 0;
+  bool plan = false;
   text_options text;
 };
 
@@ -43,8 +47,8 @@ nlohmann::ordered_json log_line(const unlearn::step_report& r) {
           {"gradient_norm", r.gradient_norm}, {"learning_rate", r.learning_rate}, {"seconds", r.seconds}};
 }
 
-template <class Loss, class Optimizer>
-void train(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
+template <class X, class Loss, class Optimizer>
+void train(const options& o, language_model<X>& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
            std::optional<io::atomic_file>& log) {
   const index_t limit = o.steps > 0 ? o.steps : 1000;
   bool reached = !o.until;
@@ -66,18 +70,48 @@ void train(const options& o, language_model& m, const fact_set& forget, const se
   if (!reached) std::cerr << "expunge: forget accuracy still above " << *o.until << " after " << last.step << " steps\n";
 }
 
-template <class Loss>
-void with_optimizer(const options& o, language_model& m, const fact_set& forget, const sequences& retain, const Loss& policy,
-                    std::optional<io::atomic_file>& log) {
-  if (o.optimizer == "sgd")
-    train(o, m, forget, retain, policy, optim::sgd{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
-  else
-    train(o, m, forget, retain, policy, optim::adamw{.learning_rate = o.rate, .weight_decay = o.weight_decay}, log);
+/// Calls f(loss policy, optimizer policy) with those that the options ask for.
+template <class F>
+auto with_policies(const options& o, const F& f) {
+  const auto with_optimizer = [&](const auto& policy) {
+    return o.optimizer == "sgd" ? f(policy, optim::sgd{.learning_rate = o.rate, .weight_decay = o.weight_decay})
+                                : f(policy, optim::adamw{.learning_rate = o.rate, .weight_decay = o.weight_decay});
+  };
+  const loss::gradient_difference gd{o.retain_weight};
+  if (o.method == "ga") return with_optimizer(loss::gradient_ascent{});
+  if (o.method == "gd") return with_optimizer(gd);
+  if (o.granularity == "parameter") return with_optimizer(loss::ssiuu<>{gd, settings_of(o), {}});
+  return with_optimizer(loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{
+      gd, settings_of(o), {o.sites == "ffn" ? attribution::sites::ffn : attribution::sites::all}});
 }
 
+/// Refuses a plan that the device has no room for, of which `made` bytes are there already; notes one that is larger than the memory of
+/// the host and then returns true.
+template <class X>
+bool check_room(const unlearn::memory_plan& plan, [[maybe_unused]] std::size_t made) {
+#ifdef EXPUNGE_WITH_CUDA
+  if constexpr (std::same_as<X, cuda_tensor>) {
+    const auto device = cuda::describe_device();
+    unlearn::require_room(plan, device.free_bytes + made, "device " + std::to_string(device.number) + " (" + device.name + ")");
+    return false;
+  }
+#endif
+  const std::size_t memory = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  if (plan.total() <= memory) return false;
+  std::cerr << "expunge: note: this machine has " << memory / 1000000 << " MB of memory, this run needs " << unlearn::describe(plan) << '\n';
+  return true;
+}
+
+template <class X>
 void run_unlearn(const options& o, const CLI::App& command) {
   require(o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
+  const auto planned = [&](index_t forget_examples, const unlearn::batch_size& forget, const unlearn::batch_size& retain) {
+    return with_policies(o, [&](const auto& policy, const auto& optimizer) {
+      return unlearn::plan_memory(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain);
+    });
+  };
+  const bool noted = check_room<X>(planned(0, {}, {}), 0);
   auto m = model::load_language_model<X>(o.model);
   const fact_set forget = load_facts(o.forget, m, o.text);
   sequences retain;
@@ -91,18 +125,17 @@ void run_unlearn(const options& o, const CLI::App& command) {
     }
     retain = kept.answers;
   }
+  const unlearn::memory_plan plan = planned(std::ssize(forget.answers), unlearn::largest_batch(forget.answers, o.batch), unlearn::largest_batch(retain, o.batch));
+  if (!noted) check_room<X>(plan, plan.weights);
+  if (o.plan) {
+    std::cout << "memory of the run: " << unlearn::describe(plan) << '\n';
+    return;
+  }
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log);
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
     if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
-  const loss::gradient_difference gd{o.retain_weight};
-  if (o.method == "ga") with_optimizer(o, m, forget, retain, loss::gradient_ascent{}, log);
-  else if (o.method == "gd") with_optimizer(o, m, forget, retain, gd, log);
-  else if (o.granularity == "parameter") with_optimizer(o, m, forget, retain, loss::ssiuu<>{gd, settings_of(o), {}}, log);
-  else
-    with_optimizer(o, m, forget, retain,
-                   loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{
-                       gd, settings_of(o), {o.sites == "ffn" ? attribution::sites::ffn : attribution::sites::all}}, log);
+  with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, log); });
   require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
           " is not written: lower the learning rate");
   const auto result = summary(evaluate(m, forget));
@@ -144,8 +177,9 @@ void add_unlearn(CLI::App& app, action& run) {
       ->check(CLI::Range(0.0, 1.0));
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(CLI::PositiveNumber);
   c->add_option("--seed", o->seed, "determines the run")->capture_default_str();
+  c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
-  c->callback([o, c, &run] { run = [o, c] { run_unlearn(*o, *c); }; });
+  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
 }
 
 }  // namespace program

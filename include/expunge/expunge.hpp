@@ -83,6 +83,7 @@
 #include "expunge/tensor/primitive.hpp"
 #include "expunge/tensor/storage.hpp"
 #include "expunge/tensor/tensor.hpp"
+#include "expunge/tensor/unmade_storage.hpp"
 #include "expunge/tensor/xtensor.hpp"
 #include "expunge/text/added_tokens.hpp"
 #include "expunge/text/bpe.hpp"
@@ -97,4 +98,5 @@
 #include "expunge/text/unicode_regex.hpp"
 #include "expunge/text/utf8.hpp"
 #include "expunge/unlearn/batch_order.hpp"
+#include "expunge/unlearn/memory_plan.hpp"
 #include "expunge/unlearn/trainer.hpp"

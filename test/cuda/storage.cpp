@@ -10,9 +10,10 @@
 #include <expunge/autodiff/cross_entropy.hpp>
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
+#include <expunge/io/half.hpp>
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/model/mlp.hpp>
-#include <expunge/tensor/cuda_storage.hpp>
+#include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
 using namespace expunge;
@@ -81,10 +82,11 @@ BOOST_AUTO_TEST_CASE(a_tensor_that_does_not_fit_is_refused_with_the_bytes) {
   try {
     const device_tensor huge(shape{static_cast<index_t>(before.total_bytes)});  // four times the memory
     BOOST_TEST(false);
-  } catch (const error& e) {
+  } catch (const out_of_memory& e) {
     const std::string message = e.what();
     BOOST_TEST(message.find(std::to_string(4 * before.total_bytes) + " bytes") != std::string::npos);
     BOOST_TEST(message.find("are free") != std::string::npos);
+    BOOST_TEST(message.starts_with("tensor ["));
   }
   BOOST_TEST(sum_of(zeros<device_tensor>({1000})) == 0);  // the device works on
   BOOST_CHECK_THROW(cuda::select_device(cuda::device_count()), error);
@@ -129,6 +131,26 @@ BOOST_AUTO_TEST_CASE(tf32_is_only_used_where_asked_for) {
   BOOST_TEST((product() == full));
   BOOST_TEST(largest_difference(fast, full) <= 1e-2);
   BOOST_TEST((fast != full));
+}
+
+BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
+  using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
+  const auto values = random<host_tensor>({300, 517}, 1), others = random<host_tensor>({517, 200}, 2);
+  const auto rounded = [](const host_tensor& x) {
+    auto v = x.to_vector();
+    for (float& f : v) f = io::float_from_bf16(io::bf16_from_float(f));
+    return host_tensor(x.extents(), v);
+  };
+  const auto product = []<class X>(const X& a, const X& b) {
+    X c(shape{300, 200});
+    gemm(false, false, 1, a, b, 0, c);
+    return c.to_vector();
+  };
+  const auto device = product(rounding_tensor(values.extents(), values.to_vector()), rounding_tensor(others.extents(), others.to_vector()));
+  BOOST_TEST(largest_difference(device, product(rounded(values), rounded(others))) <= 1e-5);
+  BOOST_TEST(largest_difference(device, product(values, others)) > 1e-4);
+  BOOST_TEST(largest_difference(trained<rounding_tensor>(5), trained<host_tensor>(5)) <= 2e-2);
+  BOOST_TEST((trained<rounding_tensor>(5) == trained<rounding_tensor>(5)));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

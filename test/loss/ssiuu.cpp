@@ -63,10 +63,11 @@ double worst_error(const Policy& policy, bool joint) {
     auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget), joint);
     const auto g0 = zeros_like(first), g1 = zeros_like(first);
     const auto r0 = setting::chosen(s.retain, {0, 1});
-    const auto t0 = objective(first, ids, setting::chosen(s.forget, ids), r0, g0);
-    BOOST_TEST(t0.penalty == 0);
-    const auto t1 = objective(at, later, setting::chosen(s.forget, later), r0, g1);
-    return std::pair{t1, g1};
+    step_sums<X> s0, s1;
+    objective(first, ids, setting::chosen(s.forget, ids), r0, g0, s0);
+    BOOST_TEST(s0.values()[s0.penalty] == 0);
+    objective(at, later, setting::chosen(s.forget, later), r0, g1, s1);
+    return std::pair{s1.terms(s1.values()), g1};
   };
   const auto [terms, gradients] = run(second);
   BOOST_TEST(terms.penalty > 0);
@@ -125,8 +126,9 @@ BOOST_AUTO_TEST_CASE(lambda_zero_is_the_base_loss) {
   auto penalised = ssiuu<>{{2.0}, {.lambda = 0}, {}}.start(s.model, std::span<const model::labelled_sample>(s.forget));
   for (int step = 0; step < 2; ++step) {
     const auto g = zeros_like(s.model), h = zeros_like(s.model);
-    plain(s.model, ids, b, r, g);
-    penalised(s.model, ids, b, r, h);
+    step_sums<X> sums;
+    plain(s.model, ids, b, r, g, sums);
+    penalised(s.model, ids, b, r, h, sums);
     for (std::size_t i = 0; i < g.size(); ++i)
       for (index_t j = 0; j < g[i].size(); ++j)
         BOOST_TEST(g[i].to_vector()[std::size_t(j)] == h[i].to_vector()[std::size_t(j)], boost::test_tools::tolerance(1e-10));
@@ -140,7 +142,8 @@ BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
   BOOST_CHECK_THROW((ssiuu<>{{}, {.lambda = NAN}, {}}.start(s.model, forget)), error);
   auto per_example = ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget);
   const auto step = [&](const std::vector<index_t>& ids) {
-    per_example(s.model, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0}), zeros_like(s.model));
+    step_sums<X> sums;
+    per_example(s.model, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0}), zeros_like(s.model), sums);
   };
   step({0, 1});
   step({1, 2});

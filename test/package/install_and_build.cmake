@@ -1,9 +1,22 @@
-# Installs the library into a scratch prefix and builds and runs a program that finds it there.
+# Installs the library into a scratch prefix and builds and runs a program that finds it there. With -DCUDA=ON the program uses
+# expunge::cuda, compiled for one device, and nothing is done where there is no nvcc for it.
 function(run)
   execute_process(COMMAND ${ARGN} COMMAND_ERROR_IS_FATAL ANY)
 endfunction()
-file(REMOVE_RECURSE ${SCRATCH})
+if(CUDA)
+  find_program(NVCC nvcc)
+  if(NVCC)
+    execute_process(COMMAND ${NVCC} --version OUTPUT_VARIABLE version)
+    string(REGEX MATCH "release ([0-9.]+)" version "${version}")
+  endif()
+  if(NOT NVCC OR CMAKE_MATCH_1 VERSION_LESS 12.4)
+    message("skipped: needs nvcc 12.4 or newer on PATH, found ${NVCC} ${CMAKE_MATCH_1}")
+    return()
+  endif()
+  set(options -DCMAKE_CUDA_ARCHITECTURES=80 -DCMAKE_CUDA_COMPILER=${NVCC})
+endif()
+file(REMOVE_RECURSE ${SCRATCH}/prefix)  # the build folder is kept: kernels are compiled again where they changed
 run(${CMAKE_COMMAND} --install ${BUILD_DIR} --prefix ${SCRATCH}/prefix)
-run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE_DIR} -B ${SCRATCH}/build -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix -DCMAKE_CXX_COMPILER=${CXX})
+run(${CMAKE_COMMAND} -G ${GENERATOR} -S ${SOURCE_DIR} -B ${SCRATCH}/build -DCMAKE_PREFIX_PATH=${SCRATCH}/prefix -DCMAKE_CXX_COMPILER=${CXX} ${options})
 run(${CMAKE_COMMAND} --build ${SCRATCH}/build)
 run(${SCRATCH}/build/consumer)

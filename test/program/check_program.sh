@@ -112,6 +112,8 @@ check_unlearn() {
 }
 
 check_reports() {
+  accepted unlearn $both --method ssiuu --steps 1 --plan
+  grep -q '^memory of the run: about .*weights .*references.*activations' ../stdout && [ ! -e out ] || complain "--plan: $(cat ../stdout)"
   accepted unlearn $both --method gd --lr 3e-3 --batch 4 --steps 100 --until-forget-accuracy 0.25
   accepted evaluate --model model --facts forget.jsonl --json
   has ../stdout facts multiple_choice_accuracy generation_accuracy mean_probability
@@ -192,6 +194,9 @@ check_refusals() {
   refused --batch $some --method gd --steps 2 --batch 0
   refused --lr $some --method gd --steps 2 --lr -1
   refused --threads $some --method gd --steps 2 --threads 0
+  refused --device $some --method gd --steps 2 --device gpu
+  refused --device $some --method gd --steps 2 --device cuda:x
+  refused CUDA $some --method gd --steps 2 --device cuda:999
   refused --template $some --method gd --steps 2 --template "no mark"
   refused --sites $some --method ssiuu --steps 2 --sites ffn
   refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2

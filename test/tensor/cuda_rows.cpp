@@ -179,7 +179,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   check(found, expected);
 
   double total = 0, found_total = 0;
-  host::dot(rows * cols, values.data(), other.data(), &total);
+  host::dot(rows * cols, values.data(), other.data(), 1.0, &total);
   for_rows<S>(1, [&](const auto& lanes, index_t) {
     const double part = cuda::dot_of(lanes, values.data(), other.data(), rows * cols);
     if (lanes.index() == 0) found_total = part;

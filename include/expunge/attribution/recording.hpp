@@ -110,17 +110,14 @@ class recording {
   }
 
   /// weigh() for a parameter in one sweep over memory: `penalty` is a functor like functor::parameter_penalty, which overwrites the
-  /// reference and the gradient in A_f = phi g; returns the sum of the latter. feature(f) is void from then on.
+  /// reference and the gradient in A_f = phi g; returns the latter. feature(f) is void from then on.
   template <class F>
-  double weigh_by(std::size_t f, const F& penalty, X& reference) {
+  X weigh_by(std::size_t f, const F& penalty, X& reference) {
     static_assert(!neurons, "recording: weigh_by is for parameters");
     with_tangents_ = order_ == curvature::exact;
     node<dual<X>>& leaf = *leaves_[f].origin;
     X& g = leaf.adjoint.value;
-    if (g.absent()) {  // the loss does not depend on it
-      fill(reference, 0);
-      return 0;
-    }
+    if (g.absent()) g = zeros<X>(leaves_[f].value.extents());  // the loss does not depend on it
     cotangent<X>& gradient = leaf.adjoint_tangent;
     if (gradient.value.absent()) gradient.value = zeros<X>(g.extents());
     gradient.settle();
@@ -130,7 +127,7 @@ class recording {
     } else {
       map_in_place(penalty, g, reference, gradient.value, leaves_[f].value);
     }
-    return sum_of(g);
+    return g;
   }
 
   /// The second sweep: adds to the gradients d/dtheta of the base loss (its weights constant) and of what was weighed.

@@ -14,6 +14,12 @@ class error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
+/// Memory exhausted. The message gives the bytes asked for and those free; whoever knows what they were for puts it in front.
+class out_of_memory : public error {
+ public:
+  using error::error;
+};
+
 /// Throws expunge::error with the concatenation of `parts` (anything that prints to a std::ostream).
 template <class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
@@ -27,6 +33,18 @@ template <class... Parts>
 void require(bool condition, const Parts&... parts) {
   if (!condition) [[unlikely]]
     fail(parts...);
+}
+
+/// Calls f; where that runs out of memory, the error begins with the concatenation of `parts`: what the memory was for.
+template <class F, class... Parts>
+auto with_purpose(const F& f, const Parts&... parts) {
+  try {
+    return f();
+  } catch (const out_of_memory& e) {
+    std::ostringstream message;
+    (message << ... << parts) << ": " << e.what();
+    throw out_of_memory(message.str());
+  }
 }
 
 }  // namespace expunge

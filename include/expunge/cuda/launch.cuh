@@ -10,6 +10,8 @@
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/cuda/runtime.hpp"
 
+struct cublasContext;
+
 namespace expunge::cuda::detail {
 
 /// The stream of the device in use, which becomes the calling thread's current device.
@@ -17,9 +19,12 @@ cudaStream_t stream();
 
 /// Of the device in use.
 std::size_t shared_memory_per_block();
+cublasContext* blas();  // a cublasHandle_t
+bool tf32_allowed();
 
 /// Throws expunge::error that says what failed, why, and what to do.
 void check(cudaError_t status, const char* what);
+void check_blas(int status, const char* what);  // a cublasStatus_t
 
 /// Elements of device memory until the end of the scope; what was submitted before may still use them.
 template <class T>

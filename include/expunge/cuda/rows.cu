@@ -62,10 +62,10 @@ __global__ void dot_kernel(index_t size, const T* a, const T* b, double* partial
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
-__global__ void dot_total_kernel(index_t count, const double* partial, double* total) {
+__global__ void dot_total_kernel(index_t count, const double* partial, double factor, double* total) {
   const double* const ones = nullptr;
   const double sum = dot_of(block_lanes{}, partial, ones, count);
-  if (threadIdx.x == 0) *total = sum;
+  if (threadIdx.x == 0) *total += factor * sum;
 }
 
 }  // namespace
@@ -121,12 +121,11 @@ void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* si
 }
 
 template <class T>
-void dot(index_t size, const T* a, const T* b, double* out) {
+void dot(index_t size, const T* a, const T* b, double factor, double* out) {
   const unsigned blocks = detail::blocks_for(size, dot_block);
-  const detail::scratch<double> partial(blocks + 1);
-  detail::launch("an inner product", dot_kernel<T>, blocks, threads, 0, size, a, b, partial.data() + 1);
-  detail::launch("an inner product", dot_total_kernel, 1, threads, 0, static_cast<index_t>(blocks), partial.data() + 1, partial.data());
-  copy_to_host(out, partial.data(), sizeof(double));
+  const detail::scratch<double> partial(blocks);
+  detail::launch("an inner product", dot_kernel<T>, blocks, threads, 0, size, a, b, partial.data());
+  detail::launch("an inner product", dot_total_kernel, 1, threads, 0, static_cast<index_t>(blocks), partial.data(), factor, out);
 }
 
 #define EXPUNGE_KERNELS(T)                                                                                                             \

@@ -1,15 +1,14 @@
-// The device in use: memory pool, transfers, errors and the cuBLAS handle's products.
+// The device in use: memory pool, transfers, errors and the cuBLAS handle.
 #include <cublas_v2.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
 #include <cstdint>
 #include <mutex>
+#include <sstream>
 
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
-#include "expunge/tensor/cuda/kernels.hpp"
-#include "expunge/tensor/functor.hpp"
 
 #ifndef EXPUNGE_CUDA_ARCHITECTURES
 #define EXPUNGE_CUDA_ARCHITECTURES "unknown"
@@ -36,11 +35,6 @@ std::mutex creation;
 int chosen_device = 0;
 context* current = nullptr;
 
-void check_blas(cublasStatus_t status, const char* what) {
-  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasGetStatusString(status),
-          status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
-}
-
 context* make_context(int device) {
   int count = 0;
   const cudaError_t found = cudaGetDeviceCount(&count);
@@ -60,11 +54,11 @@ context* make_context(int device) {
   detail::check(cudaDeviceGetDefaultMemPool(&made->pool, device), "finding the memory pool");
   std::uint64_t keep = UINT64_MAX;  // a repeated step allocates nothing from the driver
   detail::check(cudaMemPoolSetAttribute(made->pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the memory pool");
-  check_blas(cublasCreate(&made->blas), "starting cuBLAS");
-  check_blas(cublasSetStream(made->blas, made->stream), "starting cuBLAS");
+  detail::check_blas(cublasCreate(&made->blas), "starting cuBLAS");
+  detail::check_blas(cublasSetStream(made->blas, made->stream), "starting cuBLAS");
   constexpr std::size_t workspace = 32U << 20;  // our own, so that a product's bits depend on nothing else
   detail::check(cudaMallocAsync(&made->blas_workspace, workspace, made->stream), "allocating the workspace of cuBLAS");
-  check_blas(cublasSetWorkspace(made->blas, made->blas_workspace, workspace), "starting cuBLAS");
+  detail::check_blas(cublasSetWorkspace(made->blas, made->blas_workspace, workspace), "starting cuBLAS");
   return made;
 }
 
@@ -82,6 +76,10 @@ context& instance() {
 namespace detail {
 
 cudaStream_t stream() { return instance().stream; }
+
+cublasContext* blas() { return instance().blas; }
+
+bool tf32_allowed() { return instance().tf32; }
 
 std::size_t shared_memory_per_block() { return instance().properties.sharedMemPerBlockOptin; }
 
@@ -105,6 +103,11 @@ void check(cudaError_t status, const char* what) {
     default: break;
   }
   fail("CUDA: ", what, " failed: ", cudaGetErrorString(status), remedy);
+}
+
+void check_blas(int status, const char* what) {
+  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasGetStatusString(static_cast<cublasStatus_t>(status)),
+          status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
 }
 
 }  // namespace detail
@@ -158,8 +161,10 @@ void* allocate(std::size_t bytes) {
   if (status == cudaErrorMemoryAllocation) {
     static_cast<void>(cudaGetLastError());
     const device_description d = describe_device();
-    fail("CUDA: device ", d.number, " (", d.name, ") has no room for a tensor of ", bytes, " bytes: ", d.free_bytes, " of ", d.total_bytes,
-         " bytes are free; use smaller batches, a smaller model or a device with more memory");
+    std::ostringstream message;
+    message << "CUDA: device " << d.number << " (" << d.name << ") has no room for " << bytes << " bytes: " << d.free_bytes << " of "
+            << d.total_bytes << " bytes are free; use smaller batches, a smaller model or a device with more memory";
+    throw out_of_memory(message.str());
   }
   detail::check(status, "allocating memory");
   return memory;
@@ -178,27 +183,5 @@ void copy_to_host(void* to, const void* from, std::size_t bytes) {
   detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, detail::stream()), "copying to the host");
   synchronise();
 }
-
-/// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T.
-template <class T>
-void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c) {
-  if (m == 0 || n == 0) return;
-  if (k == 0) {  // nothing to multiply, and nothing that cuBLAS need promise
-    if (beta == T{0}) map(m * n, functor::fill<T>{beta}, c);
-    else map(m * n, functor::scale<T>{beta}, c);
-    return;
-  }
-  const context& at = instance();
-  constexpr bool single = sizeof(T) == 4;
-  const cudaDataType_t type = single ? CUDA_R_32F : CUDA_R_64F;
-  const cublasComputeType_t compute = !single ? CUBLAS_COMPUTE_64F : at.tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  check_blas(cublasGemmEx_64(at.blas, transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k, &alpha, b, type,
-                             transpose_b ? k : n, a, type, transpose_a ? m : k, &beta, c, type, n,
-                             compute, CUBLAS_GEMM_DEFAULT),
-             "a matrix product");
-}
-
-#define EXPUNGE_KERNELS(T) &gemm<T>
-EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
 
 }  // namespace expunge::cuda

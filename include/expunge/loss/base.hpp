@@ -61,26 +61,33 @@ struct fine_tuning {
   }
 };
 
-/// A term's value and its derivative by each example's NLL, [examples].
+/// The answers of a batch with so many labels each.
+template <class X>
+answers<X> make_answers(const X& nll, const std::vector<index_t>& lengths) {
+  using T = typename X::value_type;
+  std::vector<T> inverse;
+  for (const index_t n : lengths) inverse.push_back(T(1) / static_cast<T>(n));
+  return {nll, X(nll.extents(), inverse)};
+}
+
+/// A term's value, one element, and its derivative by each example's NLL, [examples].
 template <class X>
 struct term {
-  double value = 0;
+  X value{};
   X weights{};
 };
 
 /// Evaluates f(answers<var<X>>) and differentiates it by the NLLs.
 template <class X, class F>
-term<X> differentiate(const F& f, const X& nll, const std::vector<index_t>& lengths) {
-  using T = typename X::value_type;
-  std::vector<T> inverse;
-  for (const index_t n : lengths) inverse.push_back(T(1) / static_cast<T>(n));
+term<X> differentiate(const F& f, const answers<X>& of) {
+  const X& nll = of.nll;
   tape<X> recorded;
-  const answers<var<X>> a{recorded.leaf(nll), X(nll.extents(), inverse)};
+  const answers<var<X>> a{recorded.leaf(nll), of.inverse_lengths};
   const var<X> y = f(a);
   require(y.value.size() == 1, "a loss term has shape ", y.value.extents(), ", expected one element: use mean() or sum()");
   X one(y.value.extents());
   fill(one, 1);
-  term<X> out{static_cast<double>(y.value.to_vector()[0]), zeros<X>(nll.extents())};
+  term<X> out{y.value, zeros<X>(nll.extents())};
   if (y.origin != nullptr) {
     recorded.pullback(y, one);
     if (const X& g = gradient_of(a.nll); !g.absent()) out.weights = g;

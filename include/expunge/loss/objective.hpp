@@ -1,6 +1,7 @@
 // From a loss policy to the gradient of a step. An objective is the run state of a policy: it lives as long as a training run.
 #pragma once
 
+#include <array>
 #include <span>
 #include <vector>
 
@@ -16,6 +17,33 @@ struct step_terms {
   double penalty = 0;     // lambda included
   double forget_nll = 0;  // mean over examples of the mean NLL a token
   double retain_nll = 0;
+};
+
+/// The same and the gradient's squared norm, while they gather on X's device: nothing waits for it until values().
+template <class X>
+class step_sums {
+ public:
+  enum place : index_t { forget, retain, penalty, forget_nll, retain_nll, squared_norm, places };
+
+  /// Adds factor * the inner product of a and b, or the sum of a where b is absent.
+  void add(place at, const X& a, const X& b = {}, double factor = 1) {
+    auto sum = sums_.slice(at, at + 1);
+    add_inner_product(sum, a, b, factor);
+  }
+  /// Adds the mean over examples of the mean NLL a token.
+  void add_mean_nll(place at, const answers<X>& a) { add(at, a.nll, a.inverse_lengths, 1 / static_cast<double>(a.nll.size())); }
+
+  [[nodiscard]] std::array<double, places> values() const {
+    std::array<double, places> out{};
+    sums_.download(out);
+    return out;
+  }
+  [[nodiscard]] static step_terms terms(const std::array<double, places>& v) {
+    return {v[forget], v[retain], v[penalty], v[forget_nll], v[retain_nll]};
+  }
+
+ private:
+  device_sum<X> sums_ = zeros<device_sum<X>>(shape{places});
 };
 
 /// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective (as base_objective below: it
@@ -35,32 +63,24 @@ using example_list = std::vector<const typename M::example_type*>;
 
 namespace detail {
 
-template <class X>
-double mean_nll(const X& nll, const std::vector<index_t>& lengths) {
-  const auto sums = nll.to_vector();
-  double total = 0;
-  for (std::size_t i = 0; i < sums.size(); ++i) total += static_cast<double>(sums[i]) / static_cast<double>(lengths[i]);
-  return total / static_cast<double>(sums.size());
-}
-
 /// Evaluates the base loss on the NLLs of a pass, of which the first `forget` are the forget examples'; returns the derivative by
 /// each NLL.
 template <class X, class Base>
-X base_weights(const Base& base, const X& nll, const std::vector<index_t>& lengths, index_t forget, step_terms& out) {
+X base_weights(const Base& base, const X& nll, const std::vector<index_t>& lengths, index_t forget, step_sums<X>& sums) {
   X weights(nll.extents());
-  const auto add = [&](index_t begin, index_t end, const auto& f, double& value, double& mean) {
-    const X part = nll.slice(begin, end);
-    const std::vector<index_t> answers(lengths.begin() + begin, lengths.begin() + end);
-    const term<X> t = differentiate(f, part, answers);
+  using place = typename step_sums<X>::place;
+  const auto add = [&](index_t begin, index_t end, const auto& f, place value, place mean) {
+    const answers<X> part = make_answers(nll.slice(begin, end), {lengths.begin() + begin, lengths.begin() + end});
+    const term<X> t = differentiate(f, part);
     X to = weights.slice(begin, end);
     copy_into(to, t.weights);
-    value = t.value;
-    mean = mean_nll(part, answers);
+    sums.add(value, t.value);
+    sums.add_mean_nll(mean, part);
   };
   if constexpr (forget_loss<Base, X>)
-    if (forget > 0) add(0, forget, [&](const auto& a) { return base.forget(a); }, out.forget, out.forget_nll);
+    if (forget > 0) add(0, forget, [&](const auto& a) { return base.forget(a); }, sums.forget, sums.forget_nll);
   if constexpr (retain_loss<Base, X>)
-    if (forget < nll.size()) add(forget, nll.size(), [&](const auto& a) { return base.retain(a); }, out.retain, out.retain_nll);
+    if (forget < nll.size()) add(forget, nll.size(), [&](const auto& a) { return base.retain(a); }, sums.retain, sums.retain_nll);
   return weights;
 }
 
@@ -76,10 +96,9 @@ class base_objective {
 
   explicit base_objective(const Base& base, bool joint = true) : base_(base), joint_(joint) {}
 
-  /// Writes the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
-  step_terms operator()(const M& model, std::span<const index_t> /*forget_ids*/, const example_list<M>& forget, const example_list<M>& retain,
-                        const std::vector<X>& gradients) {
-    step_terms out;
+  /// Writes the gradient into `gradients` and adds what it measured to `out`. `forget_ids` are the examples' places in the forget set.
+  void operator()(const M& model, std::span<const index_t> /*forget_ids*/, const example_list<M>& forget, const example_list<M>& retain,
+                  const std::vector<X>& gradients, step_sums<X>& out) {
     if constexpr (!needs_retain) {
       pass(model, forget, std::ssize(forget), gradients, true, out);
     } else if constexpr (!needs_forget) {
@@ -92,12 +111,11 @@ class base_objective {
       pass(model, forget, std::ssize(forget), gradients, true, out);
       pass(model, retain, 0, gradients, false, out);
     }
-    return out;
   }
 
   /// Records the model on `examples`, of which the first `forget` are to be forgotten, and adds to the gradients or, where they are
   /// fresh, writes them.
-  void pass(const M& model, const example_list<M>& examples, index_t forget, const std::vector<X>& gradients, bool fresh, step_terms& out) {
+  void pass(const M& model, const example_list<M>& examples, index_t forget, const std::vector<X>& gradients, bool fresh, step_sums<X>& out) {
     tape_.clear();
     const auto batch = model.make_batch(examples);
     const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) { return tape_.leaf(p, gradients[i], fresh); });

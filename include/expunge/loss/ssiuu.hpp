@@ -79,10 +79,9 @@ class ssiuu_objective {
       }
   }
 
-  /// Writes the gradient into `gradients`. `forget_ids` are the examples' places in the forget set.
-  step_terms operator()(const M& model, std::span<const index_t> forget_ids, const example_list<M>& forget, const example_list<M>& retain,
-                        const std::vector<X>& gradients) {
-    step_terms out;
+  /// Writes the gradient into `gradients` and adds what it measured to `out`. `forget_ids` are the examples' places in the forget set.
+  void operator()(const M& model, std::span<const index_t> forget_ids, const example_list<M>& forget, const example_list<M>& retain,
+                  const std::vector<X>& gradients, step_sums<X>& out) {
     require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
             "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
             "as large as the forget set");
@@ -97,7 +96,6 @@ class ssiuu_objective {
     if (policy_.settings.reference == reference::previous)
       std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
     first_step_ = false;
-    return out;
   }
 
  private:
@@ -120,7 +118,7 @@ class ssiuu_objective {
 
   /// The batch in one recording: its examples are the units of neurons, it is itself the unit of parameters.
   void together(const M& model, std::span<const index_t> ids, example_list<M> examples, const example_list<M>& retain,
-                const std::vector<X>& gradients, bool joint, step_terms& out) {
+                const std::vector<X>& gradients, bool joint, step_sums<X>& out) {
     recorder& r = *recordings(1)[0];
     const index_t forget = std::ssize(examples);
     examples.insert(examples.end(), retain.begin(), retain.end());
@@ -138,7 +136,7 @@ class ssiuu_objective {
     r.finish();
   }
 
-  void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_terms& out) {
+  void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_sums<X>& out) {
     const X all = r.feature(f);
     std::vector<X> units;
     for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
@@ -151,27 +149,28 @@ class ssiuu_objective {
   }
 
   /// The batch's sum against the step before's: in one sweep over memory.
-  void weigh_parameter(recorder& r, std::size_t f, step_terms& out) {
+  void weigh_parameter(recorder& r, std::size_t f, step_sums<X>& out) {
     const ssiuu_settings& s = policy_.settings;
     if (f < previous_.size())
-      out.penalty += s.lambda * r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f]);
+      out.add(out.penalty, r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f]), {}, s.lambda);
     else
       previous_.push_back(r.feature(f));
   }
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
-  void singles(const M& model, std::span<const index_t> ids, const std::vector<X>& gradients, step_terms& out) {
+  void singles(const M& model, std::span<const index_t> ids, const std::vector<X>& gradients, step_sums<X>& out) {
     const std::size_t count = ids.size();
     auto& records = recordings(count);
-    std::vector<T> sums;
+    const auto n = static_cast<index_t>(count);
+    X nll(shape{n});
     std::vector<index_t> lengths;
     for (std::size_t u = 0; u < count; ++u) {
       const auto batch = batch_of(model, ids[u]);
-      sums.push_back(records[u]->record(model, batch, gradients).to_vector()[0]);
+      X one = nll.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1);
+      copy_into(one, records[u]->record(model, batch, gradients));
       lengths.push_back(batch.lengths[0]);
     }
-    const auto n = static_cast<index_t>(count);
-    const X weights = detail::base_weights(policy_.base, X(shape{n}, sums), lengths, n, out);
+    const X weights = detail::base_weights(policy_.base, nll, lengths, n, out);
     for (std::size_t u = 0; u < count; ++u) records[u]->attribute(weights.slice(static_cast<index_t>(u), static_cast<index_t>(u) + 1));
     for (std::size_t f = 0; f < records[0]->features(); ++f) {
       std::vector<X> units;
@@ -185,7 +184,7 @@ class ssiuu_objective {
 
   /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its
   /// slope by each unit's attribution, absent where a unit has no reference yet.
-  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_terms& out) {
+  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_sums<X>& out) {
     const ssiuu_settings& s = policy_.settings;
     std::vector<X> slopes(a.size());
     X total = a.size() == 1 ? a[0] : clone(a[0]);
@@ -227,12 +226,12 @@ class ssiuu_objective {
   }
 
   /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope. Overwrites `difference`.
-  X apply_rho(const X& total, X difference, step_terms& out) const {
+  X apply_rho(const X& total, X difference, step_sums<X>& out) const {
     const double lambda = policy_.settings.lambda;
     map_in_place(functor::keep_where_negative{}, difference, total);
     const bool squared = policy_.settings.norm == norm::squared;
     X slope = squared ? difference : mapped(functor::assign{functor::sign{}}, difference);
-    out.penalty += lambda * inner_product(slope, difference);  // d^2, or sign(d) d
+    out.add(out.penalty, slope, difference, lambda);  // d^2, or sign(d) d
     scale_in_place(slope, static_cast<T>(squared ? 2 * lambda : lambda));
     return slope;
   }

@@ -42,7 +42,8 @@ rotary_table<X> make_rotary_table(const decoder_config& c) {
   return {X(shape{c.context, half}, cosines), X(shape{c.context, half}, sines)};
 }
 
-/// The structure of `config` with uninitialised parameters. Throws expunge::error for a config that makes no model.
+/// The structure of `config` with uninitialised parameters. Throws expunge::error for a config that makes no model, and
+/// expunge::out_of_memory.
 template <class X>
 decoder<X> empty_decoder(const decoder_config& c) {
   c.check("decoder");
@@ -53,11 +54,11 @@ decoder<X> empty_decoder(const decoder_config& c) {
   const auto norm = [&] { return nn::norm_layer<X>{X(shape{c.width}), gpt2 ? X(shape{c.width}) : X{}}; };
   decoder<X> m;
   m.config = c;
-  m.embedding = X(shape{c.vocabulary, c.width});
+  m.embedding = with_purpose([&] { return X(shape{c.vocabulary, c.width}); }, "embedding");
   if (gpt2) m.positions = X(shape{c.context, c.width});
   else m.angles = make_rotary_table<X>(c);
   const bool qkv_bias = gpt2 || c.qkv_bias;
-  for (index_t i = 0; i < c.layers; ++i) {
+  const auto block = [&] {
     decoder_block<X> b;
     b.attention_norm = norm();
     b.ffn_norm = norm();
@@ -68,10 +69,11 @@ decoder<X> empty_decoder(const decoder_config& c) {
     if (!gpt2) b.gate = matrix(c.ffn_width, c.width, false);
     b.up = matrix(c.ffn_width, c.width, gpt2);
     b.down = matrix(c.width, c.ffn_width, gpt2);
-    m.blocks.push_back(std::move(b));
-  }
+    return b;
+  };
+  for (index_t i = 0; i < c.layers; ++i) m.blocks.push_back(with_purpose(block, "weights of block ", i));
   m.final_norm = norm();
-  if (!c.tied) m.head = X(shape{c.vocabulary, c.width});
+  if (!c.tied) m.head = with_purpose([&] { return X(shape{c.vocabulary, c.width}); }, "head");
   return m;
 }
 

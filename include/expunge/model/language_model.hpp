@@ -33,6 +33,10 @@ inline text::special_frame gguf_frame(const io::gguf_metadata& meta) {
   return frame;
 }
 
+inline void require_model(const std::filesystem::path& path) {
+  require(std::filesystem::exists(path), path, ": no such file or folder; give a Hugging Face folder or a .gguf file");
+}
+
 template <class X>
 language_model<X> load_gguf(const std::filesystem::path& path) {
   const io::gguf_file file(path);
@@ -66,11 +70,17 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
 
 }  // namespace detail
 
+/// The numbers of a model without its weights. Throws expunge::error as load_language_model does.
+inline decoder_config read_decoder_config(const std::filesystem::path& path) {
+  detail::require_model(path);
+  return std::filesystem::is_directory(path) ? read_hf_config(path / "config.json") : read_gguf_config(io::gguf_file(path));
+}
+
 /// Reads a Hugging Face folder or a GGUF file. Throws expunge::error naming the file and what is wrong with it, also where
 /// the tokenizer has ids that the model has no embedding for.
 template <class X>
 language_model<X> load_language_model(const std::filesystem::path& path) {
-  require(std::filesystem::exists(path), path, ": no such file or folder; give a Hugging Face folder or a .gguf file");
+  detail::require_model(path);
   language_model<X> out = std::filesystem::is_directory(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
   require(static_cast<index_t>(out.tokenizer.vocab_size()) <= out.weights.config.vocabulary, path, ": the tokenizer has ",
           out.tokenizer.vocab_size(), " ids, the model an embedding of ", out.weights.config.vocabulary);

@@ -133,12 +133,12 @@ adamw_state<X> adamw::start(const std::vector<X>& parameters) const {
   return {*this, parameters};
 }
 
-/// The Euclidean norm over all tensors, accumulated in double.
+/// The Euclidean norm over all tensors, accumulated in double; waits for the device once.
 template <class X>
 double global_norm(const std::vector<X>& tensors) {
-  double total = 0;
-  for (const X& t : tensors) total += inner_product(t, t);
-  return std::sqrt(total);
+  auto total = zeros<device_sum<X>>(shape{1});
+  for (const X& t : tensors) add_inner_product(total, t, t);
+  return std::sqrt(value_of(total));
 }
 
 }  // namespace expunge::optim

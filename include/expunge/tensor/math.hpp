@@ -68,21 +68,36 @@ void scale_in_place(X& x, typename X::value_type factor) {
   map_in_place(functor::scale<typename X::value_type>{factor}, x);
 }
 
-/// Sum of all elements, accumulated in double in a fixed order.
+/// One number in double on X's device, [1]. Sums gather there without waiting for the device; value_of() waits.
 template <class X>
-double sum_of(const X& x) {
-  double out = 0;
-  X::template run<primitive::dot>(x.size(), x.data(), typename X::const_pointer{nullptr}, &out);
-  return out;
+using device_sum = tensor<double, typename X::storage_type::template rebind<double>>;
+
+template <class X>
+double value_of(const X& sum) {
+  typename X::value_type value{};
+  sum.download({&value, 1});
+  return static_cast<double>(value);
+}
+
+/// total += factor * inner product of a and b over all elements, accumulated in double in a fixed order; of a alone where b is absent.
+template <class X>
+void add_inner_product(device_sum<X>& total, const X& a, const X& b, double factor = 1) {
+  require(b.absent() || a.size() == b.size(), "inner product of shapes ", a.extents(), " and ", b.extents());
+  X::template run<primitive::dot>(a.size(), a.data(), b.data(), factor, total.mutable_data());
 }
 
 /// Inner product over all elements.
 template <class X>
 double inner_product(const X& a, const X& b) {
-  require(a.size() == b.size(), "inner product of shapes ", a.extents(), " and ", b.extents());
-  double out = 0;
-  X::template run<primitive::dot>(a.size(), a.data(), b.data(), &out);
-  return out;
+  auto total = zeros<device_sum<X>>(shape{1});
+  add_inner_product(total, a, b);
+  return value_of(total);
+}
+
+/// Sum of all elements.
+template <class X>
+double sum_of(const X& x) {
+  return inner_product(x, X{});
 }
 
 /// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols().

@@ -29,8 +29,9 @@ class tensor {
 
   tensor() = default;
 
-  /// Uninitialised elements.
-  explicit tensor(const shape& extents) : storage_(extents.size()), shape_(extents) {}
+  /// Uninitialised elements. Throws expunge::out_of_memory, naming the shape.
+  explicit tensor(const shape& extents)
+      : storage_(with_purpose([&] { return Storage(extents.size()); }, "tensor ", extents)), shape_(extents) {}
 
   /// Copies `values` (row-major). Throws expunge::error where their number does not fit.
   tensor(const shape& extents, std::span<const T> values) : tensor(extents) {

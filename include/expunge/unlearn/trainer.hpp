@@ -78,9 +78,9 @@ class trainer {
       : model_(model), loss_(loss), optimizer_(optimizer), settings_(std::move(settings)) {}
 
   /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs,
-  /// and where a step's loss or gradient is not finite (the parameters are then those before that step).
+  /// and where a step's loss or gradient is not finite or memory runs out (the parameters are then those before that step).
   step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
-    auto objective = loss::start(loss_, model_, forget, settings_.joint);
+    auto objective = with_purpose([&] { return loss::start(loss_, model_, forget, settings_.joint); }, "references of the loss");
     using objective_type = decltype(objective);
     constexpr bool with_forget = objective_type::needs_forget, with_retain = objective_type::needs_retain;
     require(!with_forget || !forget.empty(), "the forget set is empty: this loss needs at least one example to forget");
@@ -89,8 +89,10 @@ class trainer {
 
     std::vector<X> parameters = nn::parameters(model_);
     std::vector<X> gradients;
-    for (const X& p : parameters) gradients.push_back(X(p.extents()));
-    auto optimizer = optimizer_.start(parameters);
+    nn::for_each_parameter([&](const nn::name_path& name, const X& p) {
+      gradients.push_back(with_purpose([&] { return X(p.extents()); }, "gradient of ", name.str()));
+    }, model_);
+    auto optimizer = with_purpose([&] { return optimizer_.start(parameters); }, "moments of the optimizer");
     const index_t retain_batch = settings_.retain_batch > 0 ? settings_.retain_batch : settings_.batch;
     batch_order forget_order(settings_.order, with_forget ? std::ssize(forget) : 1, settings_.batch, settings_.seed, 1);
     batch_order retain_order(settings_.order, with_retain ? std::ssize(retain) : 1, retain_batch, settings_.seed, 2);
@@ -104,12 +106,18 @@ class trainer {
     do {
       const auto begin = std::chrono::steady_clock::now();
       ++report.step;
-      loss::example_list<M> to_forget, to_retain;
-      std::vector<index_t> ids;
-      if constexpr (with_forget) to_forget = chosen(forget, ids = forget_order.next());
-      if constexpr (with_retain) to_retain = chosen(retain, retain_order.next());
-      report.terms = objective(model_, ids, to_forget, to_retain, gradients);
-      report.gradient_norm = optim::global_norm(gradients);
+      const auto sums = with_purpose([&] {
+        loss::example_list<M> to_forget, to_retain;
+        std::vector<index_t> ids;
+        if constexpr (with_forget) to_forget = chosen(forget, ids = forget_order.next());
+        if constexpr (with_retain) to_retain = chosen(retain, retain_order.next());
+        loss::step_sums<X> gathered;
+        objective(model_, ids, to_forget, to_retain, gradients, gathered);
+        for (const X& g : gradients) gathered.add(gathered.squared_norm, g, g);
+        return gathered.values();  // the one place where a step waits for the device
+      }, "step ", report.step, " (the model is as it was before the step)");
+      report.terms = loss::step_sums<X>::terms(sums);
+      report.gradient_norm = std::sqrt(sums[loss::step_sums<X>::squared_norm]);
       require(std::isfinite(report.gradient_norm), "step ", report.step, ": the gradient is not finite (forget term ",
               report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty,
               "): lower the learning rate, clip the gradient or lower lambda");

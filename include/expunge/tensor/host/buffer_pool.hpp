@@ -1,6 +1,7 @@
 // Reference-counted host memory from free lists by size class, so that a repeated computation allocates nothing.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <bit>
@@ -8,7 +9,10 @@
 #include <cstdint>
 #include <mutex>
 #include <new>
+#include <string>
 #include <utility>
+
+#include "expunge/core/error.hpp"
 
 namespace expunge::host {
 
@@ -37,11 +41,13 @@ class buffer_pool {
   buffer_pool& operator=(const buffer_pool&) = delete;
   ~buffer_pool() { release_unused(); }
 
-  /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws std::bad_alloc.
+  /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
     const std::size_t size_class = class_of(bytes);
     {
       const std::lock_guard lock(mutex_);
+      in_use_ += capacity_of(size_class);
+      peak_ = std::max(peak_, in_use_);
       if (buffer* found = free_[size_class]) {
         free_[size_class] = found->next;
         found->references.store(1, std::memory_order_relaxed);
@@ -50,7 +56,13 @@ class buffer_pool {
       ++allocations_;
     }
     const std::size_t total = header_size + capacity_of(size_class);
-    auto* memory = static_cast<std::byte*>(::operator new(total, std::align_val_t{alignment}));
+    auto* memory = static_cast<std::byte*>(::operator new(total, std::align_val_t{alignment}, std::nothrow));
+    if (memory == nullptr) {
+      const std::lock_guard lock(mutex_);
+      in_use_ -= capacity_of(size_class);
+      throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
+                          " in use; use smaller batches or a smaller model");
+    }
     auto* made = new (memory) buffer;
     made->data = memory + header_size;
     made->size_class = size_class;
@@ -72,6 +84,7 @@ class buffer_pool {
       return;
     }
     const std::lock_guard lock(mutex_);
+    in_use_ -= capacity_of(unused->size_class);
     unused->next = std::exchange(free_[unused->size_class], unused);
   }
 
@@ -92,6 +105,16 @@ class buffer_pool {
     return allocations_;
   }
 
+  /// The most bytes that buffers in use had together since forget_peak().
+  [[nodiscard]] std::size_t peak_bytes() const {
+    const std::lock_guard lock(mutex_);
+    return peak_;
+  }
+  void forget_peak() {
+    const std::lock_guard lock(mutex_);
+    peak_ = in_use_;
+  }
+
  private:
   static constexpr std::size_t header_size = 64;
   static_assert(sizeof(buffer) <= header_size);
@@ -109,7 +132,7 @@ class buffer_pool {
 
   mutable std::mutex mutex_;
   std::array<buffer*, classes> free_{};
-  std::size_t allocations_ = 0;
+  std::size_t allocations_ = 0, in_use_ = 0, peak_ = 0;
 };
 
 }  // namespace expunge::host

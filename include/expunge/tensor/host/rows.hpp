@@ -106,9 +106,9 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
   });
 }
 
-/// *out = sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
+/// *out += factor * sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
 template <class T>
-void dot(index_t size, const T* a, const T* b, double* out) {
+void dot(index_t size, const T* a, const T* b, double factor, double* out) {
   constexpr index_t grain = 65536;
   double total = 0;
   constexpr index_t wave = 64;  // blocks whose partial sums are held at a time
@@ -127,7 +127,7 @@ void dot(index_t size, const T* a, const T* b, double* out) {
     });
     for (index_t i = 0; i * grain < count; ++i) total += partial[i];
   }
-  *out = total;
+  *out += factor * total;
 }
 
 }  // namespace expunge::host

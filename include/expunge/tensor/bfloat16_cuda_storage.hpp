@@ -1,0 +1,28 @@
+// Storage on a CUDA device whose matrix products run on tensor cores in bfloat16.
+#pragma once
+
+#include <concepts>
+
+#include "expunge/tensor/cuda_storage.hpp"
+
+namespace expunge {
+
+/// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices round
+/// their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float.
+template <class T>
+class bfloat16_cuda_storage : public cuda_storage<T> {
+ public:
+  template <class U>
+  using rebind = bfloat16_cuda_storage<U>;
+  using cuda_storage<T>::cuda_storage;
+
+  template <class Primitive, class... Arguments>
+  static void run(const Arguments&... arguments) {
+    if constexpr (std::same_as<Primitive, primitive::gemm> && std::same_as<T, float>) cuda::gemm_bfloat16(arguments...);
+    else cuda_storage<T>::template run<Primitive>(arguments...);
+  }
+};
+
+static_assert(storage<bfloat16_cuda_storage<float>>);
+
+}  // namespace expunge

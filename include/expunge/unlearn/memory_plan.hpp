@@ -1,0 +1,137 @@
+// What an unlearning run of a decoder needs of a device's memory, known before a tensor is made.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <functional>
+#include <iomanip>
+#include <span>
+#include <sstream>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "expunge/loss/ssiuu.hpp"
+#include "expunge/model/decoder_init.hpp"
+#include "expunge/optim/optimizer.hpp"
+#include "expunge/tensor/unmade_storage.hpp"
+
+namespace expunge::unlearn {
+
+/// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values().
+struct memory_plan {
+  std::size_t weights = 0;
+  std::size_t gradients = 0;
+  std::size_t moments = 0;       // of the optimizer
+  std::size_t references = 0;    // SSIUU's A_{t-1}, kept between steps
+  std::size_t attributions = 0;  // SSIUU's, during a step
+  std::size_t activations = 0;   // and what else a tape holds
+
+  [[nodiscard]] std::size_t total() const { return weights + gradients + moments + references + attributions + activations; }
+};
+
+/// "about 3.1 GB (weights 0.5 GB, ...)" with what is not zero. One line.
+[[nodiscard]] inline std::string describe(const memory_plan& p) {
+  std::ostringstream out;
+  out << std::fixed << std::setprecision(1);
+  const auto bytes = [&](const char* before, std::size_t n) {
+    const bool large = n >= 1000000000;
+    out << before << ' ' << static_cast<double>(n) * (large ? 1e-9 : 1e-6) << (large ? " GB" : " MB");
+  };
+  bytes("about", p.total());
+  bytes(" (weights", p.weights);
+  for (const auto& [name, n] : {std::pair{", gradients", p.gradients}, {", moments", p.moments}, {", references A_{t-1}", p.references},
+                                {", attributions", p.attributions}, {", activations", p.activations}})
+    if (n > 0) bytes(name, n);
+  out << ')';
+  return out.str();
+}
+
+/// Throws expunge::error with the whole plan where it is larger than the `available` bytes of `where`.
+inline void require_room(const memory_plan& p, std::size_t available, const std::string& where) {
+  require(p.total() <= available, "this run does not fit: it needs ", describe(p), "; ", where, " has ", available / 1000000,
+          " MB for it. Use a smaller batch, optimizer sgd (no moments), ssiuu per neuron, or more memory");
+}
+
+/// Rows (tokens) and labels of a batch, and its examples.
+struct batch_size {
+  index_t examples = 0, rows = 0, labels = 0;
+};
+
+/// The most that `batch` examples of a set can have.
+[[nodiscard]] inline batch_size largest_batch(std::span<const nn::token_sequence> set, index_t batch) {
+  std::vector<index_t> rows, labels;
+  for (const nn::token_sequence& s : set) {
+    rows.push_back(std::ssize(s.tokens) - 1);
+    labels.push_back(s.answer_length());
+  }
+  batch_size out{std::min(batch, std::ssize(set)), 0, 0};
+  for (const auto& [values, total] : {std::pair{&rows, &out.rows}, {&labels, &out.labels}}) {
+    std::ranges::sort(*values, std::greater<>{});
+    for (index_t i = 0; i < out.examples; ++i) *total += (*values)[static_cast<std::size_t>(i)];
+  }
+  return out;
+}
+
+/// What a loss policy asks of a tape, and how many values it keeps beside it. A base loss keeps none.
+struct loss_memory {
+  bool replayed = false;  // on a tape that keeps the first sweep's cotangents
+  bool tangents = false;  // and tangents
+  bool gates = false;     // and the outputs of all linear layers
+  index_t references = 0, attributions = 0;
+};
+
+template <class Loss>
+loss_memory memory_of(const Loss&, index_t /*parameters*/, index_t /*neurons*/, index_t /*batch*/, index_t /*forget*/) {
+  return {};
+}
+template <class Base, class Attribution>
+loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t parameters, index_t neurons, index_t batch, index_t forget) {
+  const loss::ssiuu_settings& s = policy.settings;
+  constexpr bool by_neuron = std::same_as<Attribution, attribution::per_neuron>;
+  const bool exact = s.curvature == attribution::curvature::exact, previous = s.reference == loss::reference::previous;
+  const bool by_example = !previous || s.reduction == loss::reduction::example;
+  const index_t unit = by_neuron ? neurons : parameters;
+  return {true, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
+          by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
+}
+
+/// Copies of the parameters that an optimizer keeps.
+inline index_t moments_of(const optim::sgd& o) { return o.momentum != 0 ? 1 : 0; }
+inline index_t moments_of(const optim::adamw&) { return 2; }
+
+/// Values (numbers, not bytes) of a decoder's recorded pass where most are alive. Per row and layer, with w the width, q and v the
+/// widths of queries and values, f of the feed-forward layer and h heads:
+///   saved for the sweep      4 w + 2 q + 2 v + 3 f + h + 2    (inputs of both norms and of the linear layers, q k v and the output of
+///                                                             attention, gate and up; without a gate 2 f)
+///   gates                    2 w + q + v                      (outputs that nobody else saves)
+///   cotangents, replayed     4 w + 3 q + 3 v + 3 f
+///   tangents, exact          6 w + 3 q + 3 v + 3 f, with gates 2 w + q + 2 v + 2 f more
+/// and per label 2 w and a row of the vocabulary for the logits, their cotangents and their tangents. To that comes what the sweep
+/// has in hand: the cotangents of one layer or of the logits.
+[[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const loss_memory& use) {
+  const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim;
+  const index_t f = c.ffn_width, inner = c.family == model::decoder_family::gpt2 ? 2 * f : 3 * f;
+  index_t layer = 4 * w + 2 * q + 2 * v + inner + c.heads + 2, logits = 1;
+  if (use.gates) layer += 2 * w + q + v;
+  if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner, ++logits;
+  if (use.tangents) layer += 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0), ++logits;
+  return c.layers * b.rows * layer + b.labels * (2 * w + logits * c.vocabulary) + std::max(b.labels * c.vocabulary, b.rows * (inner + 2 * w));
+}
+
+/// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out.
+template <class Loss, class Optimizer>
+memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const Optimizer& optimizer, index_t forget_examples,
+                        const batch_size& forget, const batch_size& retain, std::size_t value_bytes = sizeof(float)) {
+  const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
+  const index_t parameters = nn::parameter_count(shapes);
+  const index_t neurons = c.layers * (c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + 2 * c.width +
+                                      (c.family == model::decoder_family::gpt2 ? 1 : 2) * c.ffn_width);
+  const loss_memory use = memory_of(loss, parameters, neurons, forget.examples, forget_examples);
+  const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * value_bytes; };
+  return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
+          bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
+          bytes(std::max(activation_values(c, forget, use), activation_values(c, retain, {})))};
+}
+
+}  // namespace expunge::unlearn

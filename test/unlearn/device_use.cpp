@@ -1,0 +1,88 @@
+// How a run uses its device: a step waits once; and where memory runs out, at any place, the error says what it was for and the model is
+// that of the last whole step.
+#include <boost/test/unit_test.hpp>
+
+#include <limits>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/mlp.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+#include "../tensor/watched_storage.hpp"
+
+using namespace expunge;
+using X = tensor<float, testing::watched_storage<float>>;
+
+namespace {
+
+constexpr index_t plenty = std::numeric_limits<index_t>::max();
+
+std::vector<model::labelled_sample> some(std::uint64_t seed) {
+  philox g(seed);
+  std::vector<model::labelled_sample> out;
+  for (int i = 0; i < 4; ++i)
+    out.push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  return out;
+}
+
+struct outcome {
+  std::vector<float> weights;
+  std::string message;
+};
+
+/// Trains with an allowance of so many tensors.
+outcome trained(index_t steps, index_t allowance) {
+  auto m = model::random_mlp<X>({3, 8, 4}, 1);
+  outcome out;
+  testing::allowance = allowance;
+  try {
+    unlearn::trainer(m, loss::ssiuu_exact(0.5), optim::adamw{.learning_rate = 1e-2}, {.batch = 4})
+        .run(some(1), some(2), unlearn::after_steps(steps));
+  } catch (const out_of_memory& e) {
+    out.message = e.what();
+  }
+  testing::allowance = plenty;
+  for (const X& p : nn::parameters(m))
+    for (const float v : p.to_vector()) out.weights.push_back(v);
+  return out;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(device_use)
+
+BOOST_AUTO_TEST_CASE(a_step_waits_once) {
+  auto m = model::random_mlp<X>({3, 8, 4}, 1);
+  const auto steps = [&](const auto& policy) {
+    const index_t before = testing::downloads;
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4}).run(some(1), some(2), unlearn::after_steps(5));
+    return testing::downloads - before;
+  };
+  BOOST_TEST(steps(loss::gradient_difference{}) == 5);
+  BOOST_TEST(steps(loss::ssiuu{}) == 5);
+  BOOST_TEST(steps(loss::ssiuu<>{{}, {.reference = loss::reference::example, .reduction = loss::reduction::example}, {}}) == 5);
+  BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 5);
+}
+
+BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {
+  const std::vector<std::vector<float>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
+  std::set<std::string> purposes;
+  for (index_t allowance = 0;; ++allowance) {
+    const outcome o = trained(2, allowance);
+    if (o.message.empty()) break;
+    const std::string purpose = o.message.substr(0, o.message.find(": "));
+    purposes.insert(purpose);
+    BOOST_TEST_REQUIRE(o.message.find(": tensor [") != std::string::npos, o.message);
+    BOOST_TEST_REQUIRE((o.weights == after[purpose.starts_with("step 2") ? 1 : 0]), o.message);
+  }
+  for (const char* purpose : {"gradient of layers.0.weight", "gradient of layers.1.bias", "moments of the optimizer",
+                              "step 1 (the model is as it was before the step)", "step 2 (the model is as it was before the step)"})
+    BOOST_TEST(purposes.contains(purpose), purpose << " was never named");
+  BOOST_TEST((trained(2, plenty).weights == after[2]));
+  BOOST_TEST((after[2] != after[1]));
+}
+
+BOOST_AUTO_TEST_SUITE_END()

@@ -1,0 +1,111 @@
+// The plan against what the buffer pool really lent at its high-water mark.
+#include <boost/test/unit_test.hpp>
+
+#include <string>
+#include <vector>
+
+#include <expunge/core/random.hpp>
+#include <expunge/tensor/host/buffer_pool.hpp>
+#include <expunge/unlearn/memory_plan.hpp>
+#include <expunge/unlearn/trainer.hpp>
+
+using namespace expunge;
+using X = tensor<float>;
+
+namespace {
+
+std::vector<nn::token_sequence> sequences(std::uint64_t seed, index_t count, index_t length, index_t answer) {
+  philox g(seed);
+  std::vector<nn::token_sequence> out(static_cast<std::size_t>(count));
+  for (auto& s : out) {
+    for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 256)));
+    s.answer_begin = length - answer;
+  }
+  return out;
+}
+
+/// Two steps; the plan must hold what they take, and not a quarter more.
+template <class Loss, class Optimizer = optim::adamw>
+void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {}) {
+  const auto forget = sequences(1, 6, length, answer), retain = sequences(2, 6, length, answer);
+  const index_t batch = 3;
+  const auto plan = unlearn::plan_memory(c, policy, optimizer, 6, unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
+  auto& pool = host::buffer_pool::instance();
+  pool.forget_peak();
+  const std::size_t before = pool.peak_bytes();
+  {
+    auto m = model::random_decoder<X>(c, 1);
+    unlearn::trainer(m, policy, optimizer, {.batch = batch, .order = unlearn::order::given}).run(forget, retain, unlearn::after_steps(2));
+  }
+  const double real = static_cast<double>(pool.peak_bytes() - before), planned = static_cast<double>(plan.total());
+  BOOST_TEST(planned > 0.93 * real, what << ": " << planned << " bytes planned, " << real << " used");
+  BOOST_TEST(planned < 1.25 * real, what << ": " << planned << " bytes planned, " << real << " used");
+}
+
+template <class Attribution>
+using over = loss::ssiuu<loss::gradient_difference, Attribution>;
+
+constexpr model::decoder_config llama{.vocabulary = 256, .width = 64, .layers = 4, .heads = 4, .kv_heads = 2, .head_dim = 16, .ffn_width = 192,
+                                      .context = 256, .tied = false};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(memory_plan)
+
+BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
+  using enum attribution::curvature;
+  using attribution::per_neuron, attribution::per_parameter;
+  model::decoder_config gpt2 = llama, vocabulary = llama;
+  gpt2.family = model::decoder_family::gpt2;
+  gpt2.kv_heads = gpt2.heads;
+  vocabulary.vocabulary = 8192;
+  vocabulary.tied = true;
+  const loss::gradient_difference gd{};
+  const auto settings = [](attribution::curvature curvature, loss::reference reference, loss::reduction reduction) {
+    return loss::ssiuu_settings{.lambda = 0.1, .reference = reference, .reduction = reduction, .curvature = curvature};
+  };
+  const auto batch = [&](attribution::curvature curvature) { return settings(curvature, loss::reference::previous, loss::reduction::batch); };
+  const auto example = settings(exact, loss::reference::original, loss::reduction::example);
+  for (const index_t length : {16, 200}) {  // parameters dominate, activations dominate
+    check("gd", llama, gd, length, 3);
+    check("gd, sgd", llama, gd, length, 3, optim::sgd{});
+    check("gd, momentum", llama, gd, length, 3, optim::sgd{.momentum = 0.9});
+    check("gd, gpt2", gpt2, gd, length, 3);
+    check("gd, large vocabulary", vocabulary, gd, length, length / 2);
+    for (const auto curvature : {first_order, exact}) {
+      check("ssiuu per parameter", llama, over<per_parameter>{gd, batch(curvature), {}}, length, 3);
+      check("ssiuu per neuron", llama, over<per_neuron>{gd, batch(curvature), {}}, length, 3);
+      check("ssiuu per neuron, large vocabulary", vocabulary, over<per_neuron>{gd, batch(curvature), {}}, length, length / 2);
+      check("ssiuu per neuron, gpt2", gpt2, over<per_neuron>{gd, batch(curvature), {}}, length, 3);
+    }
+    check("ssiuu per parameter by example", llama, over<per_parameter>{gd, example, {}}, length, 3);
+    check("ssiuu per neuron by example", llama, over<per_neuron>{gd, example, {}}, length, 3);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {
+  const model::decoder_config eight_billion{.vocabulary = 128256, .width = 4096, .layers = 32, .heads = 32, .kv_heads = 8, .head_dim = 128,
+                                            .ffn_width = 14336, .context = 16, .tied = false};
+  auto& pool = host::buffer_pool::instance();
+  pool.forget_peak();
+  const std::size_t before = pool.peak_bytes();
+  const auto plan = unlearn::plan_memory(eight_billion, loss::ssiuu{}, optim::adamw{}, 1, {}, {});
+  BOOST_TEST(plan.gradients == 4 * 8030261248U);  // Llama 3 8B
+  BOOST_TEST(plan.moments == 2 * plan.gradients);
+  BOOST_TEST(plan.references == plan.gradients);
+  BOOST_TEST(pool.peak_bytes() - before < 1000000U);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_that_does_not_fit_is_refused_with_the_bytes) {
+  const unlearn::memory_plan plan{.weights = 2000000000, .gradients = 2000000000, .moments = 4000000000, .references = 0, .attributions = 0, .activations = 500000000};
+  BOOST_CHECK_NO_THROW(unlearn::require_room(plan, 8500000000, "device 0"));
+  const auto complete = [](const error& e) {
+    const std::string text = e.what();
+    for (const char* part : {"about 8.5 GB", "weights 2.0 GB", "moments 4.0 GB", "activations 500.0 MB", "device 0 (a card) has 8499 MB", "smaller batch"})
+      if (text.find(part) == std::string::npos) return BOOST_TEST_MESSAGE(part << " is not in: " << text), false;
+    return true;
+  };
+  BOOST_CHECK_EXCEPTION(unlearn::require_room(plan, 8499999999, "device 0 (a card)"), error, complete);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
