@@ -1,4 +1,5 @@
-// Everything on the CPU. Programs that use little of it compile faster with the headers they need.
+// Everything on the CPU but tensor/xtensor.hpp: xtensor itself is an eighth of what this header costs to compile, and only a
+// program that already uses xtensor needs the bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
 #include "expunge/attack/harmful_retraining.hpp"
@@ -83,7 +84,6 @@
 #include "expunge/tensor/primitive.hpp"
 #include "expunge/tensor/storage.hpp"
 #include "expunge/tensor/tensor.hpp"
-#include "expunge/tensor/xtensor.hpp"
 #include "expunge/text/added_tokens.hpp"
 #include "expunge/text/bpe.hpp"
 #include "expunge/text/byte_alphabet.hpp"

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -45,7 +46,7 @@ inline void write_safetensors(
     return size_of(a->type) > size_of(b->type);
   });
 
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  nlohmann::json header = nlohmann::json::object();
   std::set<std::string_view> names{"__metadata__"};
   if (!metadata.empty()) header["__metadata__"] = metadata;
   std::uint64_t position = 0;
@@ -54,10 +55,10 @@ inline void write_safetensors(
     const std::uint64_t end = position + byte_size(*entry);
     const auto type_name = std::find_if(safetensors_dtype_names.begin(), safetensors_dtype_names.end(),
                                         [&](const auto& pair) { return pair.first == entry->type; });
-    auto& described = header[entry->name];
-    described["dtype"] = type_name->second;
+    nlohmann::json& described = header[entry->name];
+    described["dtype"] = std::string(type_name->second);
     described["shape"] = entry->extents;
-    described["data_offsets"] = {position, end};
+    described["data_offsets"] = std::array{position, end};
     position = end;
   }
 
