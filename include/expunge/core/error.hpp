@@ -14,10 +14,9 @@ class error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Throws expunge::error with the concatenation of `parts` (anything that prints to a std::ostream). Cold: no caller is
-/// compiled with, nor slowed by, the code of its messages.
+/// Throws expunge::error with the concatenation of `parts` (anything that prints to a std::ostream).
 template <class... Parts>
-[[noreturn, gnu::cold, gnu::noinline]] void fail(const Parts&... parts) {
+[[noreturn]] void fail(const Parts&... parts) {
   std::ostringstream message;
   (message << ... << parts);
   throw error(message.str());

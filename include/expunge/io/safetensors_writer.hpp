@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <filesystem>
@@ -48,7 +47,7 @@ inline void write_safetensors(
 
   nlohmann::json header = nlohmann::json::object();
   std::set<std::string_view> names{"__metadata__"};
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   std::uint64_t position = 0;
   for (const tensor_entry* entry : ordered) {
     require(names.insert(entry->name).second, path, ": tensor name '", entry->name, "' is reserved or used twice");
@@ -57,8 +56,9 @@ inline void write_safetensors(
                                         [&](const auto& pair) { return pair.first == entry->type; });
     nlohmann::json& described = header[entry->name];
     described["dtype"] = std::string(type_name->second);
-    described["shape"] = entry->extents;
-    described["data_offsets"] = std::array{position, end};
+    described["shape"] = nlohmann::json::array();
+    for (const index_t extent : entry->extents) described["shape"].push_back(extent);
+    for (const std::uint64_t offset : {position, end}) described["data_offsets"].push_back(offset);
     position = end;
   }
 

@@ -64,8 +64,8 @@ namespace expunge::text {
         const std::string& name = tokens[static_cast<std::size_t>(id)];
         json piece = parsed(R"({"SpecialToken": {"type_id": 0}})"), special = json::object();
         piece["SpecialToken"]["id"] = special["id"] = name;
-        special["ids"] = std::vector{id};
-        special["tokens"] = std::vector{name};
+        special["ids"].push_back(id);
+        special["tokens"].push_back(name);
         post["single"].push_back(piece);
         post["special_tokens"][name] = special;
       }
