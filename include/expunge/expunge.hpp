@@ -1,4 +1,4 @@
-// Everything on the CPU but tensor/xtensor.hpp: xtensor itself is an eighth of what this header costs to compile, and only a
+// Everything on the CPU but tensor/xtensor.hpp: it would add xtensor to what every program compiles, and only a
 // program that already uses xtensor needs the bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
