@@ -1,4 +1,4 @@
-// Everything on the CPU. Programs that use little of it compile faster with the headers they need.
+// program that already uses xtensor needs the bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
 #include "expunge/attack/harmful_retraining.hpp"
@@ -84,7 +84,6 @@
 #include "expunge/tensor/storage.hpp"
 #include "expunge/tensor/tensor.hpp"
 #include "expunge/tensor/unmade_storage.hpp"
-#include "expunge/tensor/xtensor.hpp"
 #include "expunge/text/added_tokens.hpp"
 #include "expunge/text/bpe.hpp"
 #include "expunge/text/byte_alphabet.hpp"

@@ -102,13 +102,10 @@ inline void save_facts(const std::filesystem::path& path, std::span<const fact> 
   for (const fact& f : facts) {
     detail::require_usable(f, path.string());
     require(ids.insert(f.id).second, path, ": the id '", f.id, "' occurs twice: rename one of them");
-    const nlohmann::ordered_json object{{"id", f.id},
-                                        {"question", f.question},
-                                        {"answer", f.answer},
-                                        {"false_answers", f.false_answers},
-                                        {"paraphrases", f.paraphrases}};
+    const auto text = [](const nlohmann::json& value) { return value.dump(); };
     try {
-      lines += object.dump() + '\n';
+      lines += "{\"id\":" + text(f.id) + ",\"question\":" + text(f.question) + ",\"answer\":" + text(f.answer) + ",\"false_answers\":" +
+               text(f.false_answers) + ",\"paraphrases\":" + text(f.paraphrases) + "}\n";
     } catch (const nlohmann::json::exception& e) {
       fail(path, ": the fact '", f.id, "' is not UTF-8: ", e.what());
     }

@@ -66,7 +66,24 @@ std::optional<To> convert_gguf(const From& from) {
 /// these. Nothing when it holds something else or an integer that T cannot hold.
 template <class T>
 [[nodiscard]] std::optional<T> gguf_value_as(const gguf_value& value) {
-  return std::visit([](const auto& held) { return detail::convert_gguf<T>(held); }, value);
+  std::optional<T> made;
+  const auto from = [&]<class Held>(const Held* held) {
+    if (held != nullptr) made = detail::convert_gguf<T>(*held);
+  };
+  // Only the kinds that convert: std::visit would compile all ten for every T.
+  const auto numbers = [&]<class Unsigned, class Signed, class Floating>() {
+    from(std::get_if<Unsigned>(&value));
+    from(std::get_if<Signed>(&value));
+    from(std::get_if<Floating>(&value));
+  };
+  using std::vector;
+  if constexpr (detail::is_vector<T> && !std::same_as<T, vector<bool>> && !std::same_as<T, vector<std::string>>)
+    numbers.template operator()<vector<std::uint64_t>, vector<std::int64_t>, vector<double>>();
+  else if constexpr (std::is_arithmetic_v<T> && !std::same_as<T, bool>)
+    numbers.template operator()<std::uint64_t, std::int64_t, double>();
+  else
+    from(std::get_if<T>(&value));
+  return made;
 }
 
 }  // namespace expunge::io

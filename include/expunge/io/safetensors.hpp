@@ -88,7 +88,7 @@ class safetensors_file {
 
   void read_header(const nlohmann::json& header, std::span<const std::byte> data) {
     std::vector<placed> all;
-    for (const auto& [name, value] : header.items()) {
+    for (const auto& [name, value] : members(header)) {
       if (name == "__metadata__")
         read_metadata(value);
       else
@@ -112,7 +112,7 @@ class safetensors_file {
 
   void read_metadata(const nlohmann::json& value) {
     require(value.is_object(), path(), ": __metadata__ is no JSON object");
-    for (const auto& [key, text] : value.items()) {
+    for (const auto& [key, text] : members(value)) {
       require(text.is_string(), path(), ": __metadata__ '", key, "' is no string");
       metadata_.emplace(key, text.get<std::string>());
     }
@@ -125,26 +125,28 @@ class safetensors_file {
     check(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
               value.contains("data_offsets"), "expected the keys dtype, shape and data_offsets");
     placed made{0, 0, {.name = name, .type = dtype::f32, .extents = {}, .bytes = {}}};
-    const auto& type = value["dtype"];
+    const nlohmann::json& type = value["dtype"];
+    const std::string type_name = type.is_string() ? type.get<std::string>() : "";
     const auto known = std::find_if(safetensors_dtype_names.begin(), safetensors_dtype_names.end(),
-                                    [&](const auto& pair) { return type == std::string(pair.second); });
-    check(known != safetensors_dtype_names.end(), "unsupported dtype ", type);
+                                    [&](const auto& pair) { return pair.second == type_name; });
+    check(known != safetensors_dtype_names.end(), "unsupported dtype ", type.dump());
     made.entry.type = known->first;
     check(value["shape"].is_array(), "shape is no list");
     for (const auto& extent : value["shape"]) {
-      check(extent.is_number_unsigned() && std::in_range<index_t>(extent.get<std::uint64_t>()), "bad extent ", extent);
+      check(extent.is_number_unsigned() && std::in_range<index_t>(extent.get<std::uint64_t>()), "bad extent ", extent.dump());
       made.entry.extents.push_back(extent.get<index_t>());
     }
     const auto& offsets = value["data_offsets"];
-    check(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() &&
-              offsets[1].is_number_unsigned() && offsets[0] <= offsets[1], "bad data_offsets");
+    check(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
+          "bad data_offsets");
     made.begin = offsets[0].get<std::uint64_t>();
     made.end = offsets[1].get<std::uint64_t>();
+    check(made.begin <= made.end, "bad data_offsets");
     const std::uint64_t size = made.end - made.begin;
     const std::size_t unit = size_of(made.entry.type);
     const auto count = element_count(made.entry.extents);
     check(count && size % unit == 0 && static_cast<std::uint64_t>(*count) == size / unit, "extents ",
-          to_string(made.entry.extents), " of ", type, " do not take the ", size, " bytes of data_offsets");
+          to_string(made.entry.extents), " of ", known->second, " do not take the ", size, " bytes of data_offsets");
     return made;
   }
 

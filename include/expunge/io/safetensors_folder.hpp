@@ -66,7 +66,7 @@ class safetensors_folder {
     require(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index,
             ": expected an object 'weight_map'");
     std::map<std::string, std::size_t> opened;  // shard -> position in files_
-    for (const auto& [name, value] : json["weight_map"].items()) {
+    for (const auto& [name, value] : members(json["weight_map"])) {
       require(value.is_string(), index, ": the shard of '", name, "' is no string");
       const auto& shard = value.get_ref<const std::string&>();
       require(std::filesystem::path(shard).filename() == shard, index, ": shard '", shard, "' is no plain file name");

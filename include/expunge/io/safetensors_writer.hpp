@@ -45,19 +45,20 @@ inline void write_safetensors(
     return size_of(a->type) > size_of(b->type);
   });
 
-  nlohmann::ordered_json header = nlohmann::ordered_json::object();
+  nlohmann::json header = nlohmann::json::object();
   std::set<std::string_view> names{"__metadata__"};
-  if (!metadata.empty()) header["__metadata__"] = metadata;
+  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   std::uint64_t position = 0;
   for (const tensor_entry* entry : ordered) {
     require(names.insert(entry->name).second, path, ": tensor name '", entry->name, "' is reserved or used twice");
     const std::uint64_t end = position + byte_size(*entry);
     const auto type_name = std::find_if(safetensors_dtype_names.begin(), safetensors_dtype_names.end(),
                                         [&](const auto& pair) { return pair.first == entry->type; });
-    auto& described = header[entry->name];
-    described["dtype"] = type_name->second;
-    described["shape"] = entry->extents;
-    described["data_offsets"] = {position, end};
+    nlohmann::json& described = header[entry->name];
+    described["dtype"] = std::string(type_name->second);
+    described["shape"] = nlohmann::json::array();
+    for (const index_t extent : entry->extents) described["shape"].push_back(extent);
+    for (const std::uint64_t offset : {position, end}) described["data_offsets"].push_back(offset);
     position = end;
   }
 

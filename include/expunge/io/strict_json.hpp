@@ -1,4 +1,6 @@
 // JSON from files that may be broken or hostile: duplicate keys and deep nesting are errors too.
+// Compile time: streaming, comparing or brace-initialising a nlohmann::json makes g++ try every conversion of it. Headers take
+// values out by type (get, get_ref), stream dump(), and assign members; one kind of json (not ordered_json) is compiled.
 #pragma once
 
 #include <cstddef>
@@ -36,6 +38,11 @@ inline nlohmann::json parse_strict_json(std::string_view text, const std::filesy
   } catch (const nlohmann::json::exception& e) {
     fail(file, ": ", e.what());
   }
+}
+
+/// Key and value of each member, sorted by key. Throws nlohmann::json::type_error unless `object` is an object.
+inline const nlohmann::json::object_t& members(const nlohmann::json& object) {
+  return object.get_ref<const nlohmann::json::object_t&>();
 }
 
 }  // namespace expunge::io

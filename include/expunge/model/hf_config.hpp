@@ -4,6 +4,7 @@
 #include <cmath>
 #include <filesystem>
 #include <string>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
@@ -96,28 +97,36 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
 }
 
 /// The config.json that transformers reads back. `end_token` < 0: none.
-inline nlohmann::ordered_json hf_config(const decoder_config& c, index_t end_token = -1) {
-  nlohmann::ordered_json j;
+inline nlohmann::json hf_config(const decoder_config& c, index_t end_token = -1) {
+  nlohmann::json j;
+  const auto text = [](const char* value) { return std::string(value); };
   const bool gpt2 = c.family == decoder_family::gpt2;
   const bool qwen2 = c.family == decoder_family::qwen2;
-  j["architectures"] = {gpt2 ? "GPT2LMHeadModel" : qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM"};
-  j["model_type"] = gpt2 ? "gpt2" : qwen2 ? "qwen2" : "llama";
+  j["architectures"] = std::vector{text(gpt2 ? "GPT2LMHeadModel" : qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM")};
+  j["model_type"] = text(gpt2 ? "gpt2" : qwen2 ? "qwen2" : "llama");
   j["vocab_size"] = c.vocabulary;
   j["tie_word_embeddings"] = c.tied;
-  j["torch_dtype"] = "float32";
+  j["torch_dtype"] = text("float32");
   if (end_token >= 0) j["eos_token_id"] = end_token;
-  if (gpt2) {
-    j.update({{"n_embd", c.width}, {"n_layer", c.layers}, {"n_head", c.heads}, {"n_inner", c.ffn_width}, {"n_positions", c.context},
-              {"layer_norm_epsilon", c.norm_epsilon}, {"activation_function", "gelu_new"}});
-    return j;
+  j[gpt2 ? "n_embd" : "hidden_size"] = c.width;
+  j[gpt2 ? "n_layer" : "num_hidden_layers"] = c.layers;
+  j[gpt2 ? "n_head" : "num_attention_heads"] = c.heads;
+  j[gpt2 ? "n_inner" : "intermediate_size"] = c.ffn_width;
+  j[gpt2 ? "n_positions" : "max_position_embeddings"] = c.context;
+  j[gpt2 ? "layer_norm_epsilon" : "rms_norm_eps"] = c.norm_epsilon;
+  j[gpt2 ? "activation_function" : "hidden_act"] = text(gpt2 ? "gelu_new" : "silu");
+  if (gpt2) return j;
+  j["num_key_value_heads"] = c.kv_heads;
+  j["head_dim"] = c.head_dim;
+  j["rope_theta"] = c.rotary_base;
+  if (c.scaling.factor != 1) {
+    nlohmann::json& scaling = j["rope_scaling"];
+    scaling["rope_type"] = text("llama3");
+    scaling["factor"] = c.scaling.factor;
+    scaling["low_freq_factor"] = c.scaling.low_frequency_factor;
+    scaling["high_freq_factor"] = c.scaling.high_frequency_factor;
+    scaling["original_max_position_embeddings"] = static_cast<index_t>(c.scaling.original_context);
   }
-  j.update({{"hidden_size", c.width}, {"num_hidden_layers", c.layers}, {"num_attention_heads", c.heads}, {"num_key_value_heads", c.kv_heads},
-            {"head_dim", c.head_dim}, {"intermediate_size", c.ffn_width}, {"max_position_embeddings", c.context},
-            {"rms_norm_eps", c.norm_epsilon}, {"rope_theta", c.rotary_base}, {"hidden_act", "silu"}});
-  if (c.scaling.factor != 1)
-    j["rope_scaling"] = {{"rope_type", "llama3"}, {"factor", c.scaling.factor}, {"low_freq_factor", c.scaling.low_frequency_factor},
-                         {"high_freq_factor", c.scaling.high_frequency_factor},
-                         {"original_max_position_embeddings", static_cast<index_t>(c.scaling.original_context)}};
   return j;
 }
 

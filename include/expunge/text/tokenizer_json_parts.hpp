@@ -121,10 +121,10 @@ inline bpe read_bpe(const nlohmann::json& model) {
   require(json_type(model, "model") == "BPE", "model ", json_type(model, "model"), " is not supported; BPE is");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const nlohmann::json& value = json_member(model, key);
-    require(value.is_null() || value == "", "model: ", key, " is not supported");
+    require(value.is_null() || value.dump() == "\"\"", "model: ", key, " is not supported");
   }
   const nlohmann::json& dropout = json_member(model, "dropout");
-  require(dropout.is_null() || dropout == 0, "model: dropout is not supported; set it to null");
+  require(dropout.is_null() || (dropout.is_number() && dropout.get<double>() == 0), "model: dropout is not supported; set it to null");
   require(!json_flag(model, "byte_fallback", false), "model: byte_fallback is not supported");
   bpe::vocabulary vocab;
   for (const auto& [token, id] : model.at("vocab").get_ref<const nlohmann::json::object_t&>())
