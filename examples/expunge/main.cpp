@@ -24,7 +24,7 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.fallthrough();
   std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
-  app.add_option("--threads", threads, "threads to use; the result is the same for any number")->check(CLI::PositiveNumber);
+  app.add_option("--threads", threads, "threads to use; the result is the same for any number")->check(program::whole(1, 1024));
   program::action run;
   program::add_unlearn(app, run);
   program::add_evaluate(app, run);

@@ -4,6 +4,7 @@
 #include <expunge/metric/recall.hpp>
 #include <expunge/model/generate.hpp>
 
+#include <algorithm>
 #include <chrono>
 #include <cstdio>
 
@@ -59,15 +60,37 @@ fact_set load_facts(const std::filesystem::path& file, const language_model<X>& 
   return set;
 }
 
+namespace {
+
+/// Appends what `measure` says of `examples` to `out`, some at a time, with progress.
+template <class Out, class Measure>
+void in_parts(const char* what, std::span<const nn::token_sequence> examples, std::vector<Out>& out, const Measure& measure) {
+  constexpr std::size_t part = 64;
+  for (std::size_t begin = 0; begin < examples.size(); begin += part) {
+    show_progress(what + (" " + std::to_string(begin)) + "/" + std::to_string(examples.size()));
+    const auto some = measure(examples.subspan(begin, std::min(part, examples.size() - begin)));
+    out.insert(out.end(), some.begin(), some.end());
+  }
+}
+
+template <class X>
+std::vector<metric::answer_likelihood> likelihoods(const char* what, const language_model<X>& m, const sequences& examples) {
+  std::vector<metric::answer_likelihood> out;
+  in_parts(what, examples, out, [&](auto some) { return metric::likelihoods(m.weights, some); });
+  return out;
+}
+
+}  // namespace
+
 template <class X>
 std::vector<bool> multiple_choice(const language_model<X>& m, const fact_set& set) {
   sequences flat;
   for (const auto& c : set.choices) flat.insert(flat.end(), c.begin(), c.end());
-  const auto likelihoods = metric::likelihoods(m.weights, std::span<const nn::token_sequence>(flat));
+  const auto of_answers = likelihoods("multiple choice", m, flat);
   std::vector<bool> out;
   std::size_t at = 0;
   for (const auto& c : set.choices) {
-    out.push_back(metric::chooses_right(std::span(likelihoods).subspan(at, c.size())));
+    out.push_back(metric::chooses_right(std::span(of_answers).subspan(at, c.size())));
     at += c.size();
   }
   return out;
@@ -83,17 +106,20 @@ std::vector<bool> generated(const language_model<X>& m, const fact_set& set) {
     s.tokens.insert(s.tokens.end(), answer.tokens.begin() + answer.answer_begin, answer.tokens.end());
     plain.push_back(std::move(s));
   }
-  return metric::recalls(m.weights, plain);
+  std::vector<bool> out;
+  in_parts("generation", plain, out, [&](auto some) { return metric::recalls(m.weights, some); });
+  return out;
 }
 
 template <class X>
 scores evaluate(const language_model<X>& m, const fact_set& set) {
   scores s{set.choices.empty() ? std::vector<bool>{} : multiple_choice(m, set), generated(m, set), {}, {}, {}};
-  for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(set.answers))) {
+  for (const auto& l : likelihoods("probability", m, set.answers)) {
     s.probability.push_back(l.probability());
     s.joint_probability.push_back(l.joint_probability());
     s.nll.push_back(l.per_token());
   }
+  show_progress("evaluated", true);
   return s;
 }
 
@@ -120,7 +146,6 @@ nlohmann::ordered_json summary(const scores& s) {
 }
 
 std::optional<io::atomic_file> output_file(const std::filesystem::path& path) {
-  require(!std::filesystem::is_directory(path), path, ": this is a folder, give the name of a file");
   if (path.empty()) return {};
   return std::optional<io::atomic_file>(std::in_place, path);
 }

@@ -14,7 +14,9 @@
 
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <optional>
+#include <sstream>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,23 @@ namespace program {
 
 using expunge::model::language_model;
 using sequences = std::vector<expunge::nn::token_sequence>;
+
+/// A check of an option's number: from `least` to `most`, which no NaN is; `expected` says so in words.
+inline CLI::Validator number(double least, double most, const std::string& expected) {
+  return {[=](std::string& text) {
+            double value = 0;
+            const bool fits = CLI::detail::lexical_cast(text, value) && value >= least && value <= most;
+            return fits ? std::string{} : "'" + text + "' is not " + expected;
+          }, ""};
+}
+inline CLI::Validator positive() { return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max(), "a finite number above 0"); }
+inline CLI::Validator not_negative() { return number(0, std::numeric_limits<double>::max(), "a finite number from 0"); }
+inline CLI::Validator share() { return number(0, 1, "a number from 0 to 1"); }
+inline CLI::Validator whole(double least, double most = 1e15) {
+  std::ostringstream expected;
+  expected << "a whole number from " << least << " to " << most;
+  return number(least, most, expected.str());
+}
 
 /// Options that every command on facts has.
 struct text_options {

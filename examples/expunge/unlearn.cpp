@@ -115,8 +115,8 @@ void run_unlearn(const options& o, const CLI::App& command) {
   auto m = model::load_language_model<X>(o.model);
   const fact_set forget = load_facts(o.forget, m, o.text);
   sequences retain;
-  if (o.method != "ga") {
-    require(!o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
+  require(o.method == "ga" || !o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
+  if (!o.retain.empty()) {  // checked for ga too, which has no use for it
     const fact_set kept = load_facts(o.retain, m, o.text);
     try {
       data::require_disjoint(forget.facts, kept.facts);
@@ -131,6 +131,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
     std::cout << "memory of the run: " << unlearn::describe(plan) << '\n';
     return;
   }
+  require(!o.out.empty(), "unlearn: --out is empty, name a folder");
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log);
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
@@ -167,16 +168,16 @@ void add_unlearn(CLI::App& app, action& run) {
   choice("--reference", o->reference, {"previous", "example", "original"}, "ssiuu: what growth is measured against");
   choice("--norm", o->norm, {"squared", "abs"}, "ssiuu: of the difference");
   choice("--sites", o->sites, {"all", "ffn"}, "ssiuu per neuron: which linear layers");
-  c->add_option("--lr", o->rate, "learning rate")->capture_default_str()->check(CLI::NonNegativeNumber);
-  c->add_option("--lambda", o->lambda, "ssiuu: weight of the penalty")->capture_default_str()->check(CLI::NonNegativeNumber);
-  c->add_option("--retain-weight", o->retain_weight, "weight of the retain term")->capture_default_str()->check(CLI::NonNegativeNumber);
-  c->add_option("--weight-decay", o->weight_decay, "of the optimizer")->capture_default_str()->check(CLI::NonNegativeNumber);
-  c->add_option("--clip", o->clip, "largest global gradient norm (default: off)")->check(CLI::PositiveNumber);
-  c->add_option("--steps", o->steps, "number of steps; with --until-forget-accuracy the most (default then 1000)")->check(CLI::PositiveNumber);
+  c->add_option("--lr", o->rate, "learning rate")->capture_default_str()->check(not_negative());
+  c->add_option("--lambda", o->lambda, "ssiuu: weight of the penalty")->capture_default_str()->check(not_negative());
+  c->add_option("--retain-weight", o->retain_weight, "weight of the retain term")->capture_default_str()->check(not_negative());
+  c->add_option("--weight-decay", o->weight_decay, "of the optimizer")->capture_default_str()->check(not_negative());
+  c->add_option("--clip", o->clip, "largest global gradient norm (default: off)")->check(positive());
+  c->add_option("--steps", o->steps, "number of steps; with --until-forget-accuracy the most (default then 1000)")->check(whole(1));
   c->add_option("--until-forget-accuracy", o->until, "stop at this accuracy (multiple choice where all facts have false answers, else generation)")
-      ->check(CLI::Range(0.0, 1.0));
-  c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(CLI::PositiveNumber);
-  c->add_option("--seed", o->seed, "determines the run")->capture_default_str();
+      ->check(share());
+  c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(whole(1));
+  c->add_option("--seed", o->seed, "determines the run")->capture_default_str()->check(whole(0, 18446744073709551615.0));
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
   c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });

@@ -1,3 +1,4 @@
+// Everything on the CPU but tensor/xtensor.hpp: it would add xtensor to what every program compiles, and only a
 // program that already uses xtensor needs the bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
@@ -9,6 +10,7 @@
 #include "expunge/autodiff/apply.hpp"
 #include "expunge/autodiff/arena.hpp"
 #include "expunge/autodiff/attention.hpp"
+#include "expunge/autodiff/batch_part.hpp"
 #include "expunge/autodiff/cotangent.hpp"
 #include "expunge/autodiff/cross_entropy.hpp"
 #include "expunge/autodiff/derivative_oracle.hpp"
@@ -18,6 +20,7 @@
 #include "expunge/autodiff/functor.hpp"
 #include "expunge/autodiff/linear.hpp"
 #include "expunge/autodiff/norm.hpp"
+#include "expunge/autodiff/row_weights.hpp"
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/autodiff/tape.hpp"
@@ -64,6 +67,7 @@
 #include "expunge/model/hf_config.hpp"
 #include "expunge/model/language_model.hpp"
 #include "expunge/model/mlp.hpp"
+#include "expunge/nn/checkpoint.hpp"
 #include "expunge/nn/layers.hpp"
 #include "expunge/nn/model_concept.hpp"
 #include "expunge/nn/parameter_tree.hpp"

@@ -89,6 +89,28 @@ BOOST_AUTO_TEST_CASE(large_logits_do_not_overflow) {
   BOOST_TEST(op.value(in)[0] == static_cast<float>(expected), boost::test_tools::tolerance(1e-6F));  // the label is 2
 }
 
+BOOST_AUTO_TEST_CASE(sure_answers_keep_their_digits) {
+  // Logits whose label has probability 1 - 1e-4, and tangents: in float every derivative has nearly all of float's digits.
+  for (const double smoothing : {0.0, 0.125}) {
+    const cross_entropy_operation<double> high{1, 700, smoothing};
+    const cross_entropy_operation<float> low{1, 700, smoothing};
+    arrays<double> in = expunge_test::random_arrays<double>(high.sizes(), 3), along = expunge_test::random_arrays<double>(high.sizes(), 4);
+    in[0][699] = 17;
+    const auto rounded = [](const arrays<double>& a) { return arrays<float>{values<float>(a[0].begin(), a[0].end())}; };
+    const arrays<float> in_low = rounded(in), along_low = rounded(along);
+    const auto widened = [](const arrays<float>& a) { return arrays<double>{values<double>(a[0].begin(), a[0].end())}; };
+    in = widened(in_low), along = widened(along_low);
+    arrays<double> bars{values<double>(700)}, dbars = bars;
+    arrays<float> bars_low{values<float>(700)}, dbars_low = bars_low;
+    high.pullback(in, {1}, bars), low.pullback(in_low, {1}, bars_low);
+    high.pullback_tangent(in, along, {1}, {0.5}, dbars), low.pullback_tangent(in_low, along_low, {1}, {0.5F}, dbars_low);
+    const double close = 3e-6;
+    BOOST_TEST(static_cast<double>(bars_low[0][699]) == bars[0][699], boost::test_tools::tolerance(close));
+    BOOST_TEST(static_cast<double>(dbars_low[0][699]) == dbars[0][699], boost::test_tools::tolerance(close));
+    BOOST_TEST(static_cast<double>(low.pushforward(in_low, along_low)[0]) == high.pushforward(in, along)[0], boost::test_tools::tolerance(close));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(derivatives_nulls_accumulation_threads_and_float) {
   for (const double smoothing : {0.0, 0.125})
     for (const auto& [rows, cols] : {std::pair<index_t, index_t>{1, 1}, {1, 64}, {7, 33}, {60, 611}})

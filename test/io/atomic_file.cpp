@@ -43,7 +43,8 @@ BOOST_AUTO_TEST_CASE(errors_name_the_file) {
                         message_contains("where"));
   std::filesystem::create_directory(folder.path() / "taken");
   BOOST_CHECK_EXCEPTION(write_file_atomically(folder.path() / "taken", "x"), expunge::error,
-                        message_contains("cannot rename"));
+                        message_contains("not a regular file"));
+  BOOST_CHECK_EXCEPTION(expunge::io::atomic_file("/dev/null"), expunge::error, message_contains("/dev/null"));
   BOOST_TEST(!std::filesystem::exists(folder.path() / "taken.partial"));
 }
 

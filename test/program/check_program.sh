@@ -103,6 +103,12 @@ check_unlearn() {
   accuracy=$(sed -n 's/.*"multiple_choice_accuracy": \([0-9.]*\).*/\1/p' ../stdout)
   case $accuracy in 0.0 | 0.25) ;; *) complain "--until-forget-accuracy 0.25 stopped at accuracy '$accuracy'" ;; esac
   [ "$(wc -l <log.jsonl)" -lt 500 ] || complain "--until-forget-accuracy did not stop"
+  # The first of several end tokens is the one that --eos means.
+  mkdir many && cp model/* many && sed 's/"eos_token_id": \([0-9]*\)/"eos_token_id": [\1, 1]/' model/config.json >many/config.json
+  for from in model many; do
+    accepted unlearn --model $from --forget forget.jsonl --out out --method ga --steps 1 --eos && mv out/model.safetensors ../weights.$from && rm -rf out
+  done
+  cmp ../weights.model ../weights.many || complain "--eos: other weights where config.json lists two end tokens"
   # An older folder is replaced, the log may lie in the new one, and so may the model itself.
   accepted unlearn $both --log out/log.jsonl --method gd --steps 2 && mv out/log.jsonl log.jsonl && check_log 2
   check_out
@@ -149,6 +155,8 @@ check_refusals() {
   broken_model bad_nan && printf '\377\377\377\377' | dd of=bad_nan/$weights conv=notrunc bs=1 seek=$((bytes - 4)) 2>/dev/null
   broken_model bad_shape && sed 's/"intermediate_size": 64/"intermediate_size": 68/' model/config.json >bad_shape/config.json
   broken_model bad_layers && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 3/' model/config.json >bad_layers/config.json
+  broken_model bad_tower && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 1000000000/' model/config.json >bad_tower/config.json
+  broken_model bad_fraction && sed 's/"hidden_size": 32/"hidden_size": 32.5/' model/config.json >bad_fraction/config.json
   broken_model bad_kind && sed 's/"llama"/"mamba"/' model/config.json >bad_kind/config.json
   broken_model bad_json && echo '{"model_type": ' >bad_json/config.json
   broken_model bad_words && echo '{}' >bad_words/tokenizer.json
@@ -202,7 +210,14 @@ check_refusals() {
   refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2
   refused --retain unlearn --model model --forget forget.jsonl --method gd --steps 2 --out out
   refused --out unlearn --model model --forget forget.jsonl --retain retain.jsonl --method gd --steps 2
-  refused "learning_rate" $some --method gd --steps 2 --lr nan
+  for option in lr lambda clip weight-decay retain-weight until-forget-accuracy; do
+    for value in nan inf -1; do refused --$option $some --method ssiuu --batch 4 --steps 2 --$option $value; done
+  done
+  refused --batch $some --method gd --steps 2 --batch 99999999999999999999
+  refused --seed $some --method gd --steps 2 --seed -1
+  refused --threads $some --method gd --steps 2 --threads 1000000
+  refused --out unlearn --model model --forget forget.jsonl --method ga --steps 2 --out ""
+  refused overlap.jsonl unlearn --model model --forget forget.jsonl --retain overlap.jsonl --method ga --steps 2 --out out
   refused "lower the learning rate" $some --method gd --optimizer sgd --steps 2 --lr 1e38
   refused "lower the learning rate" $some --method gd --optimizer sgd --steps 1 --lr 1e38 --weight-decay 1e38
   refused "reference" $some --method ssiuu --steps 2 --batch 2 --order given --reference previous --reduction example
@@ -218,6 +233,7 @@ check_refusals() {
   refused /dev/null/out $base --out /dev/null/out
   refused a_file/log.jsonl $base --out out --log a_file/log.jsonl
   refused a_folder $base --out out --log a_folder
+  refused /dev/null $base --out out --log /dev/null
   for json in a_file/out.json a_folder; do
     refused $json audit --before model --after model --forget forget.jsonl --json $json
     refused $json attack --model model --kind harmful --forget forget.jsonl --epochs 1 --seeds 1 --json $json

@@ -52,6 +52,7 @@ struct harmful_retraining {
         std::clamp<index_t>(std::lround(fraction * static_cast<double>(wrong.size())), 1, std::ssize(wrong) - 1));
 
     std::vector<attack_run> runs;
+    index_t epochs_done = 0;  // over all seeds and learning rates
     for (index_t seed = 0; seed < seeds; ++seed) {
       std::vector<index_t> order = wrong;
       philox generator(static_cast<std::uint64_t>(seed), 0xA77AC4);
@@ -70,7 +71,7 @@ struct harmful_retraining {
               if (r.step % steps_per_epoch == 0) {
                 const auto answers = right(victim, rest);
                 curve.push_back(static_cast<double>(std::count(answers.begin(), answers.end(), true)) / static_cast<double>(rest.size()));
-                if (progress) progress({"harmful attack", seed * epochs + r.step / steps_per_epoch, seeds * epochs});
+                if (progress) progress({"harmful attack", ++epochs_done, seeds * std::ssize(learning_rates) * epochs});
               }
               return r.step >= epochs * steps_per_epoch;
             });

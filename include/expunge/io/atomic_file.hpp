@@ -20,8 +20,13 @@ namespace expunge::io {
 /// and an older file at `path` stays as it was. One writer a path at a time.
 class atomic_file {
  public:
-  /// Throws expunge::error naming the file when it cannot be created.
+  /// Throws expunge::error naming the file when it cannot be created, and for what is no file: a rename would replace a folder's
+  /// or a device's name.
   explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
+    std::error_code unknown;
+    const auto status = std::filesystem::status(path_, unknown);
+    require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_,
+            ": this is not a regular file, give the name of one");
     partial_ += ".partial";
     descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail_with_reason("cannot create");

@@ -41,9 +41,11 @@ struct decoder_block {
     const V mixed = causal_attention(queries, keys, values, offsets, config.heads, config.kv_heads, scale);
     const V middle = x + seen(nn::module::o, o(mixed));
     const V b = ffn_norm(middle, epsilon);
-    const V inner = primal_of(gate.weight).absent()
-                        ? gelu_tanh(seen(nn::module::up, up(b)))
-                        : swiglu(seen(nn::module::gate, gate(b)), seen(nn::module::up, up(b)));  // [rows, ffn_width]
+    const auto gated = [&] {
+      const V opened = seen(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments
+      return swiglu(opened, seen(nn::module::up, up(b)));
+    };
+    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b))) : gated();  // [rows, ffn_width]
     return middle + seen(nn::module::down, down(inner));
   }
 

@@ -40,7 +40,8 @@ struct decoder_config {
   void check(const std::string& source) const {
     for (const auto& [name, value] : {std::pair{"vocabulary", vocabulary}, {"width", width}, {"layers", layers}, {"heads", heads},
                                       {"kv_heads", kv_heads}, {"head_dim", head_dim}, {"ffn_width", ffn_width}, {"context", context}})
-      require(value > 0 && value < index_t{1} << 31, source, ": ", name, " is ", value, ", expected a positive number");
+      require(value > 0 && value < index_t{1} << 31, source, ": ", name, " is ", value, ", expected a number from 1 to 2^31 - 1");
+    require(layers <= 4096, source, ": ", layers, " layers are more than the 4096 that are supported");
     require(heads % kv_heads == 0, source, ": ", heads, " heads are not a multiple of ", kv_heads, " key-value heads");
     require(family == decoder_family::gpt2 || head_dim % 2 == 0, source, ": head_dim ", head_dim, " is odd");
     require(family != decoder_family::gpt2 || (heads == kv_heads && heads * head_dim == width), source,

@@ -20,6 +20,7 @@ namespace detail {
 template <class T>
 T json_value(const nlohmann::json& object, const char* key, const std::filesystem::path& file) {
   require(object.contains(key) && !object[key].is_null(), file, ": '", key, "' is missing");
+  require(!std::same_as<T, index_t> || object[key].is_number_integer(), file, ": '", key, "' is ", object[key].dump(), ", not a whole number");
   try {
     return object[key].get<T>();
   } catch (const nlohmann::json::exception& e) {

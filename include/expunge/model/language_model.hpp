@@ -64,7 +64,10 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
     if (std::filesystem::exists(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
   const io::mapped_file config(folder / "config.json");
   const auto json = io::parse_strict_json(config.text(), folder / "config.json");
-  if (json.contains("eos_token_id") && json["eos_token_id"].is_number_integer()) out.end_token = json["eos_token_id"].get<std::int32_t>();
+  if (json.contains("eos_token_id")) {
+    const auto& end = json["eos_token_id"].is_array() && !json["eos_token_id"].empty() ? json["eos_token_id"][0] : json["eos_token_id"];
+    if (end.is_number_integer()) out.end_token = end.get<std::int32_t>();  // Llama 3 lists several
+  }
   return out;
 }
 

@@ -25,8 +25,15 @@ struct cross_entropy_row {
         lse(log_sums != nullptr ? log_sums[row] : T{0}), dz(dlogits != nullptr ? dlogits + row * columns : nullptr) {}
 
   EXPUNGE_DEVICE T p(index_t j) const { return fn::exp(z[j] - lse); }
-  /// q_j of the target (1 - smoothing) onehot(label) + smoothing / cols.
-  EXPUNGE_DEVICE T q(index_t j) const { return smoothing / static_cast<T>(cols) + (j == label ? T{1} - smoothing : T{0}); }
+  EXPUNGE_DEVICE T beyond(index_t j) const { return dz[j] - dz[label]; }
+  /// The probability of all but the label.
+  EXPUNGE_DEVICE T others() const {
+    return sum_over(lanes, cols, [&](index_t j) { return j == label ? T{0} : p(j); });
+  }
+  /// p_j - q_j, at the label without cancellation.
+  EXPUNGE_DEVICE T gradient(index_t j, T rest) const {
+    return (j == label ? smoothing - rest : p(j)) - smoothing / static_cast<T>(cols);
+  }
   /// sum_j q_j a_j
   template <class F>
   EXPUNGE_DEVICE T expected(const F& a) const {
@@ -49,18 +56,20 @@ struct cross_entropy_row {
       if (lanes.index() == 0) *dnll = T{0};
       return;
     }
-    const T mean = sum_over(lanes, cols, [&](index_t j) { return p(j) * dz[j]; });
-    const T likely = expected([&](index_t j) { return dz[j]; });
+    const T mean = sum_over(lanes, cols, [&](index_t j) { return p(j) * beyond(j); });
+    const T likely = expected([&](index_t j) { return beyond(j); });
     if (lanes.index() == 0) *dnll = mean - likely;
   }
   EXPUNGE_DEVICE void pullback(T nll_bar, T* bar) const {
-    for_each_lane(lanes, cols, [&](index_t j) { bar[j] += nll_bar * (p(j) - q(j)); });
+    const T rest = others();
+    for_each_lane(lanes, cols, [&](index_t j) { bar[j] += nll_bar * gradient(j, rest); });
   }
   EXPUNGE_DEVICE void pullback_tangent(T nll_bar, T dnll_bar, T* dbar) const {
-    const T mean = dz != nullptr ? sum_over(lanes, cols, [&](index_t j) { return p(j) * dz[j]; }) : T{0};
+    const T mean = dz != nullptr ? sum_over(lanes, cols, [&](index_t j) { return p(j) * beyond(j); }) : T{0};
+    const T rest = others();
     for_each_lane(lanes, cols, [&](index_t j) {
-      const T along = dz != nullptr ? nll_bar * p(j) * (dz[j] - mean) : T{0};
-      dbar[j] += along + dnll_bar * (p(j) - q(j));
+      const T along = dz != nullptr ? nll_bar * p(j) * (beyond(j) - mean) : T{0};
+      dbar[j] += along + dnll_bar * gradient(j, rest);
     });
   }
 };

@@ -1,6 +1,7 @@
 // Softmax cross-entropy with label smoothing, row by row.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -23,11 +24,24 @@ T expected_under_target(const Row& row, std::int32_t label, T smoothing) {
   return smoothing == T{0} ? likely : likely + smoothing * row.mean();
 }
 
-/// out += factor * (softmax(row) - q)
-template <class T, class Probability>
-void add_logit_gradient(const Probability& p, std::int32_t label, T smoothing, T factor, array_map<T> out) {
-  out += factor * (p - smoothing / static_cast<T>(out.size()));
-  out[label] -= factor * (T{1} - smoothing);
+/// out += factor * (softmax(z) - q). At the label this is -sum of the other probabilities (+ smoothing): p - 1 would cancel, and
+/// keep few digits where the model is sure of its answer, as it is where unlearning begins.
+template <class T>
+void add_logit_gradient(const const_array_map<T>& z, T lse, std::int32_t label, T smoothing, T factor, array_map<T> out) {
+  constexpr index_t chunk = 512;
+  const T floor = smoothing / static_cast<T>(z.size());
+  T others{0};
+  const auto add = [&](index_t begin, index_t end) {
+    for (; begin < end; begin += chunk) {
+      const index_t size = std::min(chunk, end - begin);
+      const Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, chunk, 1> p = (z.segment(begin, size) - lse).exp();
+      others += p.sum();
+      out.segment(begin, size) += factor * (p - floor);
+    }
+  };
+  add(0, label);
+  add(label + 1, z.size());
+  out[label] += factor * (smoothing - floor - others);
 }
 
 }  // namespace detail
@@ -58,7 +72,8 @@ void cross_entropy_pushforward(const T* logits, const std::int32_t* labels, T sm
       }
       const detail::const_array_map<T> z(logits + r * cols, cols);
       const detail::const_array_map<T> dz(dlogits + r * cols, cols);
-      dnll[r] = ((z - lse[r]).exp() * dz).sum() - detail::expected_under_target(dz, labels[r], smoothing);
+      const auto beyond = dz - dz[labels[r]];  // a shift of all logits changes nothing; this one leaves no difference of large numbers
+      dnll[r] = ((z - lse[r]).exp() * beyond).sum() - detail::expected_under_target(beyond, labels[r], smoothing);
     }
   });
 }
@@ -70,8 +85,7 @@ void cross_entropy_pullback(const T* logits, const std::int32_t* labels, T smoot
   parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
     for (index_t r = begin; r < end; ++r) {
       const detail::const_array_map<T> z(logits + r * cols, cols);
-      detail::add_logit_gradient((z - lse[r]).exp(), labels[r], smoothing, nll_bar[r],
-                                 detail::array_map<T>(logits_bar + r * cols, cols));
+      detail::add_logit_gradient(z, lse[r], labels[r], smoothing, nll_bar[r], detail::array_map<T>(logits_bar + r * cols, cols));
     }
   });
 }
@@ -88,9 +102,10 @@ void cross_entropy_pullback_tangent(const T* logits, const std::int32_t* labels,
       detail::array_map<T> out(dlogits_bar + r * cols, cols);
       if (dlogits != nullptr) {
         const detail::const_array_map<T> dz(dlogits + r * cols, cols);
-        out += nll_bar[r] * p * (dz - (p * dz).sum());
+        const auto beyond = dz - dz[labels[r]];
+        out += nll_bar[r] * p * (beyond - (p * beyond).sum());
       }
-      if (dnll_bar != nullptr) detail::add_logit_gradient(p, labels[r], smoothing, dnll_bar[r], out);
+      if (dnll_bar != nullptr) detail::add_logit_gradient(z, lse[r], labels[r], smoothing, dnll_bar[r], out);
     }
   });
 }
