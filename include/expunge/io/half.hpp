@@ -4,6 +4,8 @@
 #include <bit>
 #include <cstdint>
 
+#include "expunge/core/bfloat16.hpp"
+
 namespace expunge::io {
 
 /// Exact. Subnormals, infinities and NaNs included.
@@ -34,14 +36,7 @@ inline std::uint16_t f16_from_float(float value) {
   return static_cast<std::uint16_t>(sign | half);
 }
 
-/// Exact.
-inline float float_from_bf16(std::uint16_t brain) { return std::bit_cast<float>(std::uint32_t{brain} << 16U); }
-
-/// Round to nearest, ties to even; overflow becomes infinity, NaN stays a (quiet) NaN.
-inline std::uint16_t bf16_from_float(float value) {
-  const auto bits = std::bit_cast<std::uint32_t>(value);
-  if ((bits & 0x7FFFFFFFU) > 0x7F800000U) return static_cast<std::uint16_t>((bits >> 16U) | 0x0040U);
-  return static_cast<std::uint16_t>((bits + 0x7FFFU + ((bits >> 16U) & 1U)) >> 16U);
-}
+using expunge::bf16_from_float;
+using expunge::float_from_bf16;
 
 }  // namespace expunge::io

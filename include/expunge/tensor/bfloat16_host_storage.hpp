@@ -1,0 +1,43 @@
+// Host storage whose matrix products round their operands to bf16.
+#pragma once
+
+#include <type_traits>
+#include <utility>
+
+#include "expunge/tensor/host/gemm_bfloat16.hpp"
+#include "expunge/tensor/host_storage.hpp"
+
+namespace expunge {
+
+namespace primitive {
+struct gemm;
+}
+
+/// Models the concept `storage`: tensor<float, bfloat16_host_storage<float>> is a float tensor on the host (master weights,
+/// gradients, sums and all other operations stay float) whose products take their operands as bf16.
+template <class T>
+class bfloat16_host_storage : public host_storage<T> {
+ public:
+  template <class U>
+  using rebind = bfloat16_host_storage<U>;
+
+  bfloat16_host_storage() = default;
+  using host_storage<T>::host_storage;
+
+  static bfloat16_host_storage view(T* data) { return bfloat16_host_storage(host_storage<T>::view(data)); }
+
+  template <class Primitive, class... Arguments>
+  static void run(const Arguments&... arguments) {
+    if constexpr (std::is_same_v<Primitive, primitive::gemm>) {
+      static_assert(std::is_same_v<T, float>, "bfloat16_host_storage: products are of float; use host_storage for other numbers");
+      host::gemm_bfloat16(arguments...);
+    } else {
+      host_storage<T>::template run<Primitive>(arguments...);
+    }
+  }
+
+ private:
+  explicit bfloat16_host_storage(host_storage<T> other) : host_storage<T>(std::move(other)) {}
+};
+
+}  // namespace expunge
