@@ -28,7 +28,7 @@ struct options {
   std::optional<double> until;
   index_t steps = 0, batch = 8;
   std::uint64_t seed = 0;
-  bool plan = false;
+  bool plan = false, checkpoint = false;
   text_options text;
 };
 
@@ -112,7 +112,9 @@ void run_unlearn(const options& o, const CLI::App& command) {
     });
   };
   const bool noted = check_room<X>(planned(0, {}, {}), 0);
+  require(!o.checkpoint || o.method != "ssiuu", "unlearn: --checkpoint is for ga and gd; ssiuu needs what a layer keeps");
   auto m = model::load_language_model<X>(o.model);
+  m.weights.checkpoint = o.checkpoint;
   const fact_set forget = load_facts(o.forget, m, o.text);
   sequences retain;
   require(o.method == "ga" || !o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
@@ -178,6 +180,7 @@ void add_unlearn(CLI::App& app, action& run) {
       ->check(share());
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(whole(1));
   c->add_option("--seed", o->seed, "determines the run")->capture_default_str()->check(whole(0, 18446744073709551615.0));
+  c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
   c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });

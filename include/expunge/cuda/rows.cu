@@ -39,6 +39,11 @@ __global__ void segment_multiply_kernel(const T* values, const T* factor, const 
 }
 
 template <class T>
+__global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
+  if (const index_t i = this_thread(); i < rows * cols) out[i] = values[i] * factor[i / cols];
+}
+
+template <class T>
 __global__ void segment_products_kernel(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest,
                                         T* smallest) {
   const index_t i = this_thread(), s = i / cols;
@@ -108,6 +113,11 @@ void segment_broadcast(const T* values, const std::int32_t* offsets, index_t seg
 }
 
 template <class T>
+void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
+  detail::launch("scale_rows", scale_rows_kernel<T>, detail::blocks_for(rows * cols, threads), threads, 0, values, factor, rows, cols, out);
+}
+
+template <class T>
 void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T* smallest) {
   detail::launch("segment_products", segment_products_kernel<T>, detail::blocks_for(segments * cols, 64), 64, 0, a, b, offsets, segments, cols, sum,
                  largest, smallest);
@@ -130,7 +140,7 @@ void dot(index_t size, const T* a, const T* b, double factor, double* out) {
 
 #define EXPUNGE_KERNELS(T)                                                                                                             \
   &gather_rows<T>, &broadcast_row<T>, &scatter_add_rows<T>, &column_sum<T>, &segment_sum<T>, &segment_multiply<T>, &segment_broadcast<T>, \
-      &segment_products<T>, &rotary<T>, &dot<T>
+      &scale_rows<T>, &segment_products<T>, &rotary<T>, &dot<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
 
 }  // namespace expunge::cuda

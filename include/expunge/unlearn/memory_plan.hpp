@@ -75,6 +75,7 @@ struct batch_size {
 
 /// What a loss policy asks of a tape, and how many values it keeps beside it. A base loss keeps none.
 struct loss_memory {
+  bool joint = true;      // forget and retain examples on one tape
   bool replayed = false;  // on a tape that keeps the first sweep's cotangents
   bool tangents = false;  // and tangents
   bool gates = false;     // and the outputs of all linear layers
@@ -92,7 +93,8 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t para
   const bool exact = s.curvature == attribution::curvature::exact, previous = s.reference == loss::reference::previous;
   const bool by_example = !previous || s.reduction == loss::reduction::example;
   const index_t unit = by_neuron ? neurons : parameters;
-  return {true, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
+  const bool one_sweep = !by_neuron && !by_example && !exact;
+  return {by_neuron || !by_example, !one_sweep, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
           by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
 }
 
@@ -108,15 +110,16 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 ///   cotangents, replayed     4 w + 3 q + 3 v + 3 f
 ///   tangents, exact          6 w + 3 q + 3 v + 3 f, with gates 2 w + q + 2 v + 2 f more
 /// and per label 2 w and a row of the vocabulary for the logits, their cotangents and their tangents. To that comes what the sweep
-/// has in hand: the cotangents of one layer or of the logits.
-[[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const loss_memory& use) {
+/// has in hand: the cotangents of one layer or of the logits. Tangents are those of the forget examples alone.
+[[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim;
   const index_t f = c.ffn_width, inner = c.family == model::decoder_family::gpt2 ? 2 * f : 3 * f;
   index_t layer = 4 * w + 2 * q + 2 * v + inner + c.heads + 2, logits = 1;
   if (use.gates) layer += 2 * w + q + v;
   if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner, ++logits;
-  if (use.tangents) layer += 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0), ++logits;
-  return c.layers * b.rows * layer + b.labels * (2 * w + logits * c.vocabulary) + std::max(b.labels * c.vocabulary, b.rows * (inner + 2 * w));
+  const index_t tangents = use.tangents ? 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0) : 0;
+  return c.layers * (b.rows * layer + forget.rows * tangents) + b.labels * (2 * w + logits * c.vocabulary) +
+         (use.tangents ? forget.labels * c.vocabulary : 0) + std::max(b.labels * c.vocabulary, b.rows * (inner + 2 * w));
 }
 
 /// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out.
@@ -131,7 +134,8 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * value_bytes; };
   return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
           bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
-          bytes(std::max(activation_values(c, forget, use), activation_values(c, retain, {})))};
+          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use)
+                          : std::max(activation_values(c, forget, forget, use), activation_values(c, retain, {}, {})))};
 }
 
 }  // namespace expunge::unlearn

@@ -38,6 +38,8 @@ void segment_broadcast(const T* values, const std::int32_t* offsets, index_t seg
 template <class T>
 void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
 template <class T>
+void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out);
+template <class T>
 void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T*
     smallest);
 template <class T>

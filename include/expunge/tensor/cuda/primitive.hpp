@@ -19,6 +19,7 @@ template <> struct kernel<primitive::broadcast_row> { static void launch(const a
 template <> struct kernel<primitive::column_sum> { static void launch(const auto&... a) { cuda::column_sum(a...); } };
 template <> struct kernel<primitive::segment_sum> { static void launch(const auto&... a) { cuda::segment_sum(a...); } };
 template <> struct kernel<primitive::segment_broadcast> { static void launch(const auto&... a) { cuda::segment_broadcast(a...); } };
+template <> struct kernel<primitive::scale_rows> { static void launch(const auto&... a) { cuda::scale_rows(a...); } };
 template <> struct kernel<primitive::segment_multiply> { static void launch(const auto&... a) { cuda::segment_multiply(a...); } };
 template <> struct kernel<primitive::segment_products> { static void launch(const auto&... a) { cuda::segment_products(a...); } };
 template <> struct kernel<primitive::rms_norm> { static void launch(const auto&... a) { cuda::rms_norm(a...); } };
