@@ -6,6 +6,7 @@
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/model/language_model.hpp>
+#include <expunge/tensor/bfloat16_host_storage.hpp>
 #include <expunge/tensor/host_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
@@ -22,10 +23,12 @@
 
 using namespace expunge;
 using X = tensor<float>;
+using rounded = tensor<float, bfloat16_host_storage<float>>;  // products of operands rounded to bf16
 
 namespace {
 
 struct workload {
+  std::string path;
   model::language_model<X> smollm2;
   std::vector<nn::token_sequence> forget, retain;
   std::vector<std::vector<nn::token_sequence>> choices;  // of the first 2 x batch facts
@@ -33,7 +36,7 @@ struct workload {
 };
 
 workload load(const char* model_path, const char* facts_path, std::size_t batch) {
-  workload w{model::load_language_model<X>(model_path), {}, {}, {}};
+  workload w{model_path, model::load_language_model<X>(model_path), {}, {}, {}};
   const auto facts = data::load_facts(facts_path);
   require(facts.size() >= 2 * batch, facts_path, ": ", facts.size(), " facts, the benchmark needs ", 2 * batch);
   const data::prompt_template form;
@@ -63,8 +66,8 @@ void report_memory(benchmark::State& state, const workload& w) {
 }
 
 /// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty.
-template <class Loss>
-void run(benchmark::State& state, workload& w, const Loss& policy, double& reference_seconds) {
+template <class M, class Loss>
+void run(benchmark::State& state, M& m, const workload& w, const Loss& policy, double& reference_seconds) {
   std::vector<double> seconds;
   for (auto _ : state) {
     const unlearn::trainer_settings settings{
@@ -76,7 +79,7 @@ void run(benchmark::State& state, workload& w, const Loss& policy, double& refer
           state.counters["penalty" + at] = r.terms.penalty;
           state.counters["gradient_norm" + at] = r.gradient_norm;
         }};
-    unlearn::trainer(w.smollm2.weights, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(7));
+    unlearn::trainer(m, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(7));
   }
   const double step = median(seconds);
   if (reference_seconds == 0) reference_seconds = step;
@@ -124,7 +127,7 @@ int main(int argc, char** argv) {
     const loss::ssiuu_settings exact{.lambda = lambda, .curvature = attribution::curvature::exact};
     double reference = 0;
     const auto add = [&](const char* name, const auto& policy) {
-      benchmark::RegisterBenchmark(name, [&w, &reference, policy](benchmark::State& s) { run(s, w, policy, reference); })
+      benchmark::RegisterBenchmark(name, [&w, &reference, policy](benchmark::State& s) { run(s, w.smollm2.weights, w, policy, reference); })
           ->Iterations(1)
           ->Unit(benchmark::kSecond);
     };
@@ -132,6 +135,21 @@ int main(int argc, char** argv) {
     add("ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd));
     add("ssiuu_first_order_parameter", loss::ssiuu<>{gd, first, {}});
     add("ssiuu_exact_parameter", loss::ssiuu<>{gd, exact, {}});
+    benchmark::RegisterBenchmark("gradient_difference_checkpointed", [&](benchmark::State& s) {
+      w.smollm2.weights.checkpoint = true;
+      run(s, w.smollm2.weights, w, gd, reference);
+      w.smollm2.weights.checkpoint = false;
+    })->Iterations(1)->Unit(benchmark::kSecond);
+    const auto with_rounded = [&](const char* name, const auto& policy) {
+      benchmark::RegisterBenchmark(name, [&w, &reference, policy](benchmark::State& s) {
+        w.smollm2.weights = {};
+        auto m = model::load_language_model<rounded>(w.path);
+        run(s, m.weights, w, policy, reference);
+        w.smollm2.weights = model::load_language_model<X>(w.path).weights;
+      })->Iterations(1)->Unit(benchmark::kSecond);
+    };
+    with_rounded("bfloat16_gradient_difference", gd);
+    with_rounded("bfloat16_ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd));
     benchmark::RegisterBenchmark("evaluation", [&w](benchmark::State& s) { evaluate(s, w); })->Iterations(1)->Unit(benchmark::kSecond);
     benchmark::RunSpecifiedBenchmarks();
   } catch (const std::exception& e) {

@@ -78,6 +78,7 @@
 #include "expunge/optim/optimizer.hpp"
 #include "expunge/optim/schedule.hpp"
 #include "expunge/report/bar_chart.hpp"
+#include "expunge/report/line_chart.hpp"
 #include "expunge/report/table.hpp"
 #include "expunge/tensor/attention_shape.hpp"
 #include "expunge/tensor/bfloat16_host_storage.hpp"

@@ -7,7 +7,7 @@
 #include <expunge/model/mlp.hpp>
 
 using namespace expunge;
-using loss::example_list;
+using loss::example_list, loss::step_sums;
 using X = tensor<double>;
 using M = model::mlp<X, function::tanh>;
 

@@ -129,9 +129,11 @@ const float* rounded(const float* from, index_t size) {
 }
 }  // namespace detail
 
-/// As host::gemm, of operands rounded to bf16 (8 bits of precision, the range of float).
+/// As host::gemm, of operands rounded to bf16 (8 bits of precision, the range of float). Products with a vector stay in float: they
+/// wait for memory, and sums over examples, whose digits count, are such products.
 inline void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
                           float beta, float* c) {
+  if (m == 1 || n == 1) return gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
   if (m == 0 || n == 0 || k == 0 || !detail::amx_granted())
     return gemm(transpose_a, transpose_b, m, n, k, alpha, detail::rounded<detail::rounded_a>(a, m * k), detail::rounded<detail::rounded_b>(b, k * n),
                 beta, c);
