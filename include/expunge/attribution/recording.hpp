@@ -11,7 +11,9 @@
 // the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both gradients.
 #pragma once
 
+#include <array>
 #include <concepts>
+#include <utility>
 #include <vector>
 
 #include "expunge/attribution/functor.hpp"
@@ -66,7 +68,7 @@ class recording {
     probability_ = mapped(functor::assign{functor::joint_probability{}}, forget_nll);
     weights_ = weights.slice(0, forget_);
     X seed(nll_.value.extents()), forget_seed = seed.slice(0, forget_), retain_seed = seed.slice(forget_, all);
-    map_in_place(functor::assign{functor::negate{}}, forget_seed, probability_);
+    map_in_place(functor::assign{functor::negate{}}, forget_seed, std::as_const(probability_));
     if (forget_ < all) copy_into(retain_seed, weights.slice(forget_, all));
     if (rows_.empty()) return tape_.pullback(nll_, seed, !neurons);
     const batch_part forget(rows_, labels_, 0, forget_), retain(rows_, labels_, forget_, all), whole(rows_, labels_, 0, all);
@@ -116,16 +118,17 @@ class recording {
     static_assert(!neurons, "recording: weigh_by is for parameters");
     with_tangents_ = order_ == curvature::exact;
     node<dual<X>>& leaf = *leaves_[f].origin;
+    const X& phi = leaves_[f].value;
     X& g = leaf.adjoint.value;
-    if (g.absent()) g = zeros<X>(leaves_[f].value.extents());  // the loss does not depend on it
+    if (g.absent()) g = zeros<X>(phi.extents());  // the loss does not depend on it
     cotangent<X>& gradient = leaf.adjoint_tangent;
     if (gradient.value.absent()) gradient.value = zeros<X>(g.extents());
     gradient.settle();
     if (with_tangents_) {
       leaf.tangent = X(g.extents());
-      map_in_place(penalty, g, reference, gradient.value, leaf.tangent, leaves_[f].value);
+      map_in_place(penalty, g, reference, gradient.value, leaf.tangent, phi);
     } else {
-      map_in_place(penalty, g, reference, gradient.value, leaves_[f].value);
+      map_in_place(penalty, g, reference, gradient.value, phi);
     }
     return g;
   }
