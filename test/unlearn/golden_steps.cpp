@@ -13,8 +13,10 @@
 #include <expunge/unlearn/trainer.hpp>
 
 #include "../storages.hpp"
+#include "weights.hpp"
 
 using namespace expunge;
+using testing::distance, testing::flat;
 
 namespace {
 
@@ -46,20 +48,6 @@ model::decoder<X> start_model(const std::string& name) {
       },
       m);
   return m;
-}
-
-template <class X>
-std::vector<double> flat(const model::decoder<X>& m) {
-  std::vector<double> out;
-  for (const X& p : nn::parameters(m))
-    for (const auto v : p.to_vector()) out.push_back(static_cast<double>(v));
-  return out;
-}
-
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  return std::sqrt(difference / size);
 }
 
 template <class X, class Loss>

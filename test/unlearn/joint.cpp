@@ -14,8 +14,10 @@
 #include <expunge/unlearn/trainer.hpp>
 
 #include "../storages.hpp"
+#include "weights.hpp"
 
 using namespace expunge;
+using testing::distance, testing::flat;
 
 namespace {
 
@@ -67,16 +69,7 @@ std::vector<double> trained(const M& start, const std::vector<typename M::exampl
   M m = nn::copy_of(start);
   unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.05, .momentum = 0.5}, {.batch = 4, .retain_batch = 3, .order = unlearn::order::given, .joint = joint})
       .run(forget, retain, unlearn::after_steps(4));
-  std::vector<double> out;
-  for (const auto& p : nn::parameters(m))
-    for (const auto v : p.to_vector()) out.push_back(static_cast<double>(v));
-  return out;
-}
-
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  double difference = 0, size = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) difference += (a[i] - b[i]) * (a[i] - b[i]), size += b[i] * b[i];
-  return std::sqrt(difference / size);
+  return flat(m);
 }
 
 template <class M>

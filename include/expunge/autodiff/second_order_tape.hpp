@@ -1,0 +1,162 @@
+// The tape of forward-over-reverse: nodes that keep the first sweep's cotangents and take tangents. How it is used: second_order.hpp.
+#pragma once
+
+#include <cstddef>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include "expunge/autodiff/apply.hpp"
+#include "expunge/autodiff/row_weights.hpp"
+
+namespace expunge {
+
+template <class T, class S>
+struct node<dual<tensor<T, S>>> {
+  using X = tensor<T, S>;
+  X tangent{};
+  cotangent<X> adjoint;
+  cotangent<X> adjoint_tangent;
+  bool of_parameters = false;  // made from leaves alone, so that its cotangents are sums over the batch
+
+  node() = default;
+  node(const node&) = delete;
+  node& operator=(const node&) = delete;
+  virtual ~node() = default;
+  virtual void pullback() {}
+  virtual void pushforward() {}
+  virtual void pullback_tangent() {}
+  virtual void release() {}
+  // For a sweep that shares out the parameters' gradients (tape::pullback with shares):
+  [[nodiscard]] virtual bool reads_parameters() const { return false; }
+  /// Adds to `target` of the inputs that are, or are not, of parameters what the pullback of `y_bar` gives them; with a part, of
+  /// its rows alone, which `y_bar` then has.
+  virtual void pullback_into(bool parameters, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {
+    static_cast<void>(parameters);
+  }
+  /// Cuts all that was kept down to a part of the batch.
+  virtual void restrict(const batch_part& /*part*/) {}
+};
+
+/// A value recorded so that its tangent can be asked for later.
+template <class T, class S>
+struct var<dual<tensor<T, S>>> {
+  using X = tensor<T, S>;
+  X value{};
+  node<dual<X>>* origin = nullptr;
+  tape<dual<X>>* on = nullptr;
+
+  var() = default;
+  explicit(false) var(X constant) : value(std::move(constant)) {}
+  var(X v, node<dual<X>>* n, tape<dual<X>>* t) : value(std::move(v)), origin(n), on(t) {}
+};
+
+/// One of the gradients that a sweep gathers for the parameters: of a part of the examples, each with its weight.
+template <class X>
+struct gradient_share {
+  batch_part part;
+  row_weights<X> weights;                 // absent: 1
+  cotangent<X> node<dual<X>>::*into;
+};
+
+template <class T, class S>
+class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
+ public:
+  using X = tensor<T, S>;
+
+  /// A tracked input; its second-order cotangent is added to `gradient` in place where that is given, or written where it is fresh.
+  var<dual<X>> leaf(const X& value, const X& gradient = {}, bool fresh = false) {
+    auto* made = this->template emplace<node<dual<X>>>();
+    made->adjoint_tangent = {gradient, !gradient.absent(), true, fresh && !gradient.absent()};
+    made->of_parameters = true;
+    leaves_.push_back(made);
+    return {value, made, this};
+  }
+
+  void clear() {
+    detail::node_list<dual<X>>::clear();
+    leaves_.clear();
+  }
+
+  /// First sweep. With `leaves` false only what lies between the leaves and the output gets cotangents.
+  void pullback(const var<dual<X>>& output, const X& seed, bool leaves = true) {
+    check(output, seed);
+    for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;
+    cotangent_slot<X>(&output.origin->adjoint).add(seed);
+    for (std::size_t i = this->nodes_.size(); i > 0; --i)
+      if (node<dual<X>>& n = *this->nodes_[i - 1]; !n.adjoint.value.absent()) n.pullback();
+  }
+
+  /// First sweep over a batch laid out by example. What depends on rows gets its cotangents once; the parameters get one
+  /// gradient for each share, by a pullback of the rows' cotangents so cut and weighted. What is kept for a second sweep is cut down
+  /// to the part `kept`; without one nothing is, and the second sweep only carries on what was made from parameters.
+  void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept) {
+    check(output, seed);
+    cotangent_slot<X>(&output.origin->adjoint).add(seed);
+    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
+      node<dual<X>>& n = *this->nodes_[i - 1];
+      const bool reached = !n.adjoint.value.absent();
+      if (n.of_parameters) {
+        if (reached) n.pullback();
+        continue;
+      }
+      if (reached) n.pullback_into(false, &node<dual<X>>::adjoint, n.adjoint.value, nullptr);
+      if (reached && n.reads_parameters())
+        for (const gradient_share<X>& s : shares) n.pullback_into(true, s.into, s.weights.applied(n.adjoint.value, s.part), &s.part);
+      if (kept != nullptr) n.restrict(*kept);
+      else n.release();
+    }
+  }
+
+  /// Computes the tangents that follow from those set (set_tangent, or within a rule).
+  void pushforward() {
+    for (node<dual<X>>* n : this->nodes_) n->pushforward();
+  }
+
+  /// Second sweep, after pullback(): adds to the second-order cotangents the derivative of the first sweep along the tangents,
+  /// where the seed's own derivative is `seed_tangent`. Without pushforward() it is a plain sweep with that seed.
+  /// Frees what the recording saved. An absent seed is zero.
+  void pullback_tangent(const var<dual<X>>& output, const X& seed_tangent) {
+    if (!seed_tangent.absent()) check(output, seed_tangent);
+    if (!seed_tangent.absent()) cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
+    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
+      node<dual<X>>& n = *this->nodes_[i - 1];
+      if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();
+      n.adjoint_tangent.settle();
+      n.release();
+    }
+  }
+
+ private:
+  void check(const var<dual<X>>& output, const X& seed) const {
+    require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
+    require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
+            output.value.extents());
+  }
+
+  std::vector<node<dual<X>>*> leaves_;
+};
+
+template <class X>
+void set_tangent(const var<dual<X>>& x, const X& tangent) {
+  require(x.origin != nullptr, "set_tangent: the variable is a constant");
+  require(tangent.absent() || tangent.size() == x.value.size(), "set_tangent: shape ", tangent.extents(), " for ",
+          x.value.extents());
+  x.origin->tangent = tangent;
+}
+template <class X>
+const X& tangent_of(const var<dual<X>>& x) {
+  return x.origin->tangent;
+}
+/// The cotangent of the first sweep.
+template <class X>
+const X& gradient_of(const var<dual<X>>& x) {
+  return x.origin->adjoint.value;
+}
+/// The derivative of the cotangent along the tangents: for a leaf, a Hessian-vector product.
+template <class X>
+const X& gradient_tangent_of(const var<dual<X>>& x) {
+  return x.origin->adjoint_tangent.value;
+}
+
+}  // namespace expunge
