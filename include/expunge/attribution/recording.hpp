@@ -46,19 +46,19 @@ class recording {
     if constexpr (neurons) gates_.which = policy.which;
   }
 
-  /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter), or write them where
-  /// they are `fresh`. Returns the summed NLL of each example, S [examples].
-  const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients, bool fresh = false) {
+  /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter).
+  /// Returns the summed NLL of each example, S [examples].
+  const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
     rows_.clear();
-    return run(model, batch, batch.examples(), gradients, fresh);
+    return run(model, batch, batch.examples(), gradients, false);
   }
 
-  /// The same for a joint batch, whose first `forget` examples are to be forgotten.
-  const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients, bool fresh)
+  /// The same for a joint batch, whose first `forget` examples are to be forgotten; the sweeps will write the gradients.
+  const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients)
     requires nn::row_structured<typename M::batch_type>
   {
     rows_ = batch.row_counts;
-    return run(model, batch, forget, gradients, fresh);
+    return run(model, batch, forget, gradients, true);
   }
 
   /// The first sweep, after which feature(0 .. features()) can be read. `weights` [examples]: the derivative of the base loss by S.

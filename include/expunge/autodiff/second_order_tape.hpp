@@ -31,9 +31,7 @@ struct node<dual<tensor<T, S>>> {
   [[nodiscard]] virtual bool reads_parameters() const { return false; }
   /// Adds to `target` of the inputs that are, or are not, of parameters what the pullback of `y_bar` gives them; with a part, of
   /// its rows alone, which `y_bar` then has.
-  virtual void pullback_into(bool parameters, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {
-    static_cast<void>(parameters);
-  }
+  virtual void pullback_into(bool /*parameters*/, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {}
   /// Cuts all that was kept down to a part of the batch.
   virtual void restrict(const batch_part& /*part*/) {}
 };
@@ -117,8 +115,10 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   /// where the seed's own derivative is `seed_tangent`. Without pushforward() it is a plain sweep with that seed.
   /// Frees what the recording saved. An absent seed is zero.
   void pullback_tangent(const var<dual<X>>& output, const X& seed_tangent) {
-    if (!seed_tangent.absent()) check(output, seed_tangent);
-    if (!seed_tangent.absent()) cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
+    if (!seed_tangent.absent()) {
+      check(output, seed_tangent);
+      cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
+    }
     for (std::size_t i = this->nodes_.size(); i > 0; --i) {
       node<dual<X>>& n = *this->nodes_[i - 1];
       if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();

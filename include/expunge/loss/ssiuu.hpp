@@ -89,7 +89,7 @@ class ssiuu_objective {
     const auto batch = model.make_batch(examples);
     const X nll = [&] {
       if constexpr (nn::row_structured<typename M::batch_type>)
-        if (joint) return r.record_joint(model, batch, forget, gradients, true);
+        if (joint) return r.record_joint(model, batch, forget, gradients);
       return r.record(model, batch, gradients);
     }();
     r.attribute(detail::base_weights(policy_.base, nll, batch.lengths, forget, out));
