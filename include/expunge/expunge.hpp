@@ -19,6 +19,7 @@
 #include "expunge/autodiff/function.hpp"
 #include "expunge/autodiff/functor.hpp"
 #include "expunge/autodiff/linear.hpp"
+#include "expunge/autodiff/linear_cross_entropy.hpp"
 #include "expunge/autodiff/norm.hpp"
 #include "expunge/autodiff/row_weights.hpp"
 #include "expunge/autodiff/rows.hpp"

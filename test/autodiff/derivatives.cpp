@@ -6,6 +6,7 @@
 #include <expunge/autodiff/derivative_oracle.hpp>
 #include <expunge/autodiff/elementwise.hpp>
 #include <expunge/autodiff/linear.hpp>
+#include <expunge/autodiff/linear_cross_entropy.hpp>
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
 
@@ -98,6 +99,21 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropies, S, storages) {
   const auto labels = inputs<S>::integers({2, 0, 6});
   for (const double smoothing : {0.0, 0.1})
     check([&](const auto& x) { return cross_entropy(x[0], labels, smoothing); }, std::vector{in.random({3, 7})});
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(linear_and_cross_entropy, S, storages) {
+  inputs<S> in;
+  const auto labels = inputs<S>::integers({2, 0, 6});
+  for (const double smoothing : {0.0, 0.1})
+    for (const index_t width : {4, 12}) {  // logits computed again in ranges of 3; kept
+      const auto fused = [&]<class V>(const std::vector<V>& x) {
+        return apply(detail::linear_cross_entropy_rule<tensor_of<V>>{{labels, smoothing}, 3}, x[0], x[1]);
+      };
+      const std::vector at{in.random({3, width}), in.random({7, width})};
+      check(fused, at);
+      const auto apart = cross_entropy(linear(at[0], at[1]), labels, smoothing).to_vector(), together = fused(at).to_vector();
+      for (std::size_t i = 0; i < apart.size(); ++i) BOOST_TEST(together[i] == apart[i], boost::test_tools::tolerance(1e-13));
+    }
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(a_value_used_twice_and_a_constant, S, storages) {

@@ -15,6 +15,7 @@
 #include <expunge/autodiff/cross_entropy.hpp>
 #include <expunge/autodiff/elementwise.hpp>
 #include <expunge/autodiff/linear.hpp>
+#include <expunge/autodiff/linear_cross_entropy.hpp>
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
 #include <expunge/autodiff/second_order.hpp>
@@ -199,6 +200,7 @@ BOOST_AUTO_TEST_CASE(values_and_derivatives_agree_with_pytorch) {
   g.check("log_softmax", [&](const auto& x) { return affine(cross_entropy(gather(x[0], same_row), every_label), -1); });
   const auto label_rows = g.read_integers("label_positions.rows"), labels = g.read_integers("label_positions.labels");
   g.check("label_positions", [&](const auto& x) { return cross_entropy(linear(gather(x[0], label_rows), x[1]), labels); });
+  g.check("label_positions", [&](const auto& x) { return linear_cross_entropy(gather(x[0], label_rows), x[1], labels); });
 
   const auto unseen = g.unseen();
   BOOST_TEST(unseen.empty(), "a case without a check: " << (unseen.empty() ? "" : *unseen.begin()));

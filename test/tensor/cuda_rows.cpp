@@ -116,32 +116,40 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropies, S, settings) {
   using T = typename S::type;
   arrays<T> in;
-  const auto z = in.random(rows * cols), dz = in.random(rows * cols), g = in.random(rows), dg = in.random(rows), start = in.random(rows * cols);
-  const std::vector<std::int32_t> labels{0, 22, 3, 3, 7, 1, 20, 11, 5};
-  for (const T smoothing : {T(0), T(0.1)}) {
-    std::vector<T> nll(rows), lse(rows), found(rows), found_lse(rows);
-    const auto at = [&](const auto& lanes, const T* tangent, index_t r) {
-      return cuda::cross_entropy_row<T, std::remove_cvref_t<decltype(lanes)>>(lanes, z.data(), labels.data(), smoothing, cols, lse.data(), tangent, r);
-    };
-    host::cross_entropy(z.data(), labels.data(), smoothing, rows, cols, nll.data(), lse.data());
-    for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, nullptr, r).forward(&found[size_t(r)], &found_lse[size_t(r)]); });
-    check(found, nll);
-    check(found_lse, lse);
-    auto bar = start, found_bar = start;
-    host::cross_entropy_pullback(z.data(), labels.data(), smoothing, lse.data(), g.data(), rows, cols, bar.data());
-    for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, nullptr, r).pullback(g[size_t(r)], &found_bar[size_t(r * cols)]); });
-    check(found_bar, bar);
-    for (const int present : {0, 1, 2, 3}) {
-      const T *const tangent = present & 1 ? dz.data() : nullptr, *const dnll_bar = present & 2 ? dg.data() : nullptr;
-      host::cross_entropy_pushforward<T>(z.data(), labels.data(), smoothing, lse.data(), tangent, rows, cols, nll.data());
-      for_rows<S>(rows, [&](const auto& lanes, index_t r) { at(lanes, tangent, r).pushforward(&found[size_t(r)]); });
-      check(found, nll);
-      bar = found_bar = start;
-      host::cross_entropy_pullback_tangent<T>(z.data(), labels.data(), smoothing, lse.data(), tangent, g.data(), dnll_bar, rows, cols, bar.data());
-      for_rows<S>(rows, [&](const auto& lanes, index_t r) {
-        at(lanes, tangent, r).pullback_tangent(g[size_t(r)], dnll_bar != nullptr ? dnll_bar[r] : T(0), &found_bar[size_t(r * cols)]);
+  const std::vector<std::int32_t> labels{0, 22, 3, 3, 7, 1, 20, 11, 45};  // of a vocabulary of 46 in two ranges
+  const auto dlabel = in.random(rows), beyond = in.random(rows), g = in.random(rows), dg = in.random(rows);
+  for (const bool smooth : {false, true}) {
+    const T smoothing = smooth ? T(0.1) : T(0), floor = smoothing / 46;
+    std::vector<T> lse(rows), others(rows), label(rows), total(rows), out(rows * cols);
+    auto found_lse = lse, found_others = lse, found_label = lse, found_total = lse, found = out;
+    auto expected = lse, slope = lse, dtotal = lse, found_expected = lse, found_slope = lse, found_dtotal = lse;
+    for (const index_t first : {index_t{0}, cols}) {
+      const auto z = in.random(rows * cols), dz = in.random(rows * cols);
+      const auto at = [&](const auto& lanes, index_t r) {
+        return cuda::logit_row<T, std::remove_cvref_t<decltype(lanes)>>(lanes, z.data(), labels.data(), first, cols, r);
+      };
+      const auto each = [&](const auto& f) { for_rows<S>(rows, [&](const auto& lanes, index_t r) { f(at(lanes, r), size_t(r)); }); };
+      host::softmax_statistics(z.data(), labels.data(), first, rows, cols, lse.data(), others.data(), label.data(), smooth ? total.data() : nullptr);
+      each([&](const auto& row, std::size_t r) { row.statistics(&found_lse[r], &found_others[r], &found_label[r], smooth ? &found_total[r] : nullptr); });
+      check(found_lse, lse), check(found_others, others), check(found_label, label), check(found_total, total);
+      host::softmax_statistics_tangent(z.data(), labels.data(), first, lse.data(), dz.data(), rows, cols, expected.data(), slope.data(),
+                                       smooth ? dtotal.data() : nullptr);
+      each([&](const auto& row, std::size_t r) {
+        row.statistics_tangent(lse[r], dz.data() + index_t(r) * cols, &found_expected[r], &found_slope[r], smooth ? &found_dtotal[r] : nullptr);
       });
-      check(found_bar, bar);
+      check(found_expected, expected), check(found_slope, slope), check(found_dtotal, dtotal);
+      host::cross_entropy_pullback(z.data(), labels.data(), first, smoothing, floor, lse.data(), others.data(), g.data(), rows, cols, out.data());
+      each([&](const auto& row, std::size_t r) { row.pullback(smoothing, floor, lse[r], others[r], g[r], &found[r * cols]); });
+      check(found, out);
+      for (const bool present : {false, true}) {
+        host::cross_entropy_pullback_tangent(z.data(), labels.data(), first, smoothing, floor, lse.data(), others.data(), dz.data(), dlabel.data(),
+                                             beyond.data(), g.data(), present ? dg.data() : nullptr, rows, cols, out.data());
+        each([&](const auto& row, std::size_t r) {
+          row.pullback_tangent(smoothing, floor, lse[r], others[r], dz.data() + index_t(r) * cols, dlabel[r], beyond[r], g[r], present ? dg[r] : T(0),
+                               &found[r * cols]);
+        });
+        check(found, out);
+      }
     }
   }
 }

@@ -2,7 +2,7 @@
 //
 // A rule is a struct with its settings and what it saves:
 //   X    forward(const X&... x);                                    value; keeps what the other three need
-//   X    pushforward(const X&... dx) const;                         tangent of the value; any dx may be absent (zero)
+//   X    pushforward(const X&... dx);                               tangent of the value; any dx may be absent (zero); may keep more
 //   void pullback(const X& y_bar, cotangent_slot<X>... x_bar) const;
 //   void pullback_tangent(const X&... dx, const X& y_bar, const X& dy_bar, cotangent_slot<X>... dx_bar) const;
 //                                                                   derivative of pullback along (dx, dy_bar); called only

@@ -109,4 +109,31 @@ struct product_with {
   }
 };
 
+/// Softmax cross-entropy from a row's statistics (host/cross_entropy.hpp): on the right `largest`, `others`, the label's logit and the
+/// sum of all; on the left largest becomes the log-sum-exp and others a probability.
+template <class T>
+struct cross_entropy_value {
+  T smoothing, vocabulary;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& nll, B& largest, B& others, const B& label, const B& total) const {
+    const B below = label - largest, at_label = fn::exp(below), sum = others + at_label;
+    // log1p where the label is likely: there 1 + others would lose others' digits. Elsewhere at_label may be 0.
+    const B likely = fn::log1p(others / at_label), unlikely = fn::log(sum) - below;
+    nll = fn::select(below > B(T(-5)), likely, unlikely) + smoothing * (label - total / vocabulary);
+    largest += fn::log(sum);
+    others = others / sum;
+  }
+};
+
+/// Its tangent, from expected = sum of p dz over all but the label, which becomes the mean of dz - dlabel under p.
+template <class T>
+struct cross_entropy_tangent {
+  T smoothing, vocabulary;
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& dnll, B& expected, const B& others, const B& dlabel, const B& dtotal) const {
+    expected -= others * dlabel;
+    dnll = expected + smoothing * (dlabel - dtotal / vocabulary);
+  }
+};
+
 }  // namespace expunge::functor

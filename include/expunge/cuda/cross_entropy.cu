@@ -11,59 +11,68 @@ namespace {
 constexpr unsigned threads = 512;
 
 template <class T>
-__global__ void forward_kernel(const T* logits, const std::int32_t* labels, T smoothing, index_t cols, T* nll, T* lse) {
+__global__ void statistics_kernel(const T* z, const std::int32_t* labels, index_t first, index_t cols, T* largest, T* others, T* of_label, T* total) {
+  const index_t r = blockIdx.x;
   const block_lanes lanes;
-  const T* const none = nullptr;
-  cross_entropy_row<T, block_lanes>(lanes, logits, labels, smoothing, cols, none, none, blockIdx.x).forward(nll + blockIdx.x, lse + blockIdx.x);
+  logit_row<T, block_lanes>(lanes, z, labels, first, cols, r).statistics(largest + r, others + r, of_label + r, total != nullptr ? total + r : total);
 }
 template <class T>
-__global__ void pushforward_kernel(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, index_t cols, T* dnll) {
+__global__ void statistics_tangent_kernel(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t cols, T* expected,
+                                          T* dlabel, T* dtotal) {
+  const index_t r = blockIdx.x;
   const block_lanes lanes;
-  cross_entropy_row<T, block_lanes>(lanes, logits, labels, smoothing, cols, lse, dlogits, blockIdx.x).pushforward(dnll + blockIdx.x);
+  logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)
+      .statistics_tangent(lse[r], dz + r * cols, expected + r, dlabel + r, dtotal != nullptr ? dtotal + r : dtotal);
 }
-/// The pullback where dlogits and dnll_bar are null and `tangent` is not set.
 template <class T>
-__global__ void pullback_kernel(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, const T* nll_bar,
-                                const T* dnll_bar, bool tangent, index_t cols, T* bar) {
+__global__ void pullback_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
+                                const T* nll_bar, index_t cols, T* bar) {
+  const index_t r = blockIdx.x;
   const block_lanes lanes;
-  const cross_entropy_row<T, block_lanes> at(lanes, logits, labels, smoothing, cols, lse, dlogits, blockIdx.x);
-  T* const to = bar + blockIdx.x * cols;
-  if (tangent) at.pullback_tangent(nll_bar[blockIdx.x], dnll_bar != nullptr ? dnll_bar[blockIdx.x] : T{0}, to);
-  else at.pullback(nll_bar[blockIdx.x], to);
+  logit_row<T, block_lanes>(lanes, z, labels, first, cols, r).pullback(smoothing, floor, lse[r], others[r], nll_bar[r], bar + r * cols);
+}
+template <class T>
+__global__ void pullback_tangent_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
+                                        const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t cols, T* dbar) {
+  const index_t r = blockIdx.x;
+  const block_lanes lanes;
+  logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)
+      .pullback_tangent(smoothing, floor, lse[r], others[r], dz + r * cols, dlabel[r], beyond[r], nll_bar[r],
+                        dnll_bar != nullptr ? dnll_bar[r] : T{0}, dbar + r * cols);
 }
 
 }  // namespace
 
 template <class T>
-void cross_entropy(const T* logits, const std::int32_t* labels, T smoothing, index_t rows, index_t cols, T* nll, T* lse) {
-  detail::launch("cross_entropy", forward_kernel<T>, static_cast<unsigned>(rows), threads, 0, logits, labels, smoothing, cols, nll, lse);
+void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T* of_label, T* total) {
+  detail::launch("softmax_statistics", statistics_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, cols, largest, others, of_label,
+                 total);
 }
 
 template <class T>
-void cross_entropy_pushforward(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, index_t rows, index_t cols,
-                               T* dnll) {
-  detail::launch("cross_entropy_pushforward", pushforward_kernel<T>, static_cast<unsigned>(rows), threads, 0, logits, labels, smoothing, lse, dlogits,
-                 cols, dnll);
+void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t rows, index_t cols,
+                                T* expected, T* dlabel, T* dtotal) {
+  detail::launch("softmax_statistics_tangent", statistics_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, lse, dz, cols,
+                 expected, dlabel, dtotal);
 }
 
 template <class T>
-void cross_entropy_pullback(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* nll_bar, index_t rows, index_t cols,
-                            T* logits_bar) {
-  if (logits_bar == nullptr) return;
-  const T* const none = nullptr;
-  detail::launch("cross_entropy_pullback", pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, logits, labels, smoothing, lse, none, nll_bar,
-                 none, false, cols, logits_bar);
+void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others, const T* nll_bar,
+                            index_t rows, index_t cols, T* z_bar) {
+  detail::launch("cross_entropy_pullback", pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing, floor, lse, others,
+                 nll_bar, cols, z_bar);
 }
 
 template <class T>
-void cross_entropy_pullback_tangent(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, const T* nll_bar,
-                                    const T* dnll_bar, index_t rows, index_t cols, T* dlogits_bar) {
-  if (dlogits_bar == nullptr) return;
-  detail::launch("cross_entropy_pullback_tangent", pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, logits, labels, smoothing, lse,
-                 dlogits, nll_bar, dnll_bar, true, cols, dlogits_bar);
+void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
+                                    const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols,
+                                    T* dz_bar) {
+  detail::launch("cross_entropy_pullback_tangent", pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing,
+                 floor, lse, others, dz, dlabel, beyond, nll_bar, dnll_bar, cols, dz_bar);
 }
 
-#define EXPUNGE_KERNELS(T) &cross_entropy<T>, &cross_entropy_pushforward<T>, &cross_entropy_pullback<T>, &cross_entropy_pullback_tangent<T>
+#define EXPUNGE_KERNELS(T) \
+  &softmax_statistics<T>, &softmax_statistics_tangent<T>, &cross_entropy_pullback<T>, &cross_entropy_pullback_tangent<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
 
 }  // namespace expunge::cuda

@@ -7,7 +7,9 @@ namespace function = expunge::function;
 #define EXPUNGE_LIST(T)                                       \
   EXPUNGE_CUDA_ASSIGN(T, affine<T>, const T*)                 \
   EXPUNGE_CUDA_ASSIGN(T, product_with<T>, const T*)           \
-  EXPUNGE_CUDA_ASSIGN(T, combination<T>, const T*, const T*)
+  EXPUNGE_CUDA_ASSIGN(T, combination<T>, const T*, const T*)  \
+  EXPUNGE_CUDA_MAP(cross_entropy_value<T>, T*, T*, T*, const T*, const T*) \
+  EXPUNGE_CUDA_MAP(cross_entropy_tangent<T>, T*, T*, const T*, const T*, const T*)
 
 #define EXPUNGE_ALL(T)                                        \
   EXPUNGE_LIST(T)                                             \

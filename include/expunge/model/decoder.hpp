@@ -6,8 +6,8 @@
 #include <vector>
 
 #include "expunge/autodiff/attention.hpp"
-#include "expunge/autodiff/cross_entropy.hpp"
 #include "expunge/autodiff/elementwise.hpp"
+#include "expunge/autodiff/linear_cross_entropy.hpp"
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/model/decoder_config.hpp"
@@ -110,15 +110,13 @@ struct decoder {
   /// Logits at the rows that predict a label, [labels, vocabulary].
   template <class Observer = nn::no_observer>
   V logits(const batch_type& batch, const Observer& observe = {}) const {
-    const V last = gather(stream(batch, observe), batch.label_rows);
-    return linear(final_norm(last, static_cast<typename X::value_type>(config.norm_epsilon)),
-                  primal_of(head).absent() ? embedding : head);
+    return linear(last(batch, observe), vocabulary());
   }
 
   /// Negative log-likelihood of every label, [labels].
   template <class Observer = nn::no_observer>
   V token_nll(const batch_type& batch, const Observer& observe = {}) const {
-    return cross_entropy(logits(batch, observe), batch.labels, static_cast<typename X::value_type>(label_smoothing));
+    return linear_cross_entropy(last(batch, observe), vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));
   }
 
   /// Summed negative log-likelihood of each example's answer, [examples].
@@ -149,6 +147,14 @@ struct decoder {
     nn::norm_layer<V>::visit(root / "norm", f, m.final_norm, r.final_norm...);
     if (!primal_of(m.head).absent()) f(at / "lm_head" / "weight", m.head, r.head...);
   }
+
+ private:
+  /// The normalised stream at the rows that predict a label, [labels, width].
+  template <class Observer>
+  V last(const batch_type& batch, const Observer& observe) const {
+    return final_norm(gather(stream(batch, observe), batch.label_rows), static_cast<typename X::value_type>(config.norm_epsilon));
+  }
+  [[nodiscard]] const V& vocabulary() const { return primal_of(head).absent() ? embedding : head; }
 };
 
 }  // namespace expunge::model

@@ -40,8 +40,8 @@ struct attention { static void host(const auto&... a) { host::attention(a...); }
 struct attention_pushforward { static void host(const auto&... a) { host::attention_pushforward(a...); } };
 struct attention_pullback { static void host(const auto&... a) { host::attention_pullback(a...); } };
 struct attention_pullback_tangent { static void host(const auto&... a) { host::attention_pullback_tangent(a...); } };
-struct cross_entropy { static void host(const auto&... a) { host::cross_entropy(a...); } };
-struct cross_entropy_pushforward { static void host(const auto&... a) { host::cross_entropy_pushforward(a...); } };
+struct softmax_statistics { static void host(const auto&... a) { host::softmax_statistics(a...); } };
+struct softmax_statistics_tangent { static void host(const auto&... a) { host::softmax_statistics_tangent(a...); } };
 struct cross_entropy_pullback { static void host(const auto&... a) { host::cross_entropy_pullback(a...); } };
 struct cross_entropy_pullback_tangent { static void host(const auto&... a) { host::cross_entropy_pullback_tangent(a...); } };
 // clang-format on

@@ -2,74 +2,63 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "expunge/tensor/cuda/lanes.hpp"
 #include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
 
-/// One row of logits [cols], its label, its log-sum-exp, and the tangent of the logits (null: zero).
+/// One row of a range of logits [cols], and its label's place in the range, which may lie outside. Every thread of the block must have
+/// read what a statistic was before one of them writes it: the reductions in between see to that.
 template <class T, class Lanes>
-struct cross_entropy_row {
+struct logit_row {
   const Lanes& lanes;
   const T* z;
-  index_t label;
-  T smoothing;
-  index_t cols;
-  T lse;
-  const T* dz;
+  index_t cols, label;
+  bool start;  // the first range: statistics begin
 
-  EXPUNGE_DEVICE cross_entropy_row(const Lanes& of, const T* logits, const std::int32_t* labels, T smooth, index_t columns,
-                                   const T* log_sums, const T* dlogits, index_t row)
-      : lanes(of), z(logits + row * columns), label(labels[row]), smoothing(smooth), cols(columns),
-        lse(log_sums != nullptr ? log_sums[row] : T{0}), dz(dlogits != nullptr ? dlogits + row * columns : nullptr) {}
+  EXPUNGE_DEVICE logit_row(const Lanes& of, const T* logits, const std::int32_t* labels, index_t first, index_t columns, index_t row)
+      : lanes(of), z(logits + row * columns), cols(columns), label(labels[row] - first), start(first == 0) {}
 
-  EXPUNGE_DEVICE T p(index_t j) const { return fn::exp(z[j] - lse); }
-  EXPUNGE_DEVICE T beyond(index_t j) const { return dz[j] - dz[label]; }
-  /// The probability of all but the label.
-  EXPUNGE_DEVICE T others() const {
-    return sum_over(lanes, cols, [&](index_t j) { return j == label ? T{0} : p(j); });
+  EXPUNGE_DEVICE bool inside() const { return 0 <= label && label < cols; }
+  template <class F>
+  EXPUNGE_DEVICE T sum_of_others(const F& f) const {
+    return sum_over(lanes, cols, [&](index_t j) { return j == label ? T{0} : f(j); });
+  }
+
+  EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
+    T most = z[0];
+    for (index_t j = lanes.index(); j < cols; j += lanes.count()) most = fn::max(most, z[j]);
+    const T before = start ? -std::numeric_limits<T>::infinity() : *largest, kept = start ? T{0} : *others;
+    const T now = fn::max(before, lanes.max(most));
+    const T sum = sum_of_others([&](index_t j) { return fn::exp(z[j] - now); });
+    const T all = total != nullptr ? sum_over(lanes, cols, [&](index_t j) { return z[j]; }) : T{0};
+    if (lanes.index() != 0) return;
+    *largest = now;
+    *others = kept * fn::exp(before - now) + sum;
+    if (inside()) *of_label = z[label];
+    if (total != nullptr) *total = (start ? T{0} : *total) + all;
+  }
+  EXPUNGE_DEVICE void statistics_tangent(T lse, const T* dz, T* expected, T* dlabel, T* dtotal) const {
+    const T sum = sum_of_others([&](index_t j) { return fn::exp(z[j] - lse) * dz[j]; });
+    const T all = dtotal != nullptr ? sum_over(lanes, cols, [&](index_t j) { return dz[j]; }) : T{0};
+    if (lanes.index() != 0) return;
+    *expected = (start ? T{0} : *expected) + sum;
+    if (inside()) *dlabel = dz[label];
+    if (dtotal != nullptr) *dtotal = (start ? T{0} : *dtotal) + all;
   }
   /// p_j - q_j, at the label without cancellation.
-  EXPUNGE_DEVICE T gradient(index_t j, T rest) const {
-    return (j == label ? smoothing - rest : p(j)) - smoothing / static_cast<T>(cols);
+  EXPUNGE_DEVICE T gradient(index_t j, T smoothing, T floor, T lse, T others) const {
+    return (j == label ? smoothing - others : fn::exp(z[j] - lse)) - floor;
   }
-  /// sum_j q_j a_j
-  template <class F>
-  EXPUNGE_DEVICE T expected(const F& a) const {
-    const T likely = (T{1} - smoothing) * a(label);
-    return smoothing == T{0} ? likely : likely + smoothing * sum_over(lanes, cols, a) / static_cast<T>(cols);
+  EXPUNGE_DEVICE void pullback(T smoothing, T floor, T lse, T others, T nll_bar, T* bar) const {
+    for_each_lane(lanes, cols, [&](index_t j) { bar[j] = nll_bar * gradient(j, smoothing, floor, lse, others); });
   }
-
-  EXPUNGE_DEVICE void forward(T* nll, T* log_sum_exp) const {
-    T largest = z[0];
-    for (index_t j = lanes.index(); j < cols; j += lanes.count()) largest = fn::max(largest, z[j]);
-    largest = lanes.max(largest);
-    const T log_sum = fn::log(sum_over(lanes, cols, [&](index_t j) { return fn::exp(z[j] - largest); }));
-    const T mean = expected([&](index_t j) { return z[j] - largest; });
-    if (lanes.index() != 0) return;
-    *nll = log_sum - mean;
-    *log_sum_exp = largest + log_sum;
-  }
-  EXPUNGE_DEVICE void pushforward(T* dnll) const {
-    if (dz == nullptr) {
-      if (lanes.index() == 0) *dnll = T{0};
-      return;
-    }
-    const T mean = sum_over(lanes, cols, [&](index_t j) { return p(j) * beyond(j); });
-    const T likely = expected([&](index_t j) { return beyond(j); });
-    if (lanes.index() == 0) *dnll = mean - likely;
-  }
-  EXPUNGE_DEVICE void pullback(T nll_bar, T* bar) const {
-    const T rest = others();
-    for_each_lane(lanes, cols, [&](index_t j) { bar[j] += nll_bar * gradient(j, rest); });
-  }
-  EXPUNGE_DEVICE void pullback_tangent(T nll_bar, T dnll_bar, T* dbar) const {
-    const T mean = dz != nullptr ? sum_over(lanes, cols, [&](index_t j) { return p(j) * beyond(j); }) : T{0};
-    const T rest = others();
+  EXPUNGE_DEVICE void pullback_tangent(T smoothing, T floor, T lse, T others, const T* dz, T dlabel, T beyond, T nll_bar, T dnll_bar, T* dbar) const {
     for_each_lane(lanes, cols, [&](index_t j) {
-      const T along = dz != nullptr ? nll_bar * p(j) * (beyond(j) - mean) : T{0};
-      dbar[j] += along + dnll_bar * gradient(j, rest);
+      const T along = j == label ? -beyond : dz[j] - (dlabel + beyond);
+      dbar[j] = nll_bar * fn::exp(z[j] - lse) * along + dnll_bar * gradient(j, smoothing, floor, lse, others);
     });
   }
 };

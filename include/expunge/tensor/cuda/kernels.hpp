@@ -79,15 +79,17 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
     scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T*
     dk_bar, T* dv_bar);
 template <class T>
-void cross_entropy(const T* logits, const std::int32_t* labels, T smoothing, index_t rows, index_t cols, T* nll, T* lse);
+void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T*
+    of_label, T* total);
 template <class T>
-void cross_entropy_pushforward(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, index_t
-    rows, index_t cols, T* dnll);
+void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t rows,
+    index_t cols, T* expected, T* dlabel, T* dtotal);
 template <class T>
-void cross_entropy_pullback(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* nll_bar, index_t rows,
-    index_t cols, T* logits_bar);
+void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T*
+    others, const T* nll_bar, index_t rows, index_t cols, T* z_bar);
 template <class T>
-void cross_entropy_pullback_tangent(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits, const
-    T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, T* dlogits_bar);
+void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const
+    T* others, const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, T*
+    dz_bar);
 
 }  // namespace expunge::cuda

@@ -35,8 +35,8 @@ template <> struct kernel<primitive::attention> { static void launch(const auto&
 template <> struct kernel<primitive::attention_pushforward> { static void launch(const auto&... a) { cuda::attention_pushforward(a...); } };
 template <> struct kernel<primitive::attention_pullback> { static void launch(const auto&... a) { cuda::attention_pullback(a...); } };
 template <> struct kernel<primitive::attention_pullback_tangent> { static void launch(const auto&... a) { cuda::attention_pullback_tangent(a...); } };
-template <> struct kernel<primitive::cross_entropy> { static void launch(const auto&... a) { cuda::cross_entropy(a...); } };
-template <> struct kernel<primitive::cross_entropy_pushforward> { static void launch(const auto&... a) { cuda::cross_entropy_pushforward(a...); } };
+template <> struct kernel<primitive::softmax_statistics> { static void launch(const auto&... a) { cuda::softmax_statistics(a...); } };
+template <> struct kernel<primitive::softmax_statistics_tangent> { static void launch(const auto&... a) { cuda::softmax_statistics_tangent(a...); } };
 template <> struct kernel<primitive::cross_entropy_pullback> { static void launch(const auto&... a) { cuda::cross_entropy_pullback(a...); } };
 template <> struct kernel<primitive::cross_entropy_pullback_tangent> { static void launch(const auto&... a) { cuda::cross_entropy_pullback_tangent(a...); } };
 // clang-format on

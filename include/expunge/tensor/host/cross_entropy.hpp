@@ -1,112 +1,109 @@
-// Softmax cross-entropy with label smoothing, row by row.
+// Softmax cross-entropy with label smoothing, over a range of the vocabulary at a time, so that no caller need hold all logits.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 
 #include <Eigen/Core>
 
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/rows.hpp"
 
-// logits [rows, cols]; labels [rows] in [0, cols), not checked; nll, lse [rows]. The target of a row is
-// q = (1 - smoothing) onehot(label) + smoothing / cols (Szegedy et al. 2016). lse, the log-sum-exp of each row, is kept from the
-// value for the derivatives. A null tangent (prefix d) is zero; cotangent outputs (suffix _bar) are added to.
+// Logits z [rows, cols] are those of the vocabulary from `first` on; labels [rows] in [0, vocabulary), not checked, may lie outside. The
+// target of a row is q = (1 - smoothing) onehot(label) + smoothing / vocabulary (Szegedy et al. 2016); `floor` is smoothing / vocabulary.
+// Statistics, [rows] each, gather over the ranges: the range with first = 0 comes first and starts them. Where a row's label is sure,
+// p - 1 would cancel, and with it the gradient where unlearning begins: everything is built on `others`, the probability of all but
+// the label. What is computed from the statistics between the passes stands in autodiff/functor.hpp.
 namespace expunge::host {
 
 namespace detail {
 
-/// sum_j q_j row_j
-template <class T, class Row>
-T expected_under_target(const Row& row, std::int32_t label, T smoothing) {
-  const T likely = (T{1} - smoothing) * row.coeff(label);
-  return smoothing == T{0} ? likely : likely + smoothing * row.mean();
+/// Calls f(begin, size) for pieces of [0, cols) that leave out `label`.
+template <class F>
+void for_others(index_t cols, index_t label, const F& f) {
+  constexpr index_t piece = 512;  // a buffer in the first-level cache
+  const auto run = [&](index_t begin, index_t end) {
+    for (; begin < end; begin += piece) f(begin, std::min(piece, end - begin));
+  };
+  if (label < 0 || label >= cols) return run(0, cols);
+  run(0, label);
+  run(label + 1, cols);
 }
 
-/// out += factor * (softmax(z) - q). At the label this is -sum of the other probabilities (+ smoothing): p - 1 would cancel, and
-/// keep few digits where the model is sure of its answer, as it is where unlearning begins.
-template <class T>
-void add_logit_gradient(const const_array_map<T>& z, T lse, std::int32_t label, T smoothing, T factor, array_map<T> out) {
-  constexpr index_t chunk = 512;
-  const T floor = smoothing / static_cast<T>(z.size());
-  T others{0};
-  const auto add = [&](index_t begin, index_t end) {
-    for (; begin < end; begin += chunk) {
-      const index_t size = std::min(chunk, end - begin);
-      const Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, chunk, 1> p = (z.segment(begin, size) - lse).exp();
-      others += p.sum();
-      out.segment(begin, size) += factor * (p - floor);
-    }
-  };
-  add(0, label);
-  add(label + 1, z.size());
-  out[label] += factor * (smoothing - floor - others);
+/// Calls f(row, z, label - first) for every row.
+template <class T, class F>
+void for_logit_rows(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, const F& f) {
+  parallel_blocks(rows, rows_per_block(cols), [&](index_t begin, index_t end) {
+    for (index_t r = begin; r < end; ++r) f(r, const_array_map<T>(z + r * cols, cols), static_cast<index_t>(labels[r]) - first);
+  });
 }
+
+template <class T>
+using piece_of_row = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, 512, 1>;
 
 }  // namespace detail
 
-/// nll = lse - sum_j q_j logits_j.
+/// largest z; others = sum of exp(z - largest) over all but the label; of_label = z at the label; total = sum of z (null: not wanted).
 template <class T>
-void cross_entropy(const T* logits, const std::int32_t* labels, T smoothing, index_t rows, index_t cols, T* nll, T* lse) {
-  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) {
-      const detail::const_array_map<T> z(logits + r * cols, cols);
-      const T largest = z.maxCoeff();
-      const T log_sum = std::log((z - largest).exp().sum());
-      nll[r] = log_sum - detail::expected_under_target(z - largest, labels[r], smoothing);
-      lse[r] = largest + log_sum;
-    }
+void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T* of_label,
+                        T* total) {
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
+    const bool start = first == 0;
+    const T before = start ? -std::numeric_limits<T>::infinity() : largest[r], now = std::max(before, row.maxCoeff());
+    T sum = start ? T{0} : others[r] * std::exp(before - now);
+    detail::for_others(cols, label, [&](index_t begin, index_t size) { sum += (row.segment(begin, size) - now).exp().sum(); });
+    largest[r] = now;
+    others[r] = sum;
+    if (0 <= label && label < cols) of_label[r] = row[label];
+    if (total != nullptr) total[r] = (start ? T{0} : total[r]) + row.sum();
   });
 }
 
-/// dnll, overwritten, along dlogits.
+/// expected = sum of p dz over all but the label, dlabel = dz at the label, dtotal = sum of dz (null: not wanted); p = exp(z - lse).
 template <class T>
-void cross_entropy_pushforward(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits,
-                               index_t rows, index_t cols, T* dnll) {
-  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) {
-      if (dlogits == nullptr) {
-        dnll[r] = T{0};
-        continue;
-      }
-      const detail::const_array_map<T> z(logits + r * cols, cols);
-      const detail::const_array_map<T> dz(dlogits + r * cols, cols);
-      const auto beyond = dz - dz[labels[r]];  // a shift of all logits changes nothing; this one leaves no difference of large numbers
-      dnll[r] = ((z - lse[r]).exp() * beyond).sum() - detail::expected_under_target(beyond, labels[r], smoothing);
-    }
+void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t rows, index_t cols,
+                                T* expected, T* dlabel, T* dtotal) {
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
+    const detail::const_array_map<T> along(dz + r * cols, cols);
+    T sum = first == 0 ? T{0} : expected[r];
+    detail::for_others(cols, label, [&](index_t begin, index_t size) {
+      sum += ((row.segment(begin, size) - lse[r]).exp() * along.segment(begin, size)).sum();
+    });
+    expected[r] = sum;
+    if (0 <= label && label < cols) dlabel[r] = along[label];
+    if (dtotal != nullptr) dtotal[r] = (first == 0 ? T{0} : dtotal[r]) + along.sum();
   });
 }
 
+/// z_bar = nll_bar (p - q), overwritten.
 template <class T>
-void cross_entropy_pullback(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* nll_bar,
-                            index_t rows, index_t cols, T* logits_bar) {
-  if (logits_bar == nullptr) return;
-  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) {
-      const detail::const_array_map<T> z(logits + r * cols, cols);
-      detail::add_logit_gradient(z, lse[r], labels[r], smoothing, nll_bar[r], detail::array_map<T>(logits_bar + r * cols, cols));
-    }
+void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
+                            const T* nll_bar, index_t rows, index_t cols, T* z_bar) {
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
+    detail::array_map<T> out(z_bar + r * cols, cols);
+    detail::for_others(cols, label, [&](index_t begin, index_t size) {
+      out.segment(begin, size) = nll_bar[r] * ((row.segment(begin, size) - lse[r]).exp() - floor);
+    });
+    if (0 <= label && label < cols) out[label] = nll_bar[r] * (smoothing - floor - others[r]);
   });
 }
 
-/// Derivative of the pullback's logits_bar along (dlogits, dnll_bar).
+/// The derivative of z_bar along dz and dnll_bar (null: zero), overwritten; `beyond` is the mean of dz - dlabel under p.
 template <class T>
-void cross_entropy_pullback_tangent(const T* logits, const std::int32_t* labels, T smoothing, const T* lse, const T* dlogits,
-                                    const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, T* dlogits_bar) {
-  if (dlogits_bar == nullptr) return;
-  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) {
-      const detail::const_array_map<T> z(logits + r * cols, cols);
-      const auto p = (z - lse[r]).exp();
-      detail::array_map<T> out(dlogits_bar + r * cols, cols);
-      if (dlogits != nullptr) {
-        const detail::const_array_map<T> dz(dlogits + r * cols, cols);
-        const auto beyond = dz - dz[labels[r]];
-        out += nll_bar[r] * p * (beyond - (p * beyond).sum());
-      }
-      if (dnll_bar != nullptr) detail::add_logit_gradient(z, lse[r], labels[r], smoothing, dnll_bar[r], out);
-    }
+void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
+                                    const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows,
+                                    index_t cols, T* dz_bar) {
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
+    const detail::const_array_map<T> along(dz + r * cols, cols);
+    detail::array_map<T> out(dz_bar + r * cols, cols);
+    const T g = nll_bar[r], dg = dnll_bar != nullptr ? dnll_bar[r] : T{0}, shift = dlabel[r] + beyond[r];
+    detail::for_others(cols, label, [&](index_t begin, index_t size) {
+      const detail::piece_of_row<T> p = (row.segment(begin, size) - lse[r]).exp();
+      out.segment(begin, size) = p * (g * (along.segment(begin, size) - shift)) + dg * (p - floor);
+    });
+    if (0 <= label && label < cols) out[label] = dg * (smoothing - floor - others[r]) - g * std::exp(row[label] - lse[r]) * beyond[r];
   });
 }
 
