@@ -22,6 +22,7 @@
 #include "expunge/autodiff/linear_cross_entropy.hpp"
 #include "expunge/autodiff/norm.hpp"
 #include "expunge/autodiff/row_weights.hpp"
+#include "expunge/autodiff/recompute.hpp"
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/autodiff/second_order_tape.hpp"

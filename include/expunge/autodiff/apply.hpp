@@ -11,6 +11,9 @@
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
 // `static constexpr bool indexes_batch = true`.
+//   X again();                                                      the value once more, from what was saved
+//   bool forget(const X& x); void remember(const X& x);             lets go of x where it was saved, and takes it again
+// are for values that are not kept for the sweep (recompute.hpp): the first of those that make one, the others of those that read it.
 #pragma once
 
 #include <array>
@@ -53,6 +56,17 @@ struct operation final : node<X> {
   void release() override {
     rule = Rule{};
     this->adjoint.value = {};
+  }
+  bool forget(const X& value) override {
+    if constexpr (requires { rule.forget(value); }) return rule.forget(value);
+    else return false;
+  }
+  void remember(const X& value) override {
+    if constexpr (requires { rule.remember(value); }) rule.remember(value);
+  }
+  X again() override {
+    if constexpr (requires { rule.again(); }) return rule.again();
+    else return node<X>::again();
   }
 };
 

@@ -31,6 +31,7 @@ struct unary_rule {
     if (dx_bar.wanted()) dx_bar.add_mapped(functor::slope_product_tangent<F>{}, x, dx, y_bar, or_zeros(dy_bar, x));
   }
   void restrict(const batch_part& part) { part.restrict(x); }
+  X again() { return forward(x); }
 };
 
 /// y = F(a) * b: the gated activation of a transformer's feed-forward layer.
@@ -58,6 +59,7 @@ struct gated_rule {
     if (db_bar.wanted()) db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
   }
   void restrict(const batch_part& part) { part.restrict(a), part.restrict(b); }
+  X again() { return forward(a, b); }
 };
 
 /// y = alpha a + beta b (b may be absent) + gamma

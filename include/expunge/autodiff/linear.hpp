@@ -45,6 +45,12 @@ struct linear_rule {
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }
   void restrict(const batch_part& part) { part.restrict(x); }
+  bool forget(const X& value) {
+    const bool mine = x.data() == value.data();
+    if (mine) x = {};
+    return mine;
+  }
+  void remember(const X& value) { x = value; }
 };
 
 template <class X>

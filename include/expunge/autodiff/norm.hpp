@@ -38,18 +38,20 @@ struct rms_norm_rule {
                                                           dw_bar.accumulator(w.extents()));
   }
   void restrict(const batch_part& part) { part.restrict(x), part.restrict(rstd); }
+  X again() { return forward(x, w); }
 };
 
 template <class X>
 struct layer_norm_rule {
   typename X::value_type epsilon = 0;
-  X x{}, w{}, average{}, rstd{};
+  X x{}, w{}, b{}, average{}, rstd{};
 
-  X forward(const X& x_, const X& w_, const X& b) {
-    require(w_.size() == x_.cols() && b.size() == x_.cols(), "layer_norm: weight ", w_.extents(), " and bias ", b.extents(),
+  X forward(const X& x_, const X& w_, const X& b_) {
+    require(w_.size() == x_.cols() && b_.size() == x_.cols(), "layer_norm: weight ", w_.extents(), " and bias ", b_.extents(),
             " for input ", x_.extents());
     x = x_;
     w = w_;
+    b = b_;
     average = X(shape{x.rows()});
     rstd = X(shape{x.rows()});
     X y(x.extents());
@@ -75,6 +77,7 @@ struct layer_norm_rule {
         dx_bar.accumulator(x.extents()), dw_bar.accumulator(w.extents()), db_bar.accumulator(w.extents()));
   }
   void restrict(const batch_part& part) { part.restrict(x), part.restrict(average), part.restrict(rstd); }
+  X again() { return forward(x, w, b); }
 };
 
 }  // namespace detail

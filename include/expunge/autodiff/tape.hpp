@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <memory>
 #include <new>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -28,6 +29,13 @@ struct node<tensor<T, S>> {
   virtual void pullback() {}
   /// Drops everything saved for the pullback.
   virtual void release() {}
+  // For values that are not kept (recompute.hpp):
+  /// Lets go of `value` where it was saved, and says whether.
+  virtual bool forget(const tensor<T, S>& /*value*/) { return false; }
+  /// Takes the forgotten value again.
+  virtual void remember(const tensor<T, S>& /*value*/) {}
+  /// Computes the node's value once more.
+  virtual tensor<T, S> again() { fail("recompute_later: the operation that made this value has no `again` (autodiff/apply.hpp)"); }
 };
 
 template <class V>
@@ -69,6 +77,13 @@ class node_list {
   }
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
+
+  /// What was recorded after `origin`.
+  [[nodiscard]] std::span<node<V>* const> since(const node<V>* origin) const {
+    std::size_t i = nodes_.size();
+    while (i > 0 && nodes_[i - 1] != origin) --i;
+    return std::span(nodes_).subspan(i);
+  }
 
   /// Builds a node in the tape's memory. Node is node<V> for a leaf or derives from it.
   template <class Node, class... Arguments>

@@ -8,6 +8,7 @@
 #include "expunge/autodiff/attention.hpp"
 #include "expunge/autodiff/elementwise.hpp"
 #include "expunge/autodiff/linear_cross_entropy.hpp"
+#include "expunge/autodiff/recompute.hpp"
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/model/decoder_config.hpp"
@@ -37,6 +38,7 @@ struct decoder_block {
     const V queries = rotated(seen(nn::module::q, q(a)), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a));
+    recompute_later(a);
     const auto scale = static_cast<T>(1 / std::sqrt(static_cast<double>(config.head_dim)));
     const V mixed = causal_attention(queries, keys, values, offsets, config.heads, config.kv_heads, scale);
     const V middle = x + seen(nn::module::o, o(mixed));
@@ -46,7 +48,10 @@ struct decoder_block {
       return swiglu(opened, seen(nn::module::up, up(b)));
     };
     const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b))) : gated();  // [rows, ffn_width]
-    return middle + seen(nn::module::down, down(inner));
+    recompute_later(b);
+    const V out = down(inner);
+    recompute_later(inner);
+    return middle + seen(nn::module::down, out);
   }
 
   template <class F, class M, class... R>

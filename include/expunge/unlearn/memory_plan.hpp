@@ -76,6 +76,7 @@ struct batch_size {
 /// What a loss policy asks of a tape, and how many values it keeps beside it. A base loss keeps none.
 struct loss_memory {
   bool joint = true;      // forget and retain examples on one tape
+  bool recomputes = false;  // on a tape that computes cheap values again (autodiff/recompute.hpp)
   bool replayed = false;  // on a tape that keeps the first sweep's cotangents
   bool tangents = false;  // and tangents
   bool gates = false;     // and the outputs of all linear layers
@@ -84,7 +85,7 @@ struct loss_memory {
 
 template <class Loss>
 loss_memory memory_of(const Loss&, index_t /*parameters*/, index_t /*neurons*/, index_t /*batch*/, index_t /*forget*/) {
-  return {};
+  return {.recomputes = true};
 }
 template <class Base, class Attribution>
 loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t parameters, index_t neurons, index_t batch, index_t forget) {
@@ -94,7 +95,7 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t para
   const bool by_example = !previous || s.reduction == loss::reduction::example;
   const index_t unit = by_neuron ? neurons : parameters;
   const bool one_sweep = !by_neuron && !by_example && !exact;
-  return {by_neuron || !by_example, !one_sweep, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
+  return {by_neuron || !by_example, false, !one_sweep, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
           by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
 }
 
@@ -104,22 +105,27 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 
 /// Values (numbers, not bytes) of a decoder's recorded pass where most are alive. Per row and layer, with w the width, q and v the
 /// widths of queries and values, f of the feed-forward layer and h heads:
-///   saved for the sweep      4 w + 2 q + 2 v + 3 f + h + 2    (inputs of both norms and of the linear layers, q k v and the output of
-///                                                             attention, gate and up; without a gate 2 f)
+///   saved for the sweep      2 w + 2 q + 2 v + 2 f + h + 2    (inputs of both norms, q k v and the output of attention, gate and up;
+///                                                             without a gate f)
+///   where not recomputed     2 w + f                          (outputs of the norms and of the activation)
 ///   gates                    2 w + q + v                      (outputs that nobody else saves)
 ///   cotangents, replayed     4 w + 3 q + 3 v + 3 f
 ///   tangents, exact          6 w + 3 q + 3 v + 3 f, with gates 2 w + q + 2 v + 2 f more
-/// and per label 2 w and a row of the vocabulary for the logits, their cotangents and their tangents. To that comes what the sweep
-/// has in hand: the cotangents of one layer or of the logits. Tangents are those of the forget examples alone.
+/// and per label 2 w and, where few enough to be kept (autodiff/linear_cross_entropy.hpp), the logits. To that comes what the sweep has
+/// in hand: the cotangents of one layer, or of a range of logits with tangents and all. Tangents are those of the forget examples alone.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim;
   const index_t f = c.ffn_width, inner = c.family == model::decoder_family::gpt2 ? 2 * f : 3 * f;
-  index_t layer = 4 * w + 2 * q + 2 * v + inner + c.heads + 2, logits = 1;
+  index_t layer = 4 * w + 2 * q + 2 * v + inner + c.heads + 2;
+  if (use.recomputes) layer -= 2 * w + f;
   if (use.gates) layer += 2 * w + q + v;
-  if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner, ++logits;
+  if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner;
+  const bool kept = 4 * b.labels <= w;
+  const index_t logits = kept ? c.vocabulary : std::min<index_t>(c.vocabulary, 4096);
   const index_t tangents = use.tangents ? 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0) : 0;
-  return c.layers * (b.rows * layer + forget.rows * tangents) + b.labels * (2 * w + logits * c.vocabulary) +
-         (use.tangents ? forget.labels * c.vocabulary : 0) + std::max(b.labels * c.vocabulary, b.rows * (inner + 2 * w));
+  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits;
+  return c.layers * (b.rows * layer + forget.rows * tangents) + b.labels * (2 * w + (kept ? logits : 0)) +
+         std::max(in_hand, b.rows * (inner + 2 * w));
 }
 
 /// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out.
