@@ -187,12 +187,16 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   check(found, expected);
 
   double total = 0, found_total = 0;
-  host::dot(rows * cols, values.data(), other.data(), 1.0, &total);
+  const functor::parameter_penalty<T> penalty{false, T(0.3)};
+  auto previous = start, gradient = start, found_previous = start, found_gradient = start;
+  host::map_sum(rows * cols, penalty, 1.0, &total, previous.data(), gradient.data(), values.data(), other.data());
   for_rows<S>(1, [&](const auto& lanes, index_t) {
-    const double part = cuda::dot_of(lanes, values.data(), other.data(), rows * cols);
+    const double part = cuda::map_sum_of(lanes, rows * cols, penalty, found_previous.data(), found_gradient.data(), values.data(), other.data());
     if (lanes.index() == 0) found_total = part;
   });
-  BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-5 : 1e-12));
+  BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-4 : 1e-12));
+  check(found_previous, previous);
+  check(found_gradient, gradient);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(rotary_positions, S, settings) {

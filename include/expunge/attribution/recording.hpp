@@ -112,9 +112,9 @@ class recording {
   }
 
   /// weigh() for a parameter in one sweep over memory: `penalty` is a functor like functor::parameter_penalty, which overwrites the
-  /// reference and the gradient in A_f = phi g; returns the latter. feature(f) is void from then on.
+  /// reference and whose values, times `factor`, are added up in `sum`.
   template <class F>
-  X weigh_by(std::size_t f, const F& penalty, X& reference) {
+  void weigh_by(std::size_t f, const F& penalty, X& reference, device_sum<X> sum, double factor) {
     static_assert(!neurons, "recording: weigh_by is for parameters");
     with_tangents_ = order_ == curvature::exact;
     node<dual<X>>& leaf = *leaves_[f].origin;
@@ -126,11 +126,10 @@ class recording {
     gradient.settle();
     if (with_tangents_) {
       leaf.tangent = X(g.extents());
-      map_in_place(penalty, g, reference, gradient.value, leaf.tangent, phi);
+      add_map_sum(sum, factor, penalty, reference, gradient.value, leaf.tangent, std::as_const(g), phi);
     } else {
-      map_in_place(penalty, g, reference, gradient.value, phi);
+      add_map_sum(sum, factor, penalty, reference, gradient.value, std::as_const(g), phi);
     }
-    return g;
   }
 
   /// The second sweep: adds to the gradients d/dtheta of the base loss (its weights constant) and of what was weighed.

@@ -1,6 +1,6 @@
 // The element-wise operations of tensor/, optim/, attribution/ and loss/.
 #include "expunge/attribution/functor.hpp"
-#include "expunge/cuda/map.cuh"
+#include "expunge/cuda/map_sum.cuh"
 #include "expunge/loss/functor.hpp"
 #include "expunge/optim/functor.hpp"
 #include "expunge/tensor/functor.hpp"
@@ -23,8 +23,10 @@ using namespace expunge::functor;
   EXPUNGE_CUDA_ASSIGN(T, measured_slope, const T*)                            \
   EXPUNGE_CUDA_ASSIGN(T, second_seed, const T*, const T*, const T*)           \
   EXPUNGE_CUDA_MAP(keep_where_negative, T*, const T*)                         \
-  EXPUNGE_CUDA_MAP(parameter_penalty<T>, T*, T*, T*, const T*)                \
-  EXPUNGE_CUDA_MAP(parameter_penalty<T>, T*, T*, T*, T*, const T*)            \
+  EXPUNGE_CUDA_MAP_SUM(copy, const T*)                                        \
+  EXPUNGE_CUDA_MAP_SUM(multiply, const T*, const T*)                          \
+  EXPUNGE_CUDA_MAP_SUM(parameter_penalty<T>, T*, T*, const T*, const T*)      \
+  EXPUNGE_CUDA_MAP_SUM(parameter_penalty<T>, T*, T*, T*, const T*, const T*)  \
   EXPUNGE_CUDA_ASSIGN(T, sign, const T*)
 
 EXPUNGE_LIST(float)

@@ -58,21 +58,6 @@ __global__ void rotary_kernel(const T* x, const std::int32_t* positions, const T
   if (i < rows * pairs) rotary_pair(x, positions, cos, sin, heads, dim, direction, y, accumulate, i / pairs, i % pairs);
 }
 
-constexpr index_t dot_block = 16384;
-
-template <class T>
-__global__ void dot_kernel(index_t size, const T* a, const T* b, double* partial) {
-  const index_t begin = blockIdx.x * dot_block, count = size - begin < dot_block ? size - begin : dot_block;
-  const double sum = dot_of(block_lanes{}, a + begin, b != nullptr ? b + begin : nullptr, count);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-__global__ void dot_total_kernel(index_t count, const double* partial, double factor, double* total) {
-  const double* const ones = nullptr;
-  const double sum = dot_of(block_lanes{}, partial, ones, count);
-  if (threadIdx.x == 0) *total += factor * sum;
-}
-
 }  // namespace
 
 template <class T>
@@ -130,17 +115,9 @@ void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* si
                  dim, transpose ? T{-1} : T{1}, y, accumulate);
 }
 
-template <class T>
-void dot(index_t size, const T* a, const T* b, double factor, double* out) {
-  const unsigned blocks = detail::blocks_for(size, dot_block);
-  const detail::scratch<double> partial(blocks);
-  detail::launch("an inner product", dot_kernel<T>, blocks, threads, 0, size, a, b, partial.data());
-  detail::launch("an inner product", dot_total_kernel, 1, threads, 0, static_cast<index_t>(blocks), partial.data(), factor, out);
-}
-
 #define EXPUNGE_KERNELS(T)                                                                                                             \
   &gather_rows<T>, &broadcast_row<T>, &scatter_add_rows<T>, &column_sum<T>, &segment_sum<T>, &segment_multiply<T>, &segment_broadcast<T>, \
-      &scale_rows<T>, &segment_products<T>, &rotary<T>, &dot<T>
+      &scale_rows<T>, &segment_products<T>, &rotary<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
 
 }  // namespace expunge::cuda

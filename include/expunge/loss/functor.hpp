@@ -23,29 +23,24 @@ struct sign {
 };
 
 /// SSIUU's penalty on the parameters' attributions a = phi g, in one sweep: where a < 0 adds lambda d rho(a - previous) / da g to the
-/// gradient (first order) and sets the tangent of phi from which the rest follows (exact); g becomes rho, previous a.
+/// gradient (first order) and sets the tangent of phi from which the rest follows (exact); previous becomes a. Returns rho.
 template <class T>
 struct parameter_penalty {
   bool squared;
   T lambda;
   template <class B>
-  EXPUNGE_DEVICE void operator()(B& g, B& previous, B& gradient, const B& phi) const {
-    penalise(g, previous, gradient, phi);
+  EXPUNGE_DEVICE B operator()(B& previous, B& gradient, const B& g, const B& phi) const {
+    B tangent;
+    return (*this)(previous, gradient, tangent, g, phi);
   }
   template <class B>
-  EXPUNGE_DEVICE void operator()(B& g, B& previous, B& gradient, B& tangent, const B& phi) const {
-    tangent = penalise(g, previous, gradient, phi) * phi;
-  }
-
- private:
-  template <class B>
-  EXPUNGE_DEVICE B penalise(B& g, B& previous, B& gradient, const B& phi) const {
+  EXPUNGE_DEVICE B operator()(B& previous, B& gradient, B& tangent, const B& g, const B& phi) const {
     const B a = phi * g, d = fn::select(a < B(0), B(a - previous), B(0));
     const B slope = squared ? B(T(2) * lambda * d) : B(lambda * fn::sign(d));
     gradient += slope * g;
+    tangent = slope * phi;
     previous = a;
-    g = squared ? B(d * d) : fn::abs(d);
-    return slope;
+    return squared ? B(d * d) : fn::abs(d);
   }
 };
 

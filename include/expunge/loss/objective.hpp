@@ -27,12 +27,14 @@ class step_sums {
 
   /// Adds factor * the inner product of a and b, or the sum of a where b is absent.
   void add(place at, const X& a, const X& b = {}, double factor = 1) {
-    auto sum = sums_.slice(at, at + 1);
-    add_inner_product(sum, a, b, factor);
+    auto to = sum(at);
+    add_inner_product(to, a, b, factor);
   }
   /// Adds the mean over examples of the mean NLL a token.
   void add_mean_nll(place at, const answers<X>& a) { add(at, a.nll, a.inverse_lengths, 1 / static_cast<double>(a.nll.size())); }
 
+  /// Where it gathers, [1].
+  [[nodiscard]] device_sum<X> sum(place at) const { return sums_.slice(at, at + 1); }
   [[nodiscard]] std::array<double, places> values() const {
     std::array<double, places> out{};
     sums_.download(out);

@@ -116,7 +116,7 @@ class ssiuu_objective {
   void weigh_parameter(recorder& r, std::size_t f, step_sums<X>& out) {
     const ssiuu_settings& s = policy_.settings;
     if (f < previous_.size())
-      out.add(out.penalty, r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f]), {}, s.lambda);
+      r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f], out.sum(out.penalty), s.lambda);
     else
       previous_.push_back(r.feature(f));
   }

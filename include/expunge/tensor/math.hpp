@@ -10,20 +10,27 @@
 
 namespace expunge {
 
+namespace detail {
+
+template <class X, class Y>
+void require_size_of(const X& x, const Y& y) {
+  require(x.size() == y.size(), "element-wise operation on shapes ", x.extents(), " and ", y.extents());
+}
+template <class X>
+auto elements(X& x) {
+  if constexpr (std::is_const_v<X>) return x.data();
+  else return x.mutable_data();
+}
+
+}  // namespace detail
+
 /// Calls f(batch&...) over the elements of tensors of one shape; what f assigns is stored for the arguments that are not
 /// const. On the host `f` works on xsimd::batch<T> (see host/map.hpp) and may be a
 /// lambda; a device needs a named functor that works on T and was compiled for it (see functor.hpp).
 template <class F, class X, class... Rest>
 void map_in_place(const F& f, X& first, Rest&... rest) {
-  [[maybe_unused]] const auto check = [&](const auto& other) {
-    require(other.size() == first.size(), "element-wise operation on shapes ", first.extents(), " and ", other.extents());
-  };
-  (check(rest), ...);
-  const auto pointer = []<class Y>(Y& y) {
-    if constexpr (std::is_const_v<Y>) return y.data();
-    else return y.mutable_data();
-  };
-  std::remove_const_t<X>::template run<primitive::map>(first.size(), f, pointer(first), pointer(rest)...);
+  (detail::require_size_of(first, rest), ...);
+  std::remove_const_t<X>::template run<primitive::map>(first.size(), f, detail::elements(first), detail::elements(rest)...);
 }
 
 /// A new tensor of the arguments' shape: f(batch& out, const batch& a, ...).
@@ -79,11 +86,20 @@ double value_of(const X& sum) {
   return static_cast<double>(value);
 }
 
+/// As map_in_place, for an f that returns a batch (zero where all its arguments are): total += factor * the sum of those, in double and
+/// in a fixed order.
+template <class F, class X, class... Rest>
+void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const F& f, X& first, Rest&... rest) {
+  (detail::require_size_of(first, rest), ...);
+  std::remove_const_t<X>::template run<primitive::map_sum>(first.size(), f, factor, total.mutable_data(), detail::elements(first),
+                                                           detail::elements(rest)...);
+}
+
 /// total += factor * inner product of a and b over all elements, accumulated in double in a fixed order; of a alone where b is absent.
 template <class X>
 void add_inner_product(device_sum<X>& total, const X& a, const X& b, double factor = 1) {
-  require(b.absent() || a.size() == b.size(), "inner product of shapes ", a.extents(), " and ", b.extents());
-  X::template run<primitive::dot>(a.size(), a.data(), b.data(), factor, total.mutable_data());
+  if (b.absent()) add_map_sum(total, factor, functor::copy{}, a);
+  else add_map_sum(total, factor, functor::multiply{}, a, b);
 }
 
 /// Inner product over all elements.

@@ -17,7 +17,7 @@ namespace expunge::primitive {
 // clang-format off
 struct map { static void host(const auto&... a) { host::map(a...); } };
 struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
-struct dot { static void host(const auto&... a) { host::dot(a...); } };
+struct map_sum { static void host(const auto&... a) { host::map_sum(a...); } };
 struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };
 struct scatter_add_rows { static void host(const auto&... a) { host::scatter_add_rows(a...); } };
 struct broadcast_row { static void host(const auto&... a) { host::broadcast_row(a...); } };

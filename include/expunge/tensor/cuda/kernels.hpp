@@ -14,15 +14,17 @@ namespace expunge::cuda {
 template <class F, class... E>
 void map(index_t size, const F& f, E*... arrays);
 
+/// The same for functors that return a number: *out += factor * the sum of those; `out` lies on the device (EXPUNGE_CUDA_MAP_SUM,
+/// include/expunge/cuda/map_sum.cuh).
+template <class F, class... E>
+void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays);
+
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);
 /// The same with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
 /// cores have nothing to give, and sums over examples are such products.
 void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
     float beta, float* c);
-/// *out += factor * the inner product; `out` lies on the device.
-template <class T>
-void dot(index_t size, const T* a, const T* b, double factor, double* out);
 template <class T>
 void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out);
 template <class T>

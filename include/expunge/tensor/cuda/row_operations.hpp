@@ -54,10 +54,26 @@ EXPUNGE_DEVICE void segment_products_column(const T* a, const T* b, index_t begi
   if (smallest != nullptr) *smallest = low;
 }
 
-/// The sum of a[i] * b[i], or of a[i] where b is null.
-template <class T, class Lanes>
-EXPUNGE_DEVICE double dot_of(const Lanes& lanes, const T* a, const T* b, index_t size) {
-  return sum_over(lanes, size, [&](index_t i) { return static_cast<double>(a[i]) * (b != nullptr ? static_cast<double>(b[i]) : 1.0); });
+namespace detail {
+template <class T>
+EXPUNGE_DEVICE void put(T& to, T value) {
+  to = value;
+}
+template <class T>
+EXPUNGE_DEVICE void put(const T&, T) {}
+}  // namespace detail
+
+/// The sum of what f returns for the elements of [0, size), in double; stores what f assigns.
+template <class Lanes, class F, class... E>
+EXPUNGE_DEVICE double map_sum_of(const Lanes& lanes, index_t size, const F& f, E*... arrays) {
+  return sum_over(lanes, size, [&](index_t i) {
+    const auto run = [&](auto... values) {
+      const auto term = f(values...);
+      (detail::put(arrays[i], values), ...);
+      return static_cast<double>(term);
+    };
+    return run(static_cast<std::remove_const_t<E>>(arrays[i])...);
+  });
 }
 
 /// The pair `pair` (of heads * dim / 2) of row r of rotary; direction is -1 for the transpose.

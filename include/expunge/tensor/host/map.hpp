@@ -1,6 +1,7 @@
 // Element-wise loops: a functor over SIMD batches, applied to any number of arrays.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <tuple>
@@ -52,6 +53,30 @@ void map(index_t size, const F& f, P*... arrays) {
   parallel_blocks(size, 16384, [&](index_t begin, index_t end) {
     detail::map_range<F, T>(begin, end, f, std::index_sequence_for<P...>{}, arrays...);
   });
+}
+
+/// As map, for an f that returns a batch (zero where all its arguments are): *out += factor * the sum of those, gathered in double over
+/// fixed blocks in order.
+template <class F, class... P>
+void map_sum(index_t size, const F& f, double factor, double* out, P*... arrays) {
+  using T = std::remove_const_t<std::tuple_element_t<0, std::tuple<P...>>>;
+  constexpr index_t grain = 65536, wave = 64, chunk = 256;  // elements of a block, blocks at a time, elements summed in T
+  double total = 0;
+  for (index_t start = 0; start < size; start += grain * wave) {
+    std::array<double, wave> partial{};
+    const index_t end = std::min(size, start + grain * wave);
+    parallel_blocks(end - start, grain, [&](index_t first, index_t last) {
+      double& sum = partial[static_cast<std::size_t>(first / grain)];
+      for (index_t i = start + first; i < start + last; i += chunk) {
+        xsimd::batch<T> part(T{0});
+        const auto add = [&](auto&... values) { part += f(values...); };
+        detail::map_range<decltype(add), T>(i, std::min(i + chunk, start + last), add, std::index_sequence_for<P...>{}, arrays...);
+        sum += static_cast<double>(xsimd::hadd(part));
+      }
+    });
+    for (const double sum : partial) total += sum;
+  }
+  *out += factor * total;
 }
 
 }  // namespace expunge::host

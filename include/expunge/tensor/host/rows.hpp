@@ -106,28 +106,4 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
   });
 }
 
-/// *out += factor * sum of a[i] * b[i] (b may be null: of a[i]), accumulated in double over fixed blocks in order.
-template <class T>
-void dot(index_t size, const T* a, const T* b, double factor, double* out) {
-  constexpr index_t grain = 65536;
-  double total = 0;
-  constexpr index_t wave = 64;  // blocks whose partial sums are held at a time
-  for (index_t start = 0; start < size; start += grain * wave) {
-    double partial[wave] = {};
-    const index_t count = std::min(grain * wave, size - start);
-    parallel_blocks(count, grain, [&](index_t begin, index_t end) {
-      double sum = 0;
-      constexpr index_t chunk = 256;
-      for (index_t i = start + begin; i < start + end; i += chunk) {
-        const index_t n = std::min(chunk, start + end - i);
-        const detail::const_array_map<T> left(a + i, n);
-        sum += static_cast<double>(b != nullptr ? (left * detail::const_array_map<T>(b + i, n)).sum() : left.sum());
-      }
-      partial[begin / grain] = sum;
-    });
-    for (index_t i = 0; i * grain < count; ++i) total += partial[i];
-  }
-  *out += factor * total;
-}
-
 }  // namespace expunge::host
