@@ -5,50 +5,18 @@
 
 #include <benchmark/benchmark.h>
 
-#include <algorithm>
 #include <array>
 #include <chrono>
 #include <string>
-#include <thread>
-#include <utility>
 #include <vector>
 
+#include "peak.hpp"
+
 using namespace expunge;
+using measured::median, measured::multiply_add_rate, measured::seconds_since;
 using X = tensor<float>;
 
 namespace {
-
-double seconds_since(std::chrono::steady_clock::time_point begin) {
-  return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-}
-
-double median(std::vector<double>& values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-/// FLOP/s of all threads in a short loop of multiply-adds that touches registers only. Many blocks for each thread: with one,
-/// a caller that finds the other threads asleep runs theirs too, and the peak reads as half of what it is.
-double multiply_add_rate() {
-  using batch = xsimd::batch<float>;
-  constexpr index_t repeats = 10'000, blocks_a_thread = 64;
-  constexpr std::size_t chains = 12;  // latency 4 x 2 units, and some to spare
-  const index_t blocks = blocks_a_thread * static_cast<index_t>(std::thread::hardware_concurrency());
-  std::vector<float> sink(static_cast<std::size_t>(blocks));
-  const auto begin = std::chrono::steady_clock::now();
-  parallel_blocks(blocks, 1, [&](index_t from, index_t) {
-    const batch factor(0.999999F), term(1e-6F);
-    const batch sum = [&]<std::size_t... C>(std::index_sequence<C...>) {  // a pack, not a loop: each chain stays in a register
-      std::array<batch, chains> chain{batch(static_cast<float>(C))...};
-      for (index_t i = 0; i < repeats; ++i) ((chain[C] = xsimd::fma(chain[C], factor, term)), ...);
-      return (chain[C] + ...);
-    }(std::make_index_sequence<chains>{});
-    sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum);
-  });
-  benchmark::DoNotOptimize(sink.data());
-  return 2.0 * chains * static_cast<double>(batch::size) * repeats * static_cast<double>(blocks) / seconds_since(begin);
-}
 
 struct shape_of_product {
   bool transpose_a, transpose_b;

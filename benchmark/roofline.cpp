@@ -1,0 +1,116 @@
+// The kernels of a step beside matrix products, against their roofline: the time that their arithmetic needs at the measured peak of
+// multiply-adds, or the bytes they touch at the rate of a plain copy that touches as many, whichever is longer. Shapes are those of
+// SmolLM2-135M with 200 tokens in 16 examples. Parameter-sized arrays come from memory, activations from the cache that holds them, as
+// in a step.
+#include <expunge/autodiff/attention.hpp>
+#include <expunge/autodiff/elementwise.hpp>
+#include <expunge/autodiff/linear_cross_entropy.hpp>
+#include <expunge/autodiff/norm.hpp>
+#include <expunge/loss/functor.hpp>
+#include <expunge/model/decoder_init.hpp>
+#include <expunge/optim/functor.hpp>
+
+#include <benchmark/benchmark.h>
+
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "peak.hpp"
+
+using namespace expunge;
+using X = tensor<float>;
+
+namespace {
+
+constexpr index_t rows = 200, width = 576, heads = 9, kv_heads = 3, dim = 64, ffn = 1536, examples = 16, vocabulary = 49152, labels = 40;
+constexpr index_t parameters = index_t{1} << 25;  // a quarter of the model's; no cache holds one array
+
+X made(const shape& extents) {
+  X x(extents);
+  fill(x, 0.01F);
+  return x;
+}
+
+struct kernel {
+  std::string name;
+  double bytes, flops;  // all arrays that it reads or writes, each once (a line is fetched to be written); an exponential counts 16
+  std::function<void()> run;
+};
+
+/// Bytes a second of a copy that touches `bytes`, half of them to read and half to write.
+double copy_rate(double bytes) {
+  const auto size = static_cast<index_t>(bytes / 2 / sizeof(float));
+  const X from = made({size});
+  X to = made({size});
+  copy_into(to, from);
+  const index_t repeats = std::max<index_t>(1, (index_t{1} << 22) / size);
+  const auto begin = std::chrono::steady_clock::now();
+  for (index_t i = 0; i < repeats; ++i) copy_into(to, from);
+  return bytes * static_cast<double>(repeats) / measured::seconds_since(begin);
+}
+
+void add(const kernel& k) {
+  benchmark::RegisterBenchmark(k.name.c_str(), [k](benchmark::State& state) {
+    std::vector<double> shares;
+    k.run();
+    bool by_memory = false;
+    for (auto _ : state) {
+      const double by_bytes = k.bytes / copy_rate(k.bytes), by_flops = k.flops / measured::multiply_add_rate();
+      const auto begin = std::chrono::steady_clock::now();
+      k.run();
+      const double seconds = measured::seconds_since(begin);
+      by_memory = by_bytes > by_flops;
+      shares.push_back(std::max(by_bytes, by_flops) / seconds);
+      state.SetIterationTime(seconds);
+    }
+    state.counters["share_of_roofline"] = measured::median(shares);
+    state.counters["flops_per_byte"] = k.flops / k.bytes;
+    state.SetLabel(by_memory ? "bound by memory" : "bound by arithmetic");
+  })->UseManualTime()->Iterations(k.bytes > 1e8 ? 15 : 200)->Unit(benchmark::kMicrosecond);
+}
+
+/// The four functions of a rule: each array once, `flops` an element of the output for each.
+template <class Rule, class... In>
+void add_rule(const std::string& name, const Rule& fresh, double flops, index_t saved, const In&... in) {
+  auto rule = std::make_shared<Rule>(fresh);
+  const X y = rule->forward(in...);
+  const double out = static_cast<double>(y.size()), all = static_cast<double>((in.size() + ... + 0)), kept = static_cast<double>(saved);
+  rule->pushforward(in...);
+  const auto slots = [](auto& bars, const auto& f) { std::apply([&](auto&... bar) { f(cotangent_slot<X>(&bar)...); }, bars); };
+  using bars = std::tuple<decltype((void)in, cotangent<X>{})...>;
+  add({name + "/forward", 4 * (all + out), flops * out, [=] { Rule again = *rule; again.forward(in...); }});
+  add({name + "/pullback", 4 * (all + kept + out + all), 2 * flops * out, [=] { bars b; slots(b, [&](auto... s) { rule->pullback(y, s...); }); }});
+  add({name + "/pushforward", 4 * (2 * all + kept + out), 2 * flops * out, [=] { rule->pushforward(in...); }});
+  add({name + "/pullback_tangent", 4 * (2 * all + kept + 2 * out + all), 5 * flops * out,
+       [=] { bars b; slots(b, [&](auto... s) { rule->pullback_tangent(in..., y, y, s...); }); }});
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const X p = made({parameters}), g = made({parameters});
+  auto w = made({parameters}), m = made({parameters}), v = made({parameters}), previous = made({parameters});
+  const double n = static_cast<double>(parameters);
+  add({"adamw", 4 * 4 * n, 12 * n, [=]() mutable { map_in_place(functor::adamw<float>{1, 1, .9F, .999F, .1F, .001F, 1e-5F, 1, 1e-8F}, w, m, v, g); }});
+  add({"gradient_norm", 4 * n, 2 * n, [=] { inner_product(g, g); }});
+  add({"parameter_penalty", 4 * 4 * n, 10 * n, [=]() mutable {
+         auto sum = zeros<device_sum<X>>(shape{1});
+         add_map_sum(sum, 1, functor::parameter_penalty<float>{false, 1e-3F}, previous, w, g, p);
+       }});
+
+  std::vector<std::int32_t> offsets{0}, positions, answers;
+  for (index_t e = 1; e <= examples; ++e) offsets.push_back(static_cast<std::int32_t>(rows * e / examples));
+  for (index_t r = 0; r < rows; ++r) positions.push_back(static_cast<std::int32_t>(r % 12));
+  for (index_t r = 0; r < labels; ++r) answers.push_back(static_cast<std::int32_t>(1000 * r));
+  const auto indices = [](const std::vector<std::int32_t>& of) { return X::index_tensor(shape{std::ssize(of)}, of); };
+  add_rule("swiglu", detail::gated_rule<function::silu, X>{}, 20, 0, made({rows, ffn}), made({rows, ffn}));
+  add_rule("rms_norm", detail::rms_norm_rule<X>{1e-5F}, 5, rows, made({rows, width}), made({width}));
+  const double pairs = static_cast<double>(rows) / examples / 2;  // keys that a query sees, on average
+  add_rule("attention", detail::attention_rule<X>{{examples, heads, kv_heads, dim, rows}, 0.125F, indices(offsets)}, 4 * pairs + 16 * pairs / dim,
+           rows * (width + heads), made({rows, width}), made({rows, kv_heads * dim}), made({rows, kv_heads * dim}));
+  add_rule("cross_entropy", detail::cross_entropy_rule<X>{{indices(answers)}, {}}, 18.0 * vocabulary, 0, made({labels, vocabulary}));
+
+  benchmark::Initialize(&argc, argv);
+  benchmark::RunSpecifiedBenchmarks();
+}
