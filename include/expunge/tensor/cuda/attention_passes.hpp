@@ -40,10 +40,10 @@ struct attention_passes : attention_pass<T, Tile> {
   /// The value: running maximum and sum of each row (Milakov and Gimelshein 2018).
   EXPUNGE_DEVICE void forward(index_t head, T* out, T* lse) const {
     T *const s = tile.scores[0], *const sum = tile.sums[0], *const largest = tile.row[0], *const total = tile.row[1], *const shrink = tile.row[2];
-    const index_t q0 = at.first;
+    const index_t q0 = at.first, last = last_key(q0);
     clear(sum);
     tile.for_rows([&](int i) { total[i] = T{0}; });
-    for (index_t k0 = at.first_key; k0 <= last_key(q0); k0 += Tile::size) {
+    for (index_t k0 = at.first_key; k0 <= last; k0 += Tile::size) {
       tile.multiply(queries(a.q, q0, head), keys(a.k, k0, head), a.scale, s);
       tile.for_rows([&](int i) {
         T* const scores = s + i * (Tile::size + 1);
