@@ -1,6 +1,6 @@
-"""Gradient difference and evaluation as users of transformers write them: a padded batch, the logits of every position.
+"""Gradient difference, evaluation and generation as users of transformers write them: a padded batch, the logits of every position.
 
-    python plain.py --way eager|compile|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8]
+    python plain.py --way eager|compile|evaluation|generation --weights FOLDER --facts FACTS.jsonl [--batch 8]
 """
 import torch
 import torch.nn.functional as F
@@ -8,7 +8,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 import workload
 
-a = workload.arguments("eager", "compile", "evaluation")
+a = workload.arguments("eager", "compile", "evaluation", "generation")
 tokenizer = AutoTokenizer.from_pretrained(a.weights)
 model = AutoModelForCausalLM.from_pretrained(a.weights, dtype=torch.float32)
 parameters = list(model.parameters())
@@ -35,6 +35,18 @@ def nll_of(ids, mask, labels):
 
 if a.way == "evaluation":
     workload.run_evaluation(a, "plain_evaluation", tokenizer, lambda sequences: nll_of(*padded(sequences)))
+
+
+def continued(prompts):
+    """The greedy tokens behind each prompt; prompts are padded in front."""
+    longest = max(map(len, prompts))
+    ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    return model.generate(ids, attention_mask=mask, max_new_tokens=workload.NEW_TOKENS, do_sample=False, pad_token_id=0, eos_token_id=None)[:, longest:]
+
+
+if a.way == "generation":
+    workload.run_generation(a, "plain_generation", tokenizer, continued)
 
 forget, retain = map(padded, workload.batches(a, tokenizer))
 lengths = [(b[2] != -100).sum(1) for b in (forget, retain)]

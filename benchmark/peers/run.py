@@ -29,6 +29,7 @@ PEERS = {
     "forward_over_reverse": ("exact SSIUU per neuron, torch.func jvp of grad", "exact.py", "forward_over_reverse", "ssiuu_exact_neuron", 2.5, 2),
     "plain_evaluation": ("multiple choice, transformers", "plain.py", "evaluation", "evaluation", 2, None),
     "tuned_evaluation": ("multiple choice, hand-tuned", "tuned.py", "evaluation", "evaluation", 2, None),
+    "plain_generation": ("32 greedy tokens, transformers", "plain.py", "generation", "generation", None, None),
 }
 
 

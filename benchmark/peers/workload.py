@@ -12,7 +12,7 @@ import transformers
 
 TEMPLATE = "Question: {question}\nAnswer: "
 LAMBDA, LEARNING_RATE = 1e-2, 1e-5  # those of benchmark/unlearning_step.cpp
-WARM_UP, STEPS, PASSES = 2, 7, 4
+WARM_UP, STEPS, PASSES, NEW_TOKENS = 2, 7, 4, 32
 
 
 def arguments(*ways):
@@ -87,6 +87,19 @@ def run_evaluation(a, name, tokenizer, nll_of):
             seconds.append(time.perf_counter() - begin)
             print(f"{name}: pass {len(seconds)} of {PASSES}, {seconds[-1]:.2f} s", file=sys.stderr)
     finish(a, name, seconds[1:], {"accuracy": right / len(questions), "nll": sum(nll)})
+
+
+def run_generation(a, name, tokenizer, continued):
+    """`continued(prompts)` gives the greedy tokens of all questions, [prompts, NEW_TOKENS]; the first pass is left out."""
+    prompts = [tokens[:first] for (tokens, first), *_ in choices(a, tokenizer)]
+    seconds = []
+    with torch.inference_mode():
+        for _ in range(PASSES):
+            begin = time.perf_counter()
+            made = continued(prompts)
+            seconds.append(time.perf_counter() - begin)
+            print(f"{name}: pass {len(seconds)} of {PASSES}, {seconds[-1]:.2f} s", file=sys.stderr)
+    finish(a, name, seconds[1:], {"sum_of_ids": float(made.sum())})
 
 
 def finish(a, name, seconds, values):

@@ -89,6 +89,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(attention_and_rotary, S, storages) {
   const auto offsets = inputs<S>::integers({0, 4, 5, 11});
   check([&](const auto& x) { return causal_attention(x[0], x[1], x[2], offsets, 4, 2, 0.5); },
         std::vector{in.random({11, 16}), in.random({11, 8}), in.random({11, 8})});
+  const auto q = in.random({11, 16}), k = in.random({11, 8}), v = in.random({11, 8});
+  const auto last = inputs<S>::integers({2, 3, 9, 10});  // rows behind pasts of 2, 1 (and no rows) and 4
+  const auto behind = causal_attention(gather(q, last), k, v, inputs<S>::integers({0, 2, 2, 4}), offsets, 4, 2, 0.5).to_vector();
+  const auto whole = gather(causal_attention(q, k, v, offsets, 4, 2, 0.5), last).to_vector();
+  for (std::size_t i = 0; i < whole.size(); ++i) BOOST_TEST(std::abs(behind[i] - whole[i]) < 1e-12);
+  BOOST_CHECK_THROW(causal_attention(q, k, v, offsets, inputs<S>::integers({0, 4, 11}), 4, 2, 0.5), error);
   const auto positions = inputs<S>::integers({0, 1, 2, 0, 3});
   const rotary_table<tensor<double, S>> table{in.random({4, 2}), in.random({4, 2})};
   check([&](const auto& x) { return tanh(rotary(x[0], positions, table, 3)); }, std::vector{in.random({5, 12})});

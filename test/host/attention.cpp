@@ -32,7 +32,7 @@ struct attention_operation {
   values<T> value(const arrays<T>& in, values<T>& lse) const {
     values<T> out(sizes()[0]);
     lse.resize(static_cast<std::size_t>(offsets().back() * heads));
-    expunge::host::attention<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
+    expunge::host::attention<T>(shape(), offsets().data(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
                                 lse.data());
     return out;
   }
@@ -133,6 +133,37 @@ BOOST_AUTO_TEST_CASE(a_row_does_not_depend_on_later_rows) {
   const auto after = op.value(in);
   BOOST_TEST(std::equal(before.begin(), before.begin() + 69 * 16, after.begin()));
   BOOST_TEST(!std::equal(before.begin() + 69 * 16, before.end(), after.begin() + 69 * 16));
+}
+
+BOOST_AUTO_TEST_CASE(queries_behind_a_past_are_the_last_rows_of_the_whole) {
+  const std::vector<std::int32_t> past{0, 3, 20, 70, 5, 0};  // rows of each example that have keys alone; the fifth has no others
+  const attention_operation<double> op{6, 2, 20, {4, 5, 90, 71, 5, 0}};
+  const auto in = expunge_test::random_arrays<double>(op.sizes(), 7);
+  values<double> expected_lse;
+  const auto expected = op.value(in, expected_lse);
+  std::vector<std::int32_t> offsets{0};
+  values<double> q, out_of_whole, lse_of_whole;
+  const auto take = [](const values<double>& from, std::size_t row, std::size_t cols, values<double>& to) {
+    to.insert(to.end(), from.begin() + static_cast<std::ptrdiff_t>(row * cols), from.begin() + static_cast<std::ptrdiff_t>((row + 1) * cols));
+  };
+  for (std::size_t e = 0; e < past.size(); ++e) {
+    for (auto row = static_cast<std::size_t>(op.offsets()[e] + past[e]); row < static_cast<std::size_t>(op.offsets()[e + 1]); ++row) {
+      take(in[0], row, 120, q);
+      take(expected, row, 120, out_of_whole);
+      take(expected_lse, row, 6, lse_of_whole);
+    }
+    offsets.push_back(static_cast<std::int32_t>(q.size() / 120));
+  }
+  const auto run = [&](std::size_t threads) {
+    expunge::thread_pool::instance().set_threads(threads);
+    values<double> out(q.size()), lse(q.size() / 20);
+    expunge::host::attention<double>({6, 6, 2, 20, offsets.back()}, offsets.data(), op.offsets().data(), q.data(), in[1].data(),
+                                     in[2].data(), op.scale(), out.data(), lse.data());
+    BOOST_TEST(expunge_test::difference(out, out_of_whole) < 1e-12);
+    BOOST_TEST(expunge_test::difference(lse, lse_of_whole) < 1e-12);
+    return out;
+  };
+  BOOST_TEST((run(1) == run(2)));
 }
 
 BOOST_AUTO_TEST_CASE(a_sequence_of_1024) {

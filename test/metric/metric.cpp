@@ -1,10 +1,13 @@
 // Likelihoods against the model's own NLL one by one; recall against greedy generation; statistics.
 #include <boost/test/unit_test.hpp>
 
+#include <array>
+
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/metric/recall.hpp>
 #include <expunge/model/decoder_init.hpp>
 #include <expunge/model/generate.hpp>
+#include <expunge/model/mlp.hpp>
 
 using namespace expunge;
 using X = tensor<double>;
@@ -29,6 +32,19 @@ BOOST_AUTO_TEST_CASE(likelihoods_do_not_depend_on_the_batch) {
     BOOST_TEST(one[i].nll == three[i].nll, boost::test_tools::tolerance(1e-10));
     BOOST_TEST(one[i].length == s[i].answer_length());
     BOOST_TEST(one[i].joint_probability() == std::exp(-one[i].nll), boost::test_tools::tolerance(1e-12));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(likelihoods_of_choices_are_those_of_whole_texts) {
+  static_assert(nn::shares_beginnings<model::decoder<X>> && !nn::shares_beginnings<model::mlp<X>>);
+  const auto m = some_model();
+  const std::vector<nn::token_sequence> s{{{1, 2, 3, 4}, 3}, {{1, 2, 3, 5, 6}, 3}, {{1, 2, 3, 5}, 3}, {{1, 7, 8, 9}, 2}, {{1, 7, 3}, 2}};
+  for (const index_t batch : {1, 2, 4, 32}) {
+    const auto found = metric::likelihoods(m, std::span<const nn::token_sequence>(s), batch);
+    for (std::size_t i = 0; i < s.size(); ++i) {
+      const double alone = m.nll(m.make_batch(std::array{&s[i]})).to_vector()[0];
+      BOOST_TEST(found[i].nll == alone, boost::test_tools::tolerance(1e-12));
+    }
   }
 }
 

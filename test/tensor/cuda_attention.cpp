@@ -49,7 +49,7 @@ struct attention_case {
       for (index_t head = 0; head < heads; ++head) {
         values memory;
         cuda::attention_tile_place at{};
-        if (!cuda::find_attention_tile(sizes, offsets.data(), cuda::attention_tile_rows<T>, which, at)) continue;
+        if (!cuda::find_attention_tile(sizes, a.offsets, a.key_offsets, cuda::attention_tile_rows<T>, which, at)) continue;
         S::block::run([&]<class Lanes>(const Lanes& lanes) {
           using tile_type = cuda::attention_tile<T, Lanes>;
           if (lanes.index() == 0) memory.assign(tile_type::elements(sizes.dim), std::numeric_limits<T>::quiet_NaN());
@@ -84,9 +84,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   const auto rows = static_cast<std::size_t>(c.sizes.rows * 4);
   std::vector<T> out(q.size()), lse(rows), found_out(q.size()), found_lse(rows), stats(3 * rows, std::numeric_limits<T>::quiet_NaN());
   const auto* offsets = c.offsets.data();
-  host::attention(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
+  host::attention(c.sizes, offsets, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
 
-  cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
+  cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
                                  .out = out.data(), .lse = lse.data(), .dq = nullptr, .dk = nullptr, .dv = nullptr, .g = g.data(),
                                  .dg = nullptr, .q_bar = nullptr, .k_bar = nullptr, .v_bar = nullptr, .stats = stats.data()};
   c.launch(a, 4, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
@@ -128,6 +128,23 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   found_k = start_k;
   c.launch(a, 2, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
   check(found_k, k_bar);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(values_behind_a_past, S, settings) {
+  using T = typename S::type;
+  attention_case<S> c;
+  const std::vector<std::int32_t> key_offsets{0, 1, 110, 113, 178, 211};  // pasts of 0, 39, 3 (and no rows), 49 and 0
+  const auto q = c.random(4);
+  auto keys = c;
+  keys.sizes.rows = key_offsets.back();
+  const auto k = keys.random(2), v = keys.random(2);
+  std::vector<T> out(q.size()), lse(static_cast<std::size_t>(c.sizes.rows * 4)), found_out(q.size()), found_lse(lse.size());
+  host::attention(c.sizes, c.offsets.data(), key_offsets.data(), q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
+  const cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = c.offsets.data(), .key_offsets = key_offsets.data(), .scale = c.scale,
+                                       .q = q.data(), .k = k.data(), .v = v.data()};
+  c.launch(a, 4, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
+  check(found_out, out);
+  check(found_lse, lse);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

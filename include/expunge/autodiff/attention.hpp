@@ -57,8 +57,8 @@ struct attention_rule {
     v = v_;
     out = X(q.extents());
     lse = X(shape{q.rows(), sizes.heads});
-    X::template run<primitive::attention>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.mutable_data(),
-                                          lse.mutable_data());
+    X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.data(), k.data(), v.data(), scale,
+                                          out.mutable_data(), lse.mutable_data());
     return out;
   }
   X pushforward(const X& dq, const X& dk, const X& dv) const {
@@ -112,6 +112,23 @@ V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<
   using X = tensor_of<V>;
   const index_t dim = primal_of(q).cols() / heads;
   return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, scale, offsets}, q, k, v);
+}
+
+/// The same behind a past, for inference: k and v hold for example e the rows key_offsets[e] to key_offsets[e + 1], first those
+/// that all its queries attend to, then one for each of its queries.
+template <class T, class S>
+tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, const tensor<T, S>& v,
+                              const typename tensor<T, S>::index_tensor& offsets, const typename tensor<T, S>::index_tensor& key_offsets,
+                              index_t heads, index_t kv_heads, T scale) {
+  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, q.cols() / heads, q.rows()};
+  require(k.extents() == v.extents() && q.cols() == heads * sizes.dim && k.cols() == kv_heads * sizes.dim &&
+              key_offsets.size() == offsets.size(),
+          "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",
+          key_offsets.size(), " of keys for ", heads, " heads, ", kv_heads, " key-value heads of ", sizes.dim);
+  tensor<T, S> out(q.extents()), lse(shape{q.rows(), heads});
+  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.data(), k.data(), v.data(), scale,
+                                                   out.mutable_data(), lse.mutable_data());
+  return out;
 }
 
 }  // namespace expunge

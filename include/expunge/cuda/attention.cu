@@ -20,7 +20,7 @@ template <pass Which, class T>
 __global__ void __launch_bounds__(threads) attention_kernel(attention_arguments<T> a, T* out, T* lse) {
   using tile_type = attention_tile<T, block_lanes>;
   attention_tile_place at;
-  if (!find_attention_tile(a.sizes, a.offsets, tile_type::size, blockIdx.x, at)) return;
+  if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, blockIdx.x, at)) return;
   const block_lanes lanes;
   const tile_type tile(lanes, reinterpret_cast<T*>(shared_memory), a.sizes.dim);
   const attention_passes<T, tile_type> work{{a, tile, at}};
@@ -48,14 +48,16 @@ void run(const char* what, const attention_arguments<T>& a, T* out = nullptr, T*
 }  // namespace
 
 template <class T>
-void attention(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, T* out, T* lse) {
-  run<pass::forward>("attention", attention_arguments<T>{.sizes = sizes, .offsets = offsets, .scale = scale, .q = q, .k = k, .v = v}, out, lse);
+void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k, const T* v,
+               T scale, T* out, T* lse) {
+  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .key_offsets = key_offsets, .scale = scale, .q = q, .k = k, .v = v};
+  run<pass::forward>("attention", a, out, lse);
 }
 
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, const T* out,
                            const T* lse, const T* dq, const T* dk, const T* dv, T* dout) {
-  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
+  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
                                  .dq = dq, .dk = dk, .dv = dv};
   run<pass::pushforward>("attention_pushforward", a, dout);
 }
@@ -64,7 +66,7 @@ template <class T>
 void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, const T* out,
                         const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar) {
   const detail::scratch<T> stats(3 * sizes.rows * sizes.heads);
-  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
+  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
                                  .g = out_bar, .q_bar = q_bar, .k_bar = k_bar, .v_bar = v_bar, .stats = stats.data()};
   run<pass::pullback_stats>("attention_pullback", a);
   if (q_bar != nullptr) run<pass::pullback_queries>("attention_pullback", a);
@@ -76,7 +78,7 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
                                 const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar,
                                 T* dv_bar) {
   const detail::scratch<T> stats(3 * sizes.rows * sizes.heads);
-  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
+  const attention_arguments<T> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out, .lse = lse,
                                  .dq = dq, .dk = dk, .dv = dv, .g = out_bar, .dg = dout_bar, .q_bar = dq_bar, .k_bar = dk_bar, .v_bar = dv_bar,
                                  .stats = stats.data()};
   run<pass::tangent_stats>("attention_pullback_tangent", a);

@@ -19,14 +19,15 @@ struct answer_likelihood {
   [[nodiscard]] double joint_probability() const { return std::exp(-nll); }
 };
 
-/// Likelihoods of `examples` in order, `batch` at a time.
+/// Likelihoods of `examples` in order, `batch` at a time. Examples next to each other, such as the choices of a question, run a
+/// beginning that they have in common once where the model can (nn::shares_beginnings).
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
   std::vector<answer_likelihood> out;
   for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
     std::vector<const typename M::example_type*> chosen;
     for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
-    const auto data = model.make_batch(chosen);
+    const auto data = nn::inference_batch(model, chosen);
     const auto sums = model.nll(data).to_vector();
     for (std::size_t i = 0; i < sums.size(); ++i) out.push_back({static_cast<double>(sums[i]), data.lengths[i]});
   }

@@ -17,7 +17,7 @@ std::vector<bool> recalls(const model::decoder<X>& model, std::span<const nn::to
   for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
     std::vector<const nn::token_sequence*> chosen;
     for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
-    const auto data = model.make_batch(chosen);
+    const auto data = model.make_shared_batch(chosen);
     const auto logits = model.logits(data).to_vector();
     auto row = logits.begin();
     for (const nn::token_sequence* e : chosen) {

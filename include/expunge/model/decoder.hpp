@@ -12,6 +12,7 @@
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/model/decoder_config.hpp"
+#include "expunge/model/key_value_cache.hpp"
 #include "expunge/nn/checkpoint.hpp"
 #include "expunge/nn/layers.hpp"
 #include "expunge/nn/model_concept.hpp"
@@ -25,23 +26,24 @@ struct decoder_block {
   nn::norm_layer<V> attention_norm, ffn_norm;
   nn::linear_layer<V> q, k, v, o, gate, up, down;  // gate absent: down(gelu(up x)) instead of down(silu(gate x) * up x)
 
-  template <class Observer, class I>
-  V operator()(const decoder_config& config, index_t number, const V& x, const I& offsets, const I& positions,
-               const rotary_table<tensor_of<V>>& angles, const Observer& observe) const {
-    using T = typename tensor_of<V>::value_type;
+  using X = tensor_of<V>;
+
+  /// x [rows, width] -> [rows, width]; `past` as in decoder::stream.
+  template <class Observer>
+  V operator()(const decoder_config& config, index_t number, const V& x, const nn::token_batch<X>& batch, const rotary_table<X>& angles,
+               const Observer& observe, key_value_cache<X>* past) const {
+    using T = typename X::value_type;
     const auto epsilon = static_cast<T>(config.norm_epsilon);
-    const auto seen = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, offsets); };
+    const auto seen = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, batch.offsets); };
     const auto rotated = [&](const V& h, index_t heads) {
-      return angles.cosines.absent() ? h : rotary(h, positions, angles, heads);
+      return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
     const V a = attention_norm(x, epsilon);                                        // [rows, width]
     const V queries = rotated(seen(nn::module::q, q(a)), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a));
-    recompute_later(a);
-    const auto scale = static_cast<T>(1 / std::sqrt(static_cast<double>(config.head_dim)));
-    const V mixed = causal_attention(queries, keys, values, offsets, config.heads, config.kv_heads, scale);
-    const V middle = x + seen(nn::module::o, o(mixed));
+  V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
+    return linear(last(batch, observe, past), vocabulary());
     const V b = ffn_norm(middle, epsilon);
     const auto gated = [&] {
       const V opened = seen(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments
@@ -52,6 +54,20 @@ struct decoder_block {
     const V out = down(inner);
     recompute_later(inner);
     return middle + seen(nn::module::down, out);
+  }
+
+  /// To an example's own rows, or to all that the batch names for it.
+  static V attend(const decoder_config& config, index_t number, const V& q, const V& k, const V& v, const nn::token_batch<X>& batch,
+                  key_value_cache<X>* past) {
+    const auto scale = static_cast<typename X::value_type>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+    if constexpr (is_tensor<V>) {
+      if (batch.shares_rows()) {
+        const auto [keys, values] = past == nullptr ? std::pair{k, v} : past->append(number, k, v);
+        return causal_attention(q, gather(keys, batch.key_rows), gather(values, batch.key_rows), batch.offsets, batch.key_offsets,
+                                config.heads, config.kv_heads, scale);
+      }
+    }
+    return causal_attention(q, k, v, batch.offsets, config.heads, config.kv_heads, scale);
   }
 
   template <class F, class M, class... R>
@@ -92,15 +108,23 @@ struct decoder {
     return nn::make_token_batch<X>(examples, config.vocabulary, config.context);
   }
 
-  /// The residual stream after the last block, [rows, width].
+  /// The same for inference: examples next to each other share the rows of the tokens that both begin with.
+  [[nodiscard]] batch_type make_shared_batch(std::span<const nn::token_sequence* const> examples) const {
+    return nn::make_shared_token_batch<X>(examples, config.vocabulary, config.context);
+  }
+
+  /// The residual stream after the last block, [rows, width]. A batch that shares rows may follow batches before it, whose keys and
+  /// values are in `past` and come first in the numbers of its key_rows; its own are appended.
   template <class Observer = nn::no_observer>
-  V stream(const batch_type& batch, const Observer& observe = {}) const {
+  V stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
+    require(is_tensor<V> || !batch.shares_rows(), "decoder: a batch whose examples share rows is for inference; derivatives need make_batch");
+    require(past == nullptr || batch.shares_rows(), "decoder: rows attend to a past only where the batch names its rows (make_shared_batch)");
     V x = gather(embedding, batch.tokens);
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
-      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, offsets = batch.offsets,
-                        places = batch.positions](const auto& block, const auto& in) {
-        return block(c, number, in, offsets, places, a, observe);
+      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, batch,
+                        past](const auto& block, const auto& in) {
+        return block(c, number, in, batch, a, observe, past);
       };
       if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
         x = checkpoint ? nn::checkpointed(blocks[i], run, x) : run(blocks[i], x);
@@ -114,8 +138,8 @@ struct decoder {
 
   /// Logits at the rows that predict a label, [labels, vocabulary].
   template <class Observer = nn::no_observer>
-  V logits(const batch_type& batch, const Observer& observe = {}) const {
-    return linear(last(batch, observe), vocabulary());
+  V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
+    return linear(last(batch, observe, past), vocabulary());
   }
 
   /// Negative log-likelihood of every label, [labels].
@@ -156,8 +180,8 @@ struct decoder {
  private:
   /// The normalised stream at the rows that predict a label, [labels, width].
   template <class Observer>
-  V last(const batch_type& batch, const Observer& observe) const {
-    return final_norm(gather(stream(batch, observe), batch.label_rows), static_cast<typename X::value_type>(config.norm_epsilon));
+  V last(const batch_type& batch, const Observer& observe, key_value_cache<X>* past = nullptr) const {
+    return final_norm(gather(stream(batch, observe, past), batch.label_rows), static_cast<typename X::value_type>(config.norm_epsilon));
   }
   [[nodiscard]] const V& vocabulary() const { return primal_of(head).absent() ? embedding : head; }
 };

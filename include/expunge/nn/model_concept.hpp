@@ -24,6 +24,20 @@ concept model = requires(const M& m, std::span<const typename M::example_type* c
   m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
 };
 
+/// A model that offers a batch whose examples share the rows of common beginnings; nll() of it gives what it gives of make_batch's,
+/// for inference (metric/likelihood.hpp).
+template <class M>
+concept shares_beginnings = model<M> && requires(const M& m, std::span<const typename M::example_type* const> examples) {
+  { m.make_shared_batch(examples) } -> std::same_as<typename M::batch_type>;
+};
+
+/// The batch for inference: a shared one where the model offers it.
+template <model M>
+typename M::batch_type inference_batch(const M& m, std::span<const typename M::example_type* const> examples) {
+  if constexpr (shares_beginnings<M>) return m.make_shared_batch(examples);
+  else return m.make_batch(examples);
+}
+
 /// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp).
 /// SSIUU then runs forget and retain examples in one pass, and Algorithm 1 with one sweep instead of two.
 template <class B>

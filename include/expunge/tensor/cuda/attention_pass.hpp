@@ -9,7 +9,7 @@ namespace expunge::cuda {
 template <class T>
 struct attention_arguments {
   attention_shape sizes;
-  const std::int32_t* offsets;
+  const std::int32_t *offsets, *key_offsets;  // the same but for a value behind a past
   T scale;
   const T *q = nullptr, *k = nullptr, *v = nullptr, *out = nullptr, *lse = nullptr;
   const T *dq = nullptr, *dk = nullptr, *dv = nullptr;
@@ -26,15 +26,17 @@ struct attention_pass {
   attention_tile_place at;
 
   [[nodiscard]] EXPUNGE_DEVICE int count(index_t first) const { return static_cast<int>(at.end - first < Tile::size ? at.end - first : Tile::size); }
+  /// The key of the last query of the tile from q0 on.
+  [[nodiscard]] EXPUNGE_DEVICE index_t last_key(index_t q0) const { return q0 + count(q0) - 1 + at.shift; }
   [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> queries(const T* x, index_t first, index_t head) const {
     return {x + (first * a.sizes.heads + head) * a.sizes.dim, a.sizes.heads * a.sizes.dim, count(first)};
   }
   [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> keys(const T* x, index_t first, index_t head) const {
     const index_t kv_head = head / (a.sizes.heads / a.sizes.kv_heads);
-    return {x + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first)};
+    return {x + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first - at.shift)};
   }
   /// Does query row i of the tile from q0 on attend to key row j of the tile from k0 on?
-  [[nodiscard]] EXPUNGE_DEVICE bool visible(index_t q0, int i, index_t k0, int j) const { return q0 + i < at.end && k0 + j <= q0 + i; }
+  [[nodiscard]] EXPUNGE_DEVICE bool visible(index_t q0, int i, index_t k0, int j) const { return q0 + i < at.end && k0 + j <= q0 + i + at.shift; }
   [[nodiscard]] EXPUNGE_DEVICE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
   EXPUNGE_DEVICE void clear(T* sum) const {
     tile.for_elements(Tile::size, [&](int, int, int k) { sum[k] = T{0}; });

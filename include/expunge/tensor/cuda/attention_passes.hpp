@@ -10,8 +10,8 @@ namespace expunge::cuda {
 template <class T, class Tile>
 struct attention_passes : attention_pass<T, Tile> {
   using base = attention_pass<T, Tile>;
-  using base::a, base::tile, base::at, base::add_to, base::clear, base::count, base::for_queries_of, base::keys, base::probabilities,
-      base::product_tangent, base::queries, base::row, base::visible;
+  using base::a, base::tile, base::at, base::add_to, base::clear, base::count, base::for_queries_of, base::keys, base::last_key,
+      base::probabilities, base::product_tangent, base::queries, base::row, base::visible;
 
   /// scores: p, its tangent, the cotangent of the scaled scores, and its tangent.
   EXPUNGE_DEVICE void coefficients(index_t head, index_t q0, index_t k0) const {
@@ -40,17 +40,17 @@ struct attention_passes : attention_pass<T, Tile> {
   /// The value: running maximum and sum of each row (Milakov and Gimelshein 2018).
   EXPUNGE_DEVICE void forward(index_t head, T* out, T* lse) const {
     T *const s = tile.scores[0], *const sum = tile.sums[0], *const largest = tile.row[0], *const total = tile.row[1], *const shrink = tile.row[2];
-    const index_t q0 = at.first;
+    const index_t q0 = at.first, last = last_key(q0);
     clear(sum);
     tile.for_rows([&](int i) { total[i] = T{0}; });
-    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
+    for (index_t k0 = at.first_key; k0 <= last; k0 += Tile::size) {
       tile.multiply(queries(a.q, q0, head), keys(a.k, k0, head), a.scale, s);
       tile.for_rows([&](int i) {
         T* const scores = s + i * (Tile::size + 1);
-        T high = k0 == at.begin ? scores[0] : largest[i];
+        T high = k0 == at.first_key ? scores[0] : largest[i];
         for (int j = 0; j < Tile::size; ++j)
           if (visible(q0, i, k0, j)) high = fn::max(high, scores[j]);
-        shrink[i] = k0 == at.begin ? T{0} : fn::exp(largest[i] - high);
+        shrink[i] = k0 == at.first_key ? T{0} : fn::exp(largest[i] - high);
         largest[i] = high;
         total[i] *= shrink[i];
         for (int j = 0; j < Tile::size; ++j) total[i] += scores[j] = visible(q0, i, k0, j) ? fn::exp(scores[j] - high) : T{0};

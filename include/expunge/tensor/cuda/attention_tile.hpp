@@ -14,21 +14,22 @@ namespace expunge::cuda {
 template <class T>
 inline constexpr int attention_tile_rows = sizeof(T) == 4 ? 32 : 16;
 
-/// Where a tile lies: in the example that owns the rows [begin, end), from row `first` on.
+/// Where a tile lies: in the example that owns the rows [begin, end), from row `first` on. The example's keys begin with
+/// `first_key`; row r has the key r + shift.
 struct attention_tile_place {
-  index_t begin, end, first;
+  index_t begin, end, first, first_key, shift;
 };
 
 /// How many tiles there are at most.
 inline index_t attention_tiles(const attention_shape& sizes, int tile) { return sizes.rows / tile + sizes.examples; }
 
 /// The tile number `which`, counted through the examples; false where there are fewer.
-EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, const std::int32_t* offsets, int tile, index_t which,
-                                               attention_tile_place& found) {
+EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets,
+                                               int tile, index_t which, attention_tile_place& found) {
   for (index_t e = 0; e < sizes.examples; ++e) {
     const index_t begin = offsets[e], end = offsets[e + 1], tiles = (end - begin + tile - 1) / tile;
     if (which < tiles) {
-      found = {begin, end, begin + which * tile};
+      found = {begin, end, begin + which * tile, key_offsets[e], key_offsets[e + 1] - end};
       return true;
     }
     which -= tiles;

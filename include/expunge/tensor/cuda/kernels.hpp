@@ -68,8 +68,8 @@ template <class T>
 void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
     transpose, T* y, bool accumulate);
 template <class T>
-void attention(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, T* out, T*
-    lse);
+void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
+    const T* v, T scale, T* out, T* lse);
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
     const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout);

@@ -13,13 +13,15 @@
 // kept with out from the value for the derivatives. Example e owns the rows offsets[e] to offsets[e + 1]; its row t attends to
 // its rows up to t; query head h reads key-value head h / (heads / kv_heads). A null tangent (prefix d) is zero; a null cotangent
 // output (suffix _bar) is not wanted, and any other is added to. Memory beside the arguments: a few [64, length] a thread.
+// The value alone may have more keys than queries: k and v then hold, for example e, the rows key_offsets[e] to
+// key_offsets[e + 1], first those of its past, to which all its rows attend, then one for each of its rows.
 namespace expunge::host {
 
 /// out = softmax(scale q k^T, causal) v
 template <class T>
-void attention(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, T* out,
-               T* lse) {
-  detail::for_attention_blocks(sizes, offsets, [&](const detail::attention_block& at) {
+void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
+               const T* v, T scale, T* out, T* lse) {
+  detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
     auto p = at.template matrix<detail::probabilities, T>();
     p.noalias() = scale * at.queries(q) * at.keys(k).transpose();
     for (index_t i = 0; i < at.rows; ++i) {
@@ -36,7 +38,7 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
                            const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout) {
-  detail::for_attention_blocks(sizes, offsets, [&](const detail::attention_block& at) {
+  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     auto p = at.recompute(q, k, scale, lse);
     auto to = at.queries(dout);
     to.setZero();
@@ -51,7 +53,7 @@ void attention_pushforward(const attention_shape& sizes, const std::int32_t* off
 template <class T>
 void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
                         const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar) {
-  detail::for_attention_blocks(sizes, offsets, [&](const detail::attention_block& at) {
+  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto from = at.queries(out_bar);
     if (v_bar != nullptr) at.keys(v_bar).noalias() += p.transpose() * from;
@@ -72,7 +74,7 @@ template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v,
                                 T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv,
                                 const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar) {
-  detail::for_attention_blocks(sizes, offsets, [&](const detail::attention_block& at) {
+  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
     const auto from = at.queries(out_bar);

@@ -40,19 +40,20 @@ struct attention_block {
 
   attention_shape sizes;
   index_t head, kv_head;
-  index_t first_key, first_row, rows;
+  index_t first_key, before;  // the first key of the example, and how many keys stand before the one of first_row
+  index_t first_row, rows;
 
-  [[nodiscard]] index_t keys() const { return first_row + rows - first_key; }
+  [[nodiscard]] index_t keys() const { return before + rows; }
   /// How many keys row i of the block attends to.
-  [[nodiscard]] index_t visible(index_t i) const { return first_row + i + 1 - first_key; }
+  [[nodiscard]] index_t visible(index_t i) const { return before + i + 1; }
   [[nodiscard]] index_t lse_index(index_t i) const { return (first_row + i) * sizes.heads + head; }
 
-  /// This block's part [rows, dim] of an array [T, heads * dim].
+  /// This block's part [rows, dim] of an array [rows, heads * dim].
   template <class T>
   auto queries(T* from) const {
     return part(from, first_row, rows, head, sizes.heads);
   }
-  /// This block's part [keys(), dim] of an array [T, kv_heads * dim].
+  /// This block's part [keys(), dim] of an array [keys, kv_heads * dim].
   template <class T>
   auto keys(T* from) const {
     return part(from, first_key, keys(), kv_head, sizes.kv_heads);
@@ -110,16 +111,17 @@ struct attention_block {
 /// Calls work(block) for every block of every head. Blocks that share a key-value head of an example run in order, so that work
 /// may add to the keys' cotangents.
 template <class Work>
-void for_attention_blocks(const attention_shape& sizes, const std::int32_t* offsets, const Work& work) {
+void for_attention_blocks(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const Work& work) {
   const index_t group = sizes.heads / sizes.kv_heads;
   parallel_for(sizes.examples * sizes.kv_heads, [&](index_t task) {
     const index_t example = task / sizes.kv_heads;
     const index_t kv_head = task % sizes.kv_heads;
-    const index_t begin = offsets[example];
-    const index_t end = offsets[example + 1];
+    const index_t begin = offsets[example], end = offsets[example + 1];
+    const index_t first_key = key_offsets[example], past = key_offsets[example + 1] - first_key - (end - begin);
     for (index_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
       for (index_t first = begin; first < end; first += attention_block::most_rows)
-        work(attention_block{sizes, head, kv_head, begin, first, std::min(attention_block::most_rows, end - first)});
+        work(attention_block{sizes, head, kv_head, first_key, past + first - begin, first,
+                             std::min(attention_block::most_rows, end - first)});
   });
 }
 
