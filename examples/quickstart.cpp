@@ -1,6 +1,7 @@
 // The demo: a small decoder learns facts about fictitious people, forgets one family under several methods, is attacked, and a
 // table shows who erased and who only hid. Setting: docs/results.md.
 #include "device.hpp"
+#include "options.hpp"
 
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/attribution/influence.hpp>
@@ -17,9 +18,9 @@
 #include <expunge/report/table.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
-#include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <array>
 #include <cstdio>
 #include <iostream>
 #include <optional>
@@ -198,28 +199,27 @@ void run(const settings& s) {
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   settings s;
-  std::size_t threads = thread_pool::instance().threads();
-  CLI::App app{"A small decoder forgets a family of fictitious people; who erased, and who only hid?"};
-  app.add_option("--seed", s.seed, "determines everything")->capture_default_str();
-  app.add_option("--epochs", s.epochs, "of pre-training")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--attack-splits", s.attack_splits, "random splits an attack")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--lambda", s.lambda, "of SSIUU (Algorithm 1)")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--lambda-exact", s.lambda_exact, "of SSIUU exact")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--json", s.json, "write the rows to this file");
-  app.add_option("--svg", s.svg, "draw the table into this file (empty: do not)")->capture_default_str();
-  app.add_option("--device", s.device, program::device_help)->capture_default_str();
-  app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
-  try {
-    app.parse(argc, argv);
-    thread_pool::instance().set_threads(threads);
-    program::on_device(s.device, [&]<class X>() { run<X>(s); });
+  std::uint64_t threads = thread_pool::instance().threads();
+  const std::array options{
+      program::option{"--seed", &s.seed, "determines everything"},
+      program::option{"--epochs", &s.epochs, "of pre-training", 1},
+      program::option{"--attack-splits", &s.attack_splits, "random splits an attack", 1},
+      program::option{"--lambda", &s.lambda, "of SSIUU (Algorithm 1)", 0},
+      program::option{"--lambda-exact", &s.lambda_exact, "of SSIUU exact", 0},
+      program::option{"--json", &s.json, "write the rows to this file"},
+      program::option{"--svg", &s.svg, "draw the table into this file (empty: do not)"},
+      program::option{"--device", &s.device, program::device_help},
+      program::option{"--threads", &threads, "that share the work", 1},
+  };
+  if (!program::parse("A small decoder forgets a family of fictitious people; who erased, and who only hid?", options,
+                      {argv + 1, argv + argc}))
     return 0;
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  } catch (const std::exception& e) {
-    std::cerr << "quickstart: " << e.what() << '\n';
-    return 2;
-  }
+  thread_pool::instance().set_threads(threads);
+  program::on_device(s.device, [&]<class X>() { run<X>(s); });
+  return 0;
+} catch (const std::exception& e) {
+  std::cerr << "quickstart: " << e.what() << '\n';
+  return 2;
 }
