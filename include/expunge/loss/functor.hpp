@@ -50,3 +50,10 @@ struct parameter_penalty {
 };
 
 }  // namespace expunge::functor
+
+// A list of them: tensor/functor.hpp.
+#define EXPUNGE_LOSS_MAPS(MAP, T)                                                                                     \
+  MAP(expunge::functor::keep_where_negative, T*, const T*)                                                            \
+  MAP(expunge::functor::parameter_penalty<T>, T*, T*, T*, const T*)                                                   \
+  MAP(expunge::functor::parameter_penalty<T>, T*, T*, T*, T*, const T*)                                               \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::sign, const T*)

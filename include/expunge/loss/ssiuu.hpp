@@ -214,3 +214,5 @@ class ssiuu_objective {
 };
 
 }  // namespace expunge::loss
+
+EXPUNGE_INSTANCES(EXPUNGE_LOSS_MAPS, EXPUNGE_HOST_MAP)
