@@ -1,6 +1,7 @@
 // The demo: a small decoder learns facts about fictitious people, forgets one family under several methods, is attacked, and a
 // table shows who erased and who only hid. Setting: docs/results.md.
 #include "device.hpp"
+#include "options.hpp"
 
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/attribution/influence.hpp>
@@ -17,12 +18,13 @@
 #include <expunge/report/table.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
-#include <CLI/CLI.hpp>
-#include <nlohmann/json.hpp>
-
+#include <array>
+#include <cmath>
 #include <cstdio>
+#include <iomanip>
 #include <iostream>
 #include <optional>
+#include <sstream>
 
 using namespace expunge;
 using model::decoder;
@@ -108,6 +110,18 @@ struct row {
   std::vector<double> harmful_1, harmful_3;  // one value an attack split
 };
 
+std::string json_object(const row& r) {
+  std::ostringstream out;
+  out << "  {\"method\": \"" << r.method << "\", \"steps\": " << r.steps << std::setprecision(17);
+  for (const auto& [name, value] : {std::pair{"fs", r.fs}, {"forget_nll", r.forget_nll}, {"rs", r.rs}, {"d_plus", r.d_plus}, {"d_minus", r.d_minus},
+                                    {"harmful_0.1", metric::mean_of(r.harmful_1)}, {"harmful_0.3", metric::mean_of(r.harmful_3)}}) {
+    out << ", \"" << name << "\": ";
+    if (std::isfinite(value)) out << value;
+    else out << "null";
+  }
+  return out.str() + "}";
+}
+
 template <class X>
 double forget_nll(const decoder<X>& m, const sequences& forget) {
   double total = 0;
@@ -174,7 +188,7 @@ void run(const settings& s) {
   const auto spread = [&](const std::vector<double>& v) { return v.empty() ? "-" : percent(metric::mean_of(v)) + " +- " + percent(metric::deviation_of(v)); };
   report::table table({"method", "steps", "FS %", "forget NLL", "RS %", "D+", "D-", "harmful .1 %", "harmful .3 %"});
   report::bar_chart chart{"Recovered by a harmful retraining attack (spread over splits)", "% of the disjoint rest", {}, {{"p = 0.1", {}, {}}, {"p = 0.3", {}, {}}}};
-  auto json = nlohmann::json::array();
+  std::string json;
   for (const row& r : rows) {
     table.add({r.method, std::to_string(r.steps), percent(r.fs), report::fixed(r.forget_nll, 2), percent(r.rs), report::fixed(r.d_plus, 3),
                report::fixed(r.d_minus, 3), spread(r.harmful_1), spread(r.harmful_3)});
@@ -183,8 +197,7 @@ void run(const settings& s) {
       series->values.push_back(100 * metric::mean_of(*values));
       series->spread.push_back(100 * metric::deviation_of(*values));
     }
-    json.push_back({{"method", r.method}, {"steps", r.steps}, {"fs", r.fs}, {"forget_nll", r.forget_nll}, {"rs", r.rs}, {"d_plus", r.d_plus},
-                    {"d_minus", r.d_minus}, {"harmful_0.1", metric::mean_of(r.harmful_1)}, {"harmful_0.3", metric::mean_of(r.harmful_3)}});
+    json += (json.empty() ? "" : ",\n") + json_object(r);
   }
   std::cout << '\n' << table << "\nFS: recall of the forgotten facts; RS: recall of retained facts that unlearning never saw; harmful p: recall of the\n"
             << "other forgotten facts after retraining on a fraction p (largest over the attack). One model, " << s.attack_splits
@@ -193,33 +206,32 @@ void run(const settings& s) {
     io::write_file_atomically(s.svg, chart.svg());
     std::cout << "picture: " << s.svg << '\n';
   }
-  if (!s.json.empty()) io::write_file_atomically(s.json, nlohmann::json{{"rows", json}}.dump(2) + "\n");
+  if (!s.json.empty()) io::write_file_atomically(s.json, "{\"rows\": [\n" + json + "\n]}\n");
 }
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   settings s;
-  std::size_t threads = thread_pool::instance().threads();
-  CLI::App app{"A small decoder forgets a family of fictitious people; who erased, and who only hid?"};
-  app.add_option("--seed", s.seed, "determines everything")->capture_default_str();
-  app.add_option("--epochs", s.epochs, "of pre-training")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--attack-splits", s.attack_splits, "random splits an attack")->capture_default_str()->check(CLI::PositiveNumber);
-  app.add_option("--lambda", s.lambda, "of SSIUU (Algorithm 1)")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--lambda-exact", s.lambda_exact, "of SSIUU exact")->capture_default_str()->check(CLI::NonNegativeNumber);
-  app.add_option("--json", s.json, "write the rows to this file");
-  app.add_option("--svg", s.svg, "draw the table into this file (empty: do not)")->capture_default_str();
-  app.add_option("--device", s.device, program::device_help)->capture_default_str();
-  app.add_option("--threads", threads)->capture_default_str()->check(CLI::PositiveNumber);
-  try {
-    app.parse(argc, argv);
-    thread_pool::instance().set_threads(threads);
-    program::on_device(s.device, [&]<class X>() { run<X>(s); });
+  std::uint64_t threads = thread_pool::instance().threads();
+  const std::array options{
+      program::option{"--seed", &s.seed, "determines everything"},
+      program::option{"--epochs", &s.epochs, "of pre-training", 1},
+      program::option{"--attack-splits", &s.attack_splits, "random splits an attack", 1},
+      program::option{"--lambda", &s.lambda, "of SSIUU (Algorithm 1)", 0},
+      program::option{"--lambda-exact", &s.lambda_exact, "of SSIUU exact", 0},
+      program::option{"--json", &s.json, "write the rows to this file"},
+      program::option{"--svg", &s.svg, "draw the table into this file (empty: do not)"},
+      program::option{"--device", &s.device, program::device_help},
+      program::option{"--threads", &threads, "that share the work", 1},
+  };
+  if (!program::parse("A small decoder forgets a family of fictitious people; who erased, and who only hid?", options,
+                      {argv + 1, argv + argc}))
     return 0;
-  } catch (const CLI::ParseError& e) {
-    return app.exit(e) == 0 ? 0 : 2;
-  } catch (const std::exception& e) {
-    std::cerr << "quickstart: " << e.what() << '\n';
-    return 2;
-  }
+  thread_pool::instance().set_threads(threads);
+  program::on_device(s.device, [&]<class X>() { run<X>(s); });
+  return 0;
+} catch (const std::exception& e) {
+  std::cerr << "quickstart: " << e.what() << '\n';
+  return 2;
 }

@@ -32,3 +32,9 @@ struct second_seed {
 };
 
 }  // namespace expunge::functor
+
+// A list of them: tensor/functor.hpp.
+#define EXPUNGE_ATTRIBUTION_MAPS(MAP, T)                                                                              \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::joint_probability, const T*)                                        \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::measured_slope, const T*)                                           \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::second_seed, const T*, const T*, const T*)

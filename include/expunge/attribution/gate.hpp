@@ -9,6 +9,7 @@
 #include <deque>
 #include <vector>
 
+#include "expunge/attribution/functor.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/nn/site.hpp"
 
@@ -111,3 +112,5 @@ struct gate_observer {
 };
 
 }  // namespace expunge::attribution
+
+EXPUNGE_INSTANCES(EXPUNGE_ATTRIBUTION_MAPS, EXPUNGE_HOST_MAP)

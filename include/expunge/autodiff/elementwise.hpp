@@ -139,3 +139,5 @@ V operator*(typename tensor_of<V>::value_type factor, const V& x) {
 }
 
 }  // namespace expunge
+
+EXPUNGE_INSTANCES(EXPUNGE_AUTODIFF_MAPS, EXPUNGE_HOST_MAP)

@@ -137,3 +137,32 @@ struct cross_entropy_tangent {
 };
 
 }  // namespace expunge::functor
+
+// Lists of them (tensor/functor.hpp): what a function F of one variable needs, and what a gated activation by it needs:
+#define EXPUNGE_UNARY_MAPS(MAP, T, F)                                                                                 \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value<F>, const T*)                                                 \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::slope_product<F>, const T*, const T*)                               \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::slope_product_tangent<F>, const T*, const T*, const T*, const T*)
+#define EXPUNGE_GATED_MAPS(MAP, T, F)                                                                                 \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value_product<F>, const T*, const T*)                               \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)   \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pushforward<F>, const T*, const T*, const T*, const T*)       \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                    \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*)
+#define EXPUNGE_AUTODIFF_MAPS(MAP, T)                                                                                 \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::affine<T>, const T*)                                                \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::product_with<T>, const T*)                                          \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::combination<T>, const T*, const T*)                                 \
+  MAP(expunge::functor::cross_entropy_value<T>, T*, T*, T*, const T*, const T*)                                       \
+  MAP(expunge::functor::cross_entropy_tangent<T>, T*, T*, const T*, const T*, const T*)                               \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::relu)                                                                 \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::tanh)                                                                 \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::sigmoid)                                                              \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::log_sigmoid)                                                          \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::exp)                                                                  \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::log)                                                                  \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::silu)                                                                 \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::gelu)                                                                 \
+  EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::gelu_tanh)                                                            \
+  EXPUNGE_GATED_MAPS(MAP, T, expunge::function::silu)                                                                 \
+  EXPUNGE_GATED_MAPS(MAP, T, expunge::function::identity)

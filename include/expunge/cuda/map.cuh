@@ -6,6 +6,7 @@
 
 #include "expunge/cuda/launch.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
+#include "expunge/tensor/functor.hpp"
 
 namespace expunge::cuda {
 
@@ -42,6 +43,4 @@ void map(index_t size, const F& f, E*... arrays) {
 /// EXPUNGE_CUDA_MAP(F, T*, const T*, ...): the functor F over these arrays. A type that is given here may hold no comma.
 #define EXPUNGE_CUDA_MAP(F, ...) template void expunge::cuda::map(expunge::index_t, const F&, __VA_ARGS__);
 /// A functor that returns a value of its arguments, as `mapped(assign{f}, ...)` and `add_mapped(f, ...)` use it.
-#define EXPUNGE_CUDA_ASSIGN(T, F, ...)                               \
-  EXPUNGE_CUDA_MAP(expunge::functor::assign<F>, T*, __VA_ARGS__)     \
-  EXPUNGE_CUDA_MAP(expunge::functor::accumulate<F>, T*, __VA_ARGS__)
+#define EXPUNGE_CUDA_ASSIGN(T, F, ...) EXPUNGE_ASSIGNED_MAPS(EXPUNGE_CUDA_MAP, T, F, __VA_ARGS__)

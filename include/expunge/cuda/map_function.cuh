@@ -6,14 +6,5 @@
 #include "expunge/autodiff/functor.hpp"
 #include "expunge/cuda/map.cuh"
 
-#define EXPUNGE_CUDA_UNARY(T, F)                                                                                          \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value<F>, const T*)                                                            \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::slope_product<F>, const T*, const T*)                                          \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::slope_product_tangent<F>, const T*, const T*, const T*, const T*)
-
-#define EXPUNGE_CUDA_GATED(T, F)                                                                                          \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value_product<F>, const T*, const T*)                                          \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)              \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pushforward<F>, const T*, const T*, const T*, const T*)                  \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                               \
-  EXPUNGE_CUDA_ASSIGN(T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*)
+#define EXPUNGE_CUDA_UNARY(T, F) EXPUNGE_UNARY_MAPS(EXPUNGE_CUDA_MAP, T, F)
+#define EXPUNGE_CUDA_GATED(T, F) EXPUNGE_GATED_MAPS(EXPUNGE_CUDA_MAP, T, F)

@@ -5,29 +5,13 @@
 #include "expunge/optim/functor.hpp"
 #include "expunge/tensor/functor.hpp"
 
-using namespace expunge::functor;
+#define EXPUNGE_ALL(T)                            \
+  EXPUNGE_TENSOR_MAPS(EXPUNGE_CUDA_MAP, T)        \
+  EXPUNGE_OPTIM_MAPS(EXPUNGE_CUDA_MAP, T)         \
+  EXPUNGE_ATTRIBUTION_MAPS(EXPUNGE_CUDA_MAP, T)   \
+  EXPUNGE_LOSS_MAPS(EXPUNGE_CUDA_MAP, T)          \
+  EXPUNGE_TENSOR_SUMS(EXPUNGE_CUDA_MAP_SUM, T)    \
+  EXPUNGE_LOSS_SUMS(EXPUNGE_CUDA_MAP_SUM, T)
 
-#define EXPUNGE_LIST(T)                                                       \
-  EXPUNGE_CUDA_MAP(fill<T>, T*)                                               \
-  EXPUNGE_CUDA_MAP(scale<T>, T*)                                              \
-  EXPUNGE_CUDA_MAP(axpy<T>, T*, const T*)                                     \
-  EXPUNGE_CUDA_ASSIGN(T, copy, const T*)                                      \
-  EXPUNGE_CUDA_ASSIGN(T, negate, const T*)                                    \
-  EXPUNGE_CUDA_ASSIGN(T, add, const T*, const T*)                             \
-  EXPUNGE_CUDA_ASSIGN(T, subtract, const T*, const T*)                        \
-  EXPUNGE_CUDA_ASSIGN(T, multiply, const T*, const T*)                        \
-  EXPUNGE_CUDA_MAP(sgd<T>, T*, const T*)                                      \
-  EXPUNGE_CUDA_MAP(sgd_momentum<T>, T*, T*, const T*)                         \
-  EXPUNGE_CUDA_MAP(adamw<T>, T*, T*, T*, const T*)                            \
-  EXPUNGE_CUDA_ASSIGN(T, joint_probability, const T*)                         \
-  EXPUNGE_CUDA_ASSIGN(T, measured_slope, const T*)                            \
-  EXPUNGE_CUDA_ASSIGN(T, second_seed, const T*, const T*, const T*)           \
-  EXPUNGE_CUDA_MAP(keep_where_negative, T*, const T*)                         \
-  EXPUNGE_CUDA_MAP_SUM(copy, const T*)                                        \
-  EXPUNGE_CUDA_MAP_SUM(multiply, const T*, const T*)                          \
-  EXPUNGE_CUDA_MAP_SUM(parameter_penalty<T>, T*, T*, const T*, const T*)      \
-  EXPUNGE_CUDA_MAP_SUM(parameter_penalty<T>, T*, T*, T*, const T*, const T*)  \
-  EXPUNGE_CUDA_ASSIGN(T, sign, const T*)
-
-EXPUNGE_LIST(float)
-EXPUNGE_LIST(double)
+EXPUNGE_ALL(float)
+EXPUNGE_ALL(double)

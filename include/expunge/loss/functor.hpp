@@ -45,3 +45,11 @@ struct parameter_penalty {
 };
 
 }  // namespace expunge::functor
+
+// Lists of them: tensor/functor.hpp.
+#define EXPUNGE_LOSS_MAPS(MAP, T)                                                                                     \
+  MAP(expunge::functor::keep_where_negative, T*, const T*)                                                            \
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::sign, const T*)
+#define EXPUNGE_LOSS_SUMS(MAP_SUM, T)                                                                                 \
+  MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, const T*, const T*)                                         \
+  MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, T*, const T*, const T*)

@@ -42,8 +42,8 @@ struct decoder_block {
     const V queries = rotated(seen(nn::module::q, q(a)), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a));
-  V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
-    return linear(last(batch, observe, past), vocabulary());
+    recompute_later(a);
+    const V middle = x + seen(nn::module::o, o(attend(config, number, queries, keys, values, batch, past)));
     const V b = ffn_norm(middle, epsilon);
     const auto gated = [&] {
       const V opened = seen(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments

@@ -39,3 +39,9 @@ struct adamw {
 };
 
 }  // namespace expunge::functor
+
+// A list of them: tensor/functor.hpp.
+#define EXPUNGE_OPTIM_MAPS(MAP, T)                                                                                    \
+  MAP(expunge::functor::sgd<T>, T*, const T*)                                                                         \
+  MAP(expunge::functor::sgd_momentum<T>, T*, T*, const T*)                                                            \
+  MAP(expunge::functor::adamw<T>, T*, T*, T*, const T*)

@@ -142,3 +142,5 @@ double global_norm(const std::vector<X>& tensors) {
 }
 
 }  // namespace expunge::optim
+
+EXPUNGE_INSTANCES(EXPUNGE_OPTIM_MAPS, EXPUNGE_HOST_MAP)

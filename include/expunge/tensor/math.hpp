@@ -130,3 +130,6 @@ void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, cons
 }
 
 }  // namespace expunge
+
+EXPUNGE_INSTANCES(EXPUNGE_TENSOR_MAPS, EXPUNGE_HOST_MAP)
+EXPUNGE_INSTANCES(EXPUNGE_TENSOR_SUMS, EXPUNGE_HOST_MAP_SUM)

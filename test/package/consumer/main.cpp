@@ -1,13 +1,11 @@
-#include <expunge/core/random.hpp>
-#include <expunge/core/thread_pool.hpp>
+#include <expunge/autodiff/elementwise.hpp>
+
 #include <vector>
 
 int main() {
-  std::vector<double> values(1000);
-  expunge::parallel_blocks(1000, 100, [&](expunge::index_t begin, expunge::index_t end) {
-    for (expunge::index_t i = begin; i < end; ++i) values[static_cast<std::size_t>(i)] = 1.0;
-  });
-  for (const double value : values)
-    if (value != 1.0) return 1;
-  return 0;
+  using namespace expunge;
+  const tensor<float> x(shape{2, 2}, std::vector<float>{1, 2, 3, 4});
+  tensor<float> y(shape{2, 2});
+  gemm(false, true, 1.0F, x, x, 0.0F, y);
+  return (y + y).to_vector() == std::vector<float>{10, 22, 22, 50} ? 0 : 1;
 }

@@ -23,14 +23,16 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
                const T* v, T scale, T* out, T* lse) {
   detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
     auto p = at.template matrix<detail::probabilities, T>();
-    p.noalias() = scale * at.queries(q) * at.keys(k).transpose();
+    detail::set_product_transposed<T>(p, scale, at.queries(q), at.keys(k));
     for (index_t i = 0; i < at.rows; ++i) {
       const T largest = detail::row(p, i).head(at.visible(i)).maxCoeff();
       const T sum = at.exponentiate(p, i, largest).sum();
       detail::row(p, i) /= sum;
       lse[at.lse_index(i)] = largest + std::log(sum);
     }
-    at.queries(out).noalias() = p * at.keys(v);
+    auto to = at.queries(out);
+    to.setZero();
+    detail::add_product<T>(to, 1, p, at.keys(v));
   });
 }
 
@@ -44,9 +46,9 @@ void attention_pushforward(const attention_shape& sizes, const std::int32_t* off
     to.setZero();
     if (dq != nullptr || dk != nullptr) {
       auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
-      to.noalias() += dp * at.keys(v);
+      detail::add_product<T>(to, 1, dp, at.keys(v));
     }
-    if (dv != nullptr) to.noalias() += p * at.keys(dv);
+    if (dv != nullptr) detail::add_product<T>(to, 1, p, at.keys(dv));
   });
 }
 
@@ -56,16 +58,16 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto from = at.queries(out_bar);
-    if (v_bar != nullptr) at.keys(v_bar).noalias() += p.transpose() * from;
+    if (v_bar != nullptr) detail::add_transposed_product<T>(at.keys(v_bar), 1, p, from);
     if (q_bar == nullptr && k_bar == nullptr) return;
     auto s_bar = at.template matrix<detail::score_cotangents, T>();
-    s_bar.noalias() = from * at.keys(v).transpose();  // cotangents of the probabilities
+    detail::set_product_transposed<T>(s_bar, 1, from, at.keys(v));  // cotangents of the probabilities
     for (index_t i = 0; i < at.rows; ++i) {
       const T delta = from.row(i).dot(at.queries(out).row(i));
       detail::row(s_bar, i) = detail::row(p, i) * (detail::row(s_bar, i) - delta);
     }
-    if (q_bar != nullptr) at.queries(q_bar).noalias() += scale * s_bar * at.keys(k);
-    if (k_bar != nullptr) at.keys(k_bar).noalias() += scale * s_bar.transpose() * at.queries(q);
+    if (q_bar != nullptr) detail::add_product<T>(at.queries(q_bar), scale, s_bar, at.keys(k));
+    if (k_bar != nullptr) detail::add_transposed_product<T>(at.keys(k_bar), scale, s_bar, at.queries(q));
   });
 }
 
@@ -79,17 +81,17 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
     const auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
     const auto from = at.queries(out_bar);
     if (dv_bar != nullptr) {
-      if (dq != nullptr || dk != nullptr) at.keys(dv_bar).noalias() += dp.transpose() * from;
-      if (dout_bar != nullptr) at.keys(dv_bar).noalias() += p.transpose() * at.queries(dout_bar);
+      if (dq != nullptr || dk != nullptr) detail::add_transposed_product<T>(at.keys(dv_bar), 1, dp, from);
+      if (dout_bar != nullptr) detail::add_transposed_product<T>(at.keys(dv_bar), 1, p, at.queries(dout_bar));
     }
     if (dq_bar == nullptr && dk_bar == nullptr) return;
 
     auto s_bar = at.template matrix<detail::score_cotangents, T>();
     auto ds_bar = at.template matrix<detail::score_cotangent_tangents, T>();
-    s_bar.noalias() = from * at.keys(v).transpose();  // first the cotangents of the probabilities, and their tangents
+    detail::set_product_transposed<T>(s_bar, 1, from, at.keys(v));  // first the cotangents of the probabilities, and their tangents
     ds_bar.setZero();
-    if (dout_bar != nullptr) ds_bar.noalias() += at.queries(dout_bar) * at.keys(v).transpose();
-    if (dv != nullptr) ds_bar.noalias() += from * at.keys(dv).transpose();
+    if (dout_bar != nullptr) detail::add_product_transposed<T>(ds_bar, 1, at.queries(dout_bar), at.keys(v));
+    if (dv != nullptr) detail::add_product_transposed<T>(ds_bar, 1, from, at.keys(dv));
     for (index_t i = 0; i < at.rows; ++i) {
       const auto p_i = detail::row(p, i);
       const auto dp_i = detail::row(dp, i);
@@ -101,12 +103,12 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
       s_i = p_i * (s_i - delta);
     }
     if (dq_bar != nullptr) {
-      at.queries(dq_bar).noalias() += scale * ds_bar * at.keys(k);
-      if (dk != nullptr) at.queries(dq_bar).noalias() += scale * s_bar * at.keys(dk);
+      detail::add_product<T>(at.queries(dq_bar), scale, ds_bar, at.keys(k));
+      if (dk != nullptr) detail::add_product<T>(at.queries(dq_bar), scale, s_bar, at.keys(dk));
     }
     if (dk_bar != nullptr) {
-      at.keys(dk_bar).noalias() += scale * ds_bar.transpose() * at.queries(q);
-      if (dq != nullptr) at.keys(dk_bar).noalias() += scale * s_bar.transpose() * at.queries(dq);
+      detail::add_transposed_product<T>(at.keys(dk_bar), scale, ds_bar, at.queries(q));
+      if (dq != nullptr) detail::add_transposed_product<T>(at.keys(dk_bar), scale, s_bar, at.queries(dq));
     }
   });
 }

@@ -34,6 +34,32 @@ array_map<T> row(const matrix_map<T>& m, index_t i) {
   return array_map<T>(const_cast<T*>(m.data()) + i * m.outerStride(), m.cols());
 }
 
+template <class M>
+const_matrix_map<typename M::Scalar> read_only(const M& m) {
+  return {m.data(), m.rows(), m.cols(), Eigen::OuterStride<>(m.outerStride())};
+}
+
+// out += factor a b, a b^T or a^T b: the kernels' products are these three, with operands of one type, because every other that Eigen is
+// given costs each program half a second to compile.
+template <class T, class A, class B>
+void add_product(matrix_map<T> out, T factor, const A& a, const B& b) {
+  out.noalias() += factor * read_only(a) * read_only(b);
+}
+template <class T, class A, class B>
+void add_product_transposed(matrix_map<T> out, T factor, const A& a, const B& b) {
+  out.noalias() += factor * read_only(a) * read_only(b).transpose();
+}
+template <class T, class A, class B>
+void add_transposed_product(matrix_map<T> out, T factor, const A& a, const B& b) {
+  out.noalias() += factor * read_only(a).transpose() * read_only(b);
+}
+/// out = factor a b^T
+template <class T, class A, class B>
+void set_product_transposed(matrix_map<T> out, T factor, const A& a, const B& b) {
+  out.setZero();
+  add_product_transposed<T>(out, factor, a, b);
+}
+
 struct attention_block {
   static constexpr index_t most_rows = 64;
   static constexpr index_t padding = 16;  // rows of scratch matrices start aligned for SIMD
@@ -79,7 +105,7 @@ struct attention_block {
   template <class T>
   matrix_map<T> recompute(const T* q, const T* k, T scale, const T* lse) const {
     auto p = matrix<probabilities, T>();
-    p.noalias() = scale * queries(q) * keys(k).transpose();
+    set_product_transposed<T>(p, scale, queries(q), keys(k));
     for (index_t i = 0; i < rows; ++i) exponentiate(p, i, lse[lse_index(i)]);
     return p;
   }
@@ -89,8 +115,8 @@ struct attention_block {
   matrix_map<T> probability_tangent(const matrix_map<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk) const {
     auto dp = matrix<probability_tangents, T>();
     dp.setZero();
-    if (dq != nullptr) dp.noalias() += scale * queries(dq) * keys(k).transpose();
-    if (dk != nullptr) dp.noalias() += scale * queries(q) * keys(dk).transpose();
+    if (dq != nullptr) add_product_transposed<T>(dp, scale, queries(dq), keys(k));
+    if (dk != nullptr) add_product_transposed<T>(dp, scale, queries(q), keys(dk));
     for (index_t i = 0; i < rows; ++i) {
       const auto p_i = row(p, i);
       auto dp_i = row(dp, i);
