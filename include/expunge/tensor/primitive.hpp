@@ -6,6 +6,7 @@
 #include "expunge/tensor/host/cross_entropy.hpp"
 #include "expunge/tensor/host/gemm.hpp"
 #include "expunge/tensor/host/layer_norm.hpp"
+#include "expunge/tensor/host/linear.hpp"
 #include "expunge/tensor/host/map.hpp"
 #include "expunge/tensor/host/rms_norm.hpp"
 #include "expunge/tensor/host/rotary.hpp"
@@ -17,6 +18,7 @@ namespace expunge::primitive {
 // clang-format off
 struct map { static void host(const auto&... a) { host::map(a...); } };
 struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
+struct linear { static void host(const auto&... a) { host::linear([](const auto&... of) { host::gemm(of...); }, a...); } };
 struct dot { static void host(const auto&... a) { host::dot(a...); } };
 struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };
 struct scatter_add_rows { static void host(const auto&... a) { host::scatter_add_rows(a...); } };
