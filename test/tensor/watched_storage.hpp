@@ -1,5 +1,5 @@
 // Host storage that stands in for a device: its memory runs out where a test wants it to, downloads, for which one would wait for a
-// device, are counted, and so are writes to what is held (held_operands.hpp).
+// device, are counted, and so are writes to what is held (held_operands.hpp); and what is submitted is written down.
 #pragma once
 
 #include <functional>
@@ -9,7 +9,9 @@
 #include <span>
 #include <string>
 #include <type_traits>
+#include <typeindex>
 #include <utility>
+#include <vector>
 
 #include <expunge/tensor/held_operands.hpp>
 #include <expunge/tensor/primitive.hpp>
@@ -20,6 +22,7 @@ namespace expunge::testing {
 inline index_t allowance = std::numeric_limits<index_t>::max();  // tensors that may still be made
 inline index_t downloads = 0;                                    // so far
 inline index_t holds = 0, writes_to_held = 0;
+inline std::vector<std::pair<std::type_index, std::vector<index_t>>> submitted;  // primitives with their sizes
 inline std::set<std::pair<const void*, const void*>> held;       // first byte, end
 
 template <class T>
@@ -42,6 +45,11 @@ class watched_storage : public host_storage<T> {
   template <class Primitive, class... A>
   static void run(const A&... a) {
     (watch(a), ...);
+    submitted.emplace_back(typeid(Primitive), std::vector<index_t>{});
+    const auto write_down = [](const auto& x) {
+      if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(x)>>) submitted.back().second.push_back(static_cast<index_t>(x));
+    };
+    (write_down(a), ...);
     host_storage<T>::template run<Primitive>(a...);
   }
 
