@@ -147,6 +147,12 @@ void release_unused() {
   detail::check(cudaMemPoolTrimTo(c.pool, 0), "giving back memory");
 }
 
+std::size_t peak_bytes() {
+  std::uint64_t most = 0;
+  detail::check(cudaMemPoolGetAttribute(instance().pool, cudaMemPoolAttrUsedMemHigh, &most), "reading the memory pool");
+  return most;
+}
+
 void* allocate(std::size_t bytes) {
   const context& c = instance();
   const std::size_t wanted = std::max<std::size_t>(bytes, 16);  // a tensor without elements is not absent
