@@ -20,7 +20,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOLERANCE = {"float": 1e-3, "bf16": 1e-1}
-NOTHING = 1e-9  # with random weights P, and with it the penalty, is all but zero
+NOTHING = 1e-6  # with random weights P, and with it the penalty, is all but zero
 # Of each peer: what it is, the script and its way, expunge's benchmark, the goals of time and memory.
 PEERS = {
     "plain_eager": ("GD step, transformers, eager", "plain.py", "eager", "gradient_difference", 1.5, None),

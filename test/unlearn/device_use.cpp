@@ -88,6 +88,29 @@ BOOST_AUTO_TEST_CASE(weights_are_held_while_a_step_reads_them_and_not_written) {
   BOOST_TEST(testing::held.size() == 1U);
 }
 
+BOOST_AUTO_TEST_CASE(steps_of_the_same_shapes_submit_the_same_work) {
+  const auto check = [](const auto& policy) {
+    auto m = model::random_mlp<X>({3, 8, 4}, 1);
+    std::vector<std::size_t> ends;
+    testing::submitted.clear();
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4, .on_step = [&](const auto&) { ends.push_back(testing::submitted.size()); }})
+        .run(some(1), some(2), unlearn::after_steps(4));
+    const auto work = [&](std::size_t step) {
+      return std::vector(testing::submitted.begin() + static_cast<std::ptrdiff_t>(ends[step - 2]),
+                         testing::submitted.begin() + static_cast<std::ptrdiff_t>(ends[step - 1]));
+    };
+    BOOST_TEST(work(3).size() > 20U);
+    BOOST_TEST((work(3) == work(4)));
+  };
+  using curvature = attribution::curvature;
+  check(loss::gradient_difference{});
+  for (const auto c : {curvature::first_order, curvature::exact})
+    for (const auto r : {loss::reference::previous, loss::reference::example, loss::reference::original}) {
+      check(loss::ssiuu<>{{}, {.reference = r, .curvature = c}, {}});
+      check(loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{{}, {.reference = r, .curvature = c}, {}});
+    }
+}
+
 BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {
   const std::vector<std::vector<float>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
   std::set<std::string> purposes;

@@ -119,7 +119,8 @@ template <class X>
 void multiply_add_bias(const X& x, const X& weight, const X& bias, X& y) {
   require(weight.extents().rank() == 2 && x.cols() == weight.cols(), "linear: input ", x.extents(), " for weight ", weight.extents());
   require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());
-  require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ", weight.extents());
+  require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ",
+          weight.extents());
   X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.data(), weight.data(), bias.data(), y.mutable_data());
 }
 

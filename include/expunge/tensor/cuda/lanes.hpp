@@ -7,7 +7,8 @@
 namespace expunge::cuda {
 
 /// What a kernel's arithmetic asks of its threads: index(), count(), a barrier, and reductions that every thread calls and whose
-/// result every thread gets: of the block (sum, max), and of each `team` neighbours (team_sum, team_max). The device's are block_lanes (include/expunge/cuda/block_lanes.cuh).
+/// result every thread gets: of the block (sum, max), and of each `team` neighbours (team_sum, team_max). The device's are
+/// block_lanes (include/expunge/cuda/block_lanes.cuh).
 struct serial_lanes {
   static constexpr int team = 1;
   [[nodiscard]] EXPUNGE_DEVICE int index() const { return 0; }
