@@ -17,8 +17,8 @@ namespace expunge::primitive {
 // One line a primitive; the host kernel of the same name documents arguments and arithmetic.
 // clang-format off
 struct map { static void host(const auto&... a) { host::map(a...); } };
-struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
 struct linear { static void host(const auto&... a) { host::linear([](const auto&... of) { host::gemm(of...); }, a...); } };
+struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
 struct dot { static void host(const auto&... a) { host::dot(a...); } };
 struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };
 struct scatter_add_rows { static void host(const auto&... a) { host::scatter_add_rows(a...); } };

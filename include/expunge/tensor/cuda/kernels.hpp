@@ -20,13 +20,13 @@ void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T
 /// y = x W^T + bias with x [m, k], W [n, k], bias [n] (null: none), which the product adds itself.
 template <class T>
 void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y);
-/// The same with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
+/// Until what it returns is gone, nobody writes these elements, and products in bfloat16 round them once.
+[[nodiscard]] std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size);
+/// The same two with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
 /// cores have nothing to give, and sums over examples are such products.
+void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y);
 void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
     float beta, float* c);
-/// Until what it returns is gone, nobody writes these elements, and products round them once.
-[[nodiscard]] std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size);
-void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y);
 /// *out += factor * the inner product; `out` lies on the device.
 template <class T>
 void dot(index_t size, const T* a, const T* b, double factor, double* out);

@@ -11,8 +11,8 @@ struct kernel;
 
 // clang-format off
 template <> struct kernel<primitive::map> { static void launch(const auto&... a) { cuda::map(a...); } };
-template <> struct kernel<primitive::gemm> { static void launch(const auto&... a) { cuda::gemm(a...); } };
 template <> struct kernel<primitive::linear> { static void launch(const auto&... a) { cuda::linear(a...); } };
+template <> struct kernel<primitive::gemm> { static void launch(const auto&... a) { cuda::gemm(a...); } };
 template <> struct kernel<primitive::dot> { static void launch(const auto&... a) { cuda::dot(a...); } };
 template <> struct kernel<primitive::gather_rows> { static void launch(const auto&... a) { cuda::gather_rows(a...); } };
 template <> struct kernel<primitive::scatter_add_rows> { static void launch(const auto&... a) { cuda::scatter_add_rows(a...); } };
