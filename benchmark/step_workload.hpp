@@ -69,7 +69,8 @@ inline double forward_operations(const model::decoder_config& c, const std::vect
     rows += static_cast<double>(std::ssize(s.tokens) - 1);
     labels += static_cast<double>(s.answer_length());
   }
-  const index_t heads = (2 * c.heads + 2 * c.kv_heads) * c.head_dim, inner = (c.family == model::decoder_family::gpt2 ? 2 : 3) * c.ffn_width;
+  const index_t heads = (2 * c.heads + 2 * c.kv_heads) * c.head_dim;
+  const index_t inner = (c.family == model::decoder_family::gpt2 ? 2 : 3) * c.ffn_width;
   return 2 * static_cast<double>(c.width) * (rows * static_cast<double>(c.layers * (heads + inner)) + labels * static_cast<double>(c.vocabulary));
 }
 
