@@ -1,8 +1,8 @@
 #!/bin/sh
 # Everything that is measured on a GPU, beside PyTorch on the same one: SmolLM2-135M and the shape of Llama 3.2 1B (random weights), a batch
 # of facts and sequences of 1,024 tokens, products in float and in bf16. Writes Markdown tables to build/gpu/.
-# usage: benchmark/gpu.sh [DEVICE]      DEVICE is cuda (the first) or cuda:N. PYTHON names an interpreter with benchmark/peers/requirements.txt
-# and a PyTorch for CUDA.
+# usage: benchmark/gpu.sh [DEVICE]      DEVICE is cuda (the first) or cuda:N. Needs what `./expunge.sh test cuda` installs, Debian's
+# libbenchmark-dev, and in PYTHON the name of an interpreter with benchmark/peers/requirements.txt and a PyTorch for CUDA.
 set -eu
 cd "$(dirname "$0")/.."
 device=${1:-cuda}
@@ -14,7 +14,7 @@ command -v nvcc >/dev/null || refuse "nvcc is not on PATH; it is in the CUDA too
 "$python" -c 'import torch, transformers, sys; sys.exit(not torch.cuda.is_available())' 2>/dev/null ||
   refuse "$python has no PyTorch that sees the GPU: install benchmark/peers/requirements.txt with a PyTorch for CUDA, or set PYTHON"
 
-model=$(./expunge.sh model)
+model=$(./expunge.sh model | tail -n 1)
 cmake --preset cuda -DEXPUNGE_BUILD_BENCHMARKS=ON >/dev/null
 cmake --build --preset cuda -j "$(nproc)" --target benchmark_unlearning_step
 mkdir -p build/gpu
