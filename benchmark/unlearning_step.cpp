@@ -1,74 +1,38 @@
-// One training step of each loss on a batch of world facts: seconds, the ratio to gradient difference, and peak memory.
-// Peak memory is of the process, and the first two steps' values are those of the loaded weights in the first benchmark only:
-// run a benchmark alone (--benchmark_filter=^NAME/) to read its own. benchmark/peers/run.py compares both with PyTorch's.
-#include <expunge/data/encode.hpp>
-#include <expunge/data/fact_file.hpp>
+// One training step of each loss on a batch of facts: seconds, the ratio to the first benchmark that ran, the share of a
+// measured peak, and peak memory. Peak memory is of the process: run a benchmark alone (--benchmark_filter=^NAME/) to read its own.
+// benchmark/peers/run.py compares with PyTorch.
+#include "step_workload.hpp"
+
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/model/generate.hpp>
-#include <expunge/model/language_model.hpp>
-#include <expunge/tensor/bfloat16_host_storage.hpp>
-#include <expunge/tensor/host_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
 #include <benchmark/benchmark.h>
-#include <sys/resource.h>
 
-#include <algorithm>
-#include <chrono>
 #include <functional>
 #include <iostream>
 #include <numeric>
-#include <string>
-#include <vector>
 
 using namespace expunge;
-using X = tensor<float>;
-using rounded = tensor<float, bfloat16_host_storage<float>>;  // products of operands rounded to bf16
+using namespace step_benchmark;
 
 namespace {
 
-struct workload {
-  std::string path;
-  model::language_model<X> smollm2;
-  std::vector<nn::token_sequence> forget, retain;
-  std::vector<std::vector<nn::token_sequence>> choices;  // of the first 2 x batch facts
-  double parameter_bytes = 0;
-};
-
-workload load(const char* model_path, const char* facts_path, std::size_t batch) {
-  workload w{model_path, model::load_language_model<X>(model_path), {}, {}, {}};
-  const auto facts = data::load_facts(facts_path);
-  require(facts.size() >= 2 * batch, facts_path, ": ", facts.size(), " facts, the benchmark needs ", 2 * batch);
-  const data::prompt_template form;
-  for (std::size_t i = 0; i < 2 * batch; ++i) {
-    w.choices.push_back(data::encode_choices(w.smollm2.tokenizer, form, facts[i]));
-    (i < batch ? w.forget : w.retain).push_back(w.choices.back().front());
-  }
-  for (const X& p : nn::parameters(w.smollm2.weights)) w.parameter_bytes += static_cast<double>(p.size()) * sizeof(float);
-  return w;
-}
-
-double peak_memory() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024;
-}
-
-double median(std::vector<double> values) {
-  const auto middle = values.begin() + std::ssize(values) / 2;
-  std::nth_element(values.begin(), middle, values.end());
-  return *middle;
-}
-
-void report_memory(benchmark::State& state, const workload& w) {
-  state.counters["peak_bytes"] = peak_memory();
-  state.counters["peak_over_4_copies"] = peak_memory() / (4 * w.parameter_bytes);
+template <class X>
+void report_memory(benchmark::State& state, const model::decoder<X>& m) {
+  double parameters = 0;
+  for (const X& p : nn::parameters(m)) parameters += static_cast<double>(p.size());
+  state.counters["peak_bytes"] = peak_memory<X>();
+  state.counters["peak_over_4_copies"] = peak_memory<X>() / (4 * parameters * sizeof(float));
 }
 
 /// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty.
-template <class M, class Loss>
-void run(benchmark::State& state, M& m, const workload& w, const Loss& policy, double& reference_seconds) {
+template <class X, class Loss>
+void train(benchmark::State& state, const settings& s, const Loss& policy, step_cost cost, bool checkpoint, double& reference_seconds) {
+  auto lm = model::load_language_model<X>(s.model);
+  lm.weights.checkpoint = checkpoint;
+  const workload w = encode(lm.tokenizer, s);
   std::vector<double> seconds;
   for (auto _ : state) {
     const unlearn::trainer_settings settings{
@@ -80,24 +44,33 @@ void run(benchmark::State& state, M& m, const workload& w, const Loss& policy, d
           state.counters["penalty" + at] = r.terms.penalty;
           state.counters["gradient_norm" + at] = r.gradient_norm;
         }};
-    unlearn::trainer(m, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(7));
+    unlearn::trainer(lm.weights, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(7));
   }
   const double step = median(seconds);
   if (reference_seconds == 0) reference_seconds = step;
+  report_memory(state, lm.weights);
+  const auto& c = lm.weights.config;
+  const double operations = cost.forget * forward_operations(c, w.forget) + cost.retain * forward_operations(c, w.retain);
+  const double peak = measured_peak<X>();
   state.counters["seconds"] = step;
   state.counters["over_first"] = step / reference_seconds;
-  report_memory(state, w);
+  state.counters["operations"] = operations;
+  state.counters["peak_operations_a_second"] = peak;
+  state.counters["share_of_peak"] = operations / step / peak;
 }
 
 /// Multiple choice by likelihood over all choices, 32 sequences at a time; the first pass is left out.
-void evaluate(benchmark::State& state, workload& w) {
+template <class X>
+void evaluate(benchmark::State& state, const settings& s) {
+  const auto lm = model::load_language_model<X>(s.model);
+  const workload w = encode(lm.tokenizer, s);
   std::vector<nn::token_sequence> all;
   for (const auto& c : w.choices) all.insert(all.end(), c.begin(), c.end());
   std::vector<double> seconds;
   for (auto _ : state)
     for (int pass = 0; pass < 4; ++pass) {
       const auto begin = std::chrono::steady_clock::now();
-      const auto likelihoods = metric::likelihoods(w.smollm2.weights, std::span<const nn::token_sequence>(all));
+      const auto likelihoods = metric::likelihoods(lm.weights, std::span<const nn::token_sequence>(all));
       double right = 0;
       auto at = likelihoods.begin();
       for (const auto& c : w.choices) {
@@ -109,68 +82,71 @@ void evaluate(benchmark::State& state, workload& w) {
       state.counters["nll"] = std::transform_reduce(likelihoods.begin(), likelihoods.end(), 0.0, std::plus{}, [](const auto& l) { return l.nll; });
     }
   state.counters["seconds"] = median(seconds);
-  report_memory(state, w);
+  report_memory(state, lm.weights);
 }
 
 /// 32 greedy tokens for each of the 2 x batch questions; the first pass is left out.
-void generate(benchmark::State& state, workload& w) {
+template <class X>
+void generate(benchmark::State& state, const settings& s) {
+  const auto lm = model::load_language_model<X>(s.model);
+  const workload w = encode(lm.tokenizer, s);
   std::vector<std::vector<std::int32_t>> prompts;
   for (const auto& c : w.choices) prompts.emplace_back(c[0].tokens.begin(), c[0].tokens.begin() + c[0].answer_begin);
   std::vector<double> seconds;
   for (auto _ : state)
     for (int pass = 0; pass < 4; ++pass) {
       const auto begin = std::chrono::steady_clock::now();
-      const auto made = model::generate(w.smollm2.weights, std::span<const std::vector<std::int32_t>>(prompts), 32);
+      const auto made = model::generate(lm.weights, std::span<const std::vector<std::int32_t>>(prompts), 32);
       if (pass > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
       double sum = 0;
       for (const auto& ids : made) sum = std::accumulate(ids.begin(), ids.end(), sum);
       state.counters["sum_of_ids"] = sum;
     }
   state.counters["seconds"] = median(seconds);
-  report_memory(state, w);
+  report_memory(state, lm.weights);
+}
+
+/// Every benchmark on tensors X, with a prefix to its name.
+template <class X>
+void add(const std::string& prefix, const settings& s, double& reference) {
+  const auto once = [&](const char* name, auto work) {
+    benchmark::RegisterBenchmark((prefix + name).c_str(), [work](benchmark::State& state) {
+      try {
+        work(state);
+      } catch (const std::exception& e) {
+        state.SkipWithError(e.what());
+      }
+    })->Iterations(1)->Unit(benchmark::kSecond);
+  };
+  const auto step = [&](const char* name, const auto& policy, step_cost cost, bool checkpoint = false) {
+    once(name, [&s, &reference, policy, cost, checkpoint](benchmark::State& state) { train<X>(state, s, policy, cost, checkpoint, reference); });
+  };
+  const loss::gradient_difference gd{};
+  const double lambda = 1e-2;
+  step("gradient_difference", gd, {3, 3});
+  step("ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd), {6, 3});
+  step("ssiuu_first_order_parameter", loss::ssiuu<>{gd, {.lambda = lambda}, {}}, {4, 3});
+  step("ssiuu_exact_parameter", loss::ssiuu<>{gd, {.lambda = lambda, .curvature = attribution::curvature::exact}, {}}, {9, 3});
+  step("gradient_difference_checkpointed", gd, {4, 4}, true);
+  once("evaluation", [&s](benchmark::State& state) { evaluate<X>(state, s); });
+  once("generation", [&s](benchmark::State& state) { generate<X>(state, s); });
 }
 
 }  // namespace
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  if (argc != 4) {
-    std::cerr << "usage: unlearning_step [--benchmark_...] MODEL FACTS.jsonl BATCH\n";
+  if (argc < 4 || argc > 6) {
+    std::cerr << "usage: unlearning_step [--benchmark_...] MODEL FACTS.jsonl BATCH [cpu|cuda[:N] [TOKENS]]\n";
     return 2;
   }
   try {
-    workload w = load(argv[1], argv[2], std::stoul(argv[3]));
-    const loss::gradient_difference gd{};
-    const double lambda = 1e-2;
-    const loss::ssiuu_settings first{.lambda = lambda};
-    const loss::ssiuu_settings exact{.lambda = lambda, .curvature = attribution::curvature::exact};
+    const settings s{argv[1], argv[2], std::stoul(argv[3]), argc > 4 ? argv[4] : "cpu", argc > 5 ? std::stol(argv[5]) : 0};
+    static_cast<void>(model::read_decoder_config(s.model));  // bad input ends the program; what has no room ends a benchmark
+    static_cast<void>(facts_of(s));
     double reference = 0;
-    const auto add = [&](const char* name, const auto& policy) {
-      benchmark::RegisterBenchmark(name, [&w, &reference, policy](benchmark::State& s) { run(s, w.smollm2.weights, w, policy, reference); })
-          ->Iterations(1)
-          ->Unit(benchmark::kSecond);
-    };
-    add("gradient_difference", gd);
-    add("ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd));
-    add("ssiuu_first_order_parameter", loss::ssiuu<>{gd, first, {}});
-    add("ssiuu_exact_parameter", loss::ssiuu<>{gd, exact, {}});
-    benchmark::RegisterBenchmark("gradient_difference_checkpointed", [&](benchmark::State& s) {
-      w.smollm2.weights.checkpoint = true;
-      run(s, w.smollm2.weights, w, gd, reference);
-      w.smollm2.weights.checkpoint = false;
-    })->Iterations(1)->Unit(benchmark::kSecond);
-    const auto with_rounded = [&](const char* name, const auto& policy) {
-      benchmark::RegisterBenchmark(name, [&w, &reference, policy](benchmark::State& s) {
-        w.smollm2.weights = {};
-        auto m = model::load_language_model<rounded>(w.path);
-        run(s, m.weights, w, policy, reference);
-        w.smollm2.weights = model::load_language_model<X>(w.path).weights;
-      })->Iterations(1)->Unit(benchmark::kSecond);
-    };
-    with_rounded("bfloat16_gradient_difference", gd);
-    with_rounded("bfloat16_ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd));
-    benchmark::RegisterBenchmark("evaluation", [&w](benchmark::State& s) { evaluate(s, w); })->Iterations(1)->Unit(benchmark::kSecond);
-    benchmark::RegisterBenchmark("generation", [&w](benchmark::State& s) { generate(s, w); })->Iterations(1)->Unit(benchmark::kSecond);
+    for (const std::string products : {"float", "bf16"})
+      program::on_device(s.device, products, [&]<class X>() { add<X>(products == "bf16" ? "bfloat16_" : "", s, reference); });
     benchmark::RunSpecifiedBenchmarks();
   } catch (const std::exception& e) {
     std::cerr << "unlearning_step: " << e.what() << '\n';

@@ -14,9 +14,9 @@ import workload
 from packed_llama import PackedLlama, pack
 
 a = workload.arguments("double_backward", "forward_over_reverse")
-model = PackedLlama(a.weights)
+model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
-forget, retain = map(pack, workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
+forget, retain = (pack(s, a.device) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
 base_weights = -1 / (forget.examples * forget.lengths)  # d forget term / d S
 previous = None
 

@@ -26,7 +26,7 @@ class Batch:
     lengths: torch.Tensor  # [examples], answer tokens
 
 
-def pack(sequences):
+def pack(sequences, device="cpu"):
     ids, position, owner, at, labels, lengths = [], [], [], [], [], []
     for i, (tokens, begin) in enumerate(sequences):
         labels += tokens[begin:]
@@ -35,26 +35,27 @@ def pack(sequences):
         position += range(len(tokens) - 1)
         owner += [i] * (len(tokens) - 1)
         at += range(len(ids) - lengths[-1], len(ids))
-    ids, position, owner, at, labels, lengths = map(torch.tensor, (ids, position, owner, at, labels, lengths))
-    longest = int(position.max()) + 1
+    longest = max(position) + 1
+    ids, position, owner, at, labels, lengths = (torch.tensor(x, device=device) for x in (ids, position, owner, at, labels, lengths))
     return Batch(len(sequences), longest, ids, position, owner, owner * longest + position, at, labels, lengths)
 
 
 class PackedLlama:
     """`parameters` is a dict of tensors by their Hugging Face names; the embedding is tied. nll(parameters, batch) is a function of it."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, device="cpu"):
         with open(os.path.join(folder, "config.json")) as file:
             self.config = json.load(file)
-        self.parameters = {k: v.clone().requires_grad_() for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
+        self.parameters = {k: v.to(device, copy=True).requires_grad_()
+                           for k, v in load_file(os.path.join(folder, "model.safetensors")).items()}
         c = self.config
         self.head = c.get("head_dim") or c["hidden_size"] // c["num_attention_heads"]
         theta = (c.get("rope_parameters") or c)["rope_theta"]
-        self.frequency = theta ** (-torch.arange(0, self.head, 2, dtype=torch.float32) / self.head)
+        self.frequency = theta ** (-torch.arange(0, self.head, 2, dtype=torch.float32, device=device) / self.head)
 
     def gates(self, examples):
         """A gate of one on every output of every linear layer, one row an example."""
-        return [torch.ones(examples, self.parameters[f"model.layers.{i}.{name}.weight"].shape[0])
+        return [torch.ones(examples, self.parameters[f"model.layers.{i}.{name}.weight"].shape[0], device=self.frequency.device)
                 for i in range(self.config["num_hidden_layers"]) for name in LINEAR]
 
     def nll(self, parameters, batch, gates=None, attention=F.scaled_dot_product_attention):

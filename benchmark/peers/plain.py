@@ -10,7 +10,7 @@ import workload
 
 a = workload.arguments("eager", "compile", "evaluation", "generation")
 tokenizer = AutoTokenizer.from_pretrained(a.weights)
-model = AutoModelForCausalLM.from_pretrained(a.weights, dtype=torch.float32)
+model = AutoModelForCausalLM.from_pretrained(a.weights, dtype=torch.float32).to(a.device)
 parameters = list(model.parameters())
 forward = torch.compile(model) if a.way == "compile" else model
 
@@ -23,7 +23,7 @@ def padded(sequences):
         ids[row, : len(tokens)] = torch.tensor(tokens)
         mask[row, : len(tokens)] = 1
         labels[row, begin : len(tokens)] = torch.tensor(tokens[begin:])
-    return ids, mask, labels
+    return ids.to(a.device), mask.to(a.device), labels.to(a.device)
 
 
 def nll_of(ids, mask, labels):

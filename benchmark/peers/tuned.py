@@ -10,14 +10,14 @@ from packed_llama import PackedLlama, pack
 
 a = workload.arguments("eager", "compile", "evaluation")
 tokenizer = AutoTokenizer.from_pretrained(a.weights)
-model = PackedLlama(a.weights)
+model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
 
 if a.way == "evaluation":
-    workload.run_evaluation(a, "tuned_evaluation", tokenizer, lambda sequences: model.nll(model.parameters, pack(sequences)))
+    workload.run_evaluation(a, "tuned_evaluation", tokenizer, lambda sequences: model.nll(model.parameters, pack(sequences, a.device)))
 
 forget, retain = workload.batches(a, tokenizer)
-both = pack(forget + retain)
+both = pack(forget + retain, a.device)
 
 
 def terms_of(parameters):

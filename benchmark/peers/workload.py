@@ -1,4 +1,6 @@
-"""What every peer shares: the facts as token sequences, GD's two batches, the timed steps, and the one JSON line."""
+"""What every peer shares: the facts as token sequences, GD's two batches, the timed steps, and the one JSON line.
+
+--products bf16 is autocast: products of operands rounded to bf16, weights and gradients in float."""
 import argparse
 import json
 import os
@@ -24,9 +26,23 @@ def arguments(*ways):
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--steps", type=int, default=STEPS)
+    parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
+    parser.add_argument("--products", choices=("float", "bf16"), default="float")
+    parser.add_argument("--length", type=int, default=0, help="tokens an example, all of them answer; 0: an example is a fact")
     chosen = parser.parse_args()
+    if chosen.device != "cpu" and not torch.cuda.is_available():
+        parser.error(f"--device {chosen.device}: PyTorch finds no CUDA device here")
     torch.set_num_threads(chosen.threads)
     return chosen
+
+
+def precision(a):
+    return torch.autocast(torch.device(a.device).type, torch.bfloat16, enabled=a.products == "bf16")
+
+
+def wait(a):
+    if a.device != "cpu":
+        torch.cuda.synchronize()
 
 
 def encode(tokenizer, question, answer):
@@ -37,14 +53,18 @@ def encode(tokenizer, question, answer):
     return encoded.input_ids, begin
 
 
-def read_facts(a, count):
+def read_facts(a, count=None):
     with open(a.facts) as lines:
-        return [json.loads(line) for line, _ in zip(lines, range(count))]
+        return [json.loads(line) for line in lines][:count]
 
 
 def batches(a, tokenizer):
-    """The forget and the retain batch: the first two times `--batch` facts."""
-    sequences = [encode(tokenizer, f["question"], f["answer"]) for f in read_facts(a, 2 * a.batch)]
+    """The forget and the retain batch: the first two times `--batch` facts, or as many pieces of all facts' text, end to end."""
+    if a.length:
+        text = [token for f in read_facts(a) for token in encode(tokenizer, f["question"], f["answer"])[0]]
+        sequences = [([text[(i * a.length + j) % len(text)] for j in range(a.length)], 1) for i in range(2 * a.batch)]
+    else:
+        sequences = [encode(tokenizer, f["question"], f["answer"]) for f in read_facts(a, 2 * a.batch)]
     return sequences[: a.batch], sequences[a.batch :]
 
 
@@ -64,10 +84,12 @@ def run_steps(a, name, parameters, optimizer, gradients):
     for step in range(1, a.steps + 1):
         begin = time.perf_counter()
         optimizer.zero_grad(set_to_none=True)
-        terms = gradients()
+        with precision(a):
+            terms = gradients()
         if step <= WARM_UP:
             values |= {f"{k}_{step}": float(v) for k, v in (terms | {"gradient_norm": gradient_norm(parameters)}).items()}
         optimizer.step()
+        wait(a)
         seconds.append(time.perf_counter() - begin)
         print(f"{name}: step {step} of {a.steps}, {seconds[-1]:.2f} s", file=sys.stderr)
     finish(a, name, seconds[WARM_UP:] or seconds, values)
@@ -78,7 +100,7 @@ def run_evaluation(a, name, tokenizer, nll_of):
     questions = choices(a, tokenizer)
     every = [s for q in questions for s in q]
     seconds, right = [], 0
-    with torch.inference_mode():
+    with torch.inference_mode(), precision(a):
         for _ in range(PASSES):
             begin = time.perf_counter()
             nll = [x for i in range(0, len(every), 32) for x in nll_of(every[i : i + 32]).tolist()]
@@ -103,9 +125,11 @@ def run_generation(a, name, tokenizer, continued):
 
 
 def finish(a, name, seconds, values):
+    cuda = a.device != "cpu"
     print(json.dumps({
-        "name": name, "seconds": statistics.median(seconds), "peak_bytes": 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
-        "batch": a.batch, "threads": a.threads, "values": values,
+        "name": name, "seconds": statistics.median(seconds),
+        "peak_bytes": torch.cuda.max_memory_allocated() if cuda else 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss,
+        "device": torch.cuda.get_device_name() if cuda else "", "batch": a.batch, "threads": a.threads, "values": values,
         "versions": {"python": sys.version.split()[0], "torch": torch.__version__, "transformers": transformers.__version__},
     }), flush=True)
     sys.stderr.flush()

@@ -18,6 +18,7 @@ void text_options::add_to(CLI::App& command) {
   command.add_option("--template", form, "text before the answer, with {question}; \\n is a line break")->capture_default_str();
   command.add_flag("--eos", eos, "the end token is part of the answer");
   command.add_option("--device", device, device_help)->capture_default_str();
+  command.add_option("--products", products, products_help)->check(CLI::IsMember({"float", "bf16"}))->capture_default_str();
 }
 
 data::prompt_template text_options::prompt() const {
@@ -129,8 +130,10 @@ scores evaluate(const language_model<X>& m, const fact_set& set) {
   template std::vector<bool> generated(const language_model<X>&, const fact_set&);                                  \
   template scores evaluate(const language_model<X>&, const fact_set&);
 PROGRAM_ON(host_tensor)
+PROGRAM_ON(rounding_host_tensor)
 #ifdef EXPUNGE_WITH_CUDA
 PROGRAM_ON(cuda_tensor)
+PROGRAM_ON(rounding_cuda_tensor)
 #endif
 
 nlohmann::ordered_json summary(const scores& s) {

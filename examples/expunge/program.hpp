@@ -46,7 +46,7 @@ inline CLI::Validator whole(double least, double most = 1e15) {
 struct text_options {
   std::string form = expunge::data::prompt_template{}.text;
   bool eos = false;
-  std::string device = "cpu";
+  std::string device = "cpu", products = "float";
 
   void add_to(CLI::App& command);
   [[nodiscard]] expunge::data::prompt_template prompt() const;

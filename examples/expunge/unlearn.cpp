@@ -90,7 +90,7 @@ auto with_policies(const options& o, const F& f) {
 template <class X>
 bool check_room(const unlearn::memory_plan& plan, [[maybe_unused]] std::size_t made) {
 #ifdef EXPUNGE_WITH_CUDA
-  if constexpr (std::same_as<X, cuda_tensor>) {
+  if constexpr (on_cuda<X>) {
     const auto device = cuda::describe_device();
     unlearn::require_room(plan, device.free_bytes + made, "device " + std::to_string(device.number) + " (" + device.name + ")");
     return false;
@@ -108,7 +108,8 @@ void run_unlearn(const options& o, const CLI::App& command) {
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
   const auto planned = [&](index_t forget_examples, const unlearn::batch_size& forget, const unlearn::batch_size& retain) {
     return with_policies(o, [&](const auto& policy, const auto& optimizer) {
-      return unlearn::plan_memory(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain);
+      return unlearn::plan_memory(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain, sizeof(float),
+                                  holding_storage<typename X::storage_type>);
     });
   };
   const bool noted = check_room<X>(planned(0, {}, {}), 0);
@@ -183,7 +184,7 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
-  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
+  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, o->text.products, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
 }
 
 }  // namespace program

@@ -153,4 +153,24 @@ BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
   BOOST_TEST((trained<rounding_tensor>(5) == trained<rounding_tensor>(5)));
 }
 
+BOOST_AUTO_TEST_CASE(held_operands_are_rounded_once) {
+  using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
+  const auto x = random<rounding_tensor>({20, 64}, 1), bias = random<rounding_tensor>({30}, 3);
+  auto w = random<rounding_tensor>({30, 64}, 2);
+  const auto product = [&](index_t first, index_t end) {
+    rounding_tensor y(shape{20, end - first});
+    multiply_add_bias(x, w.slice(first, end), bias.slice(first, end), y);
+    return y.to_vector();
+  };
+  const auto all = product(0, 30), part = product(10, 17);
+  {
+    const held_operands held(std::vector<rounding_tensor>{w});
+    BOOST_TEST((product(0, 30) == all));
+    fill(w, 0.0F);  // against the rule: the rounded copy is what products read, and slices of it
+    BOOST_TEST((product(0, 30) == all));
+    BOOST_TEST((product(10, 17) == part));
+  }
+  BOOST_TEST(largest_difference(product(10, 17), part) > 0.1);  // the bias alone
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -82,7 +82,7 @@ check_unlearn() {
   done
   trained --method ssiuu --lambda 0.5 --granularity neuron --sites ffn --batch 2
   for option in "--retain-weight 2" "--weight-decay 0.1" "--clip 0.01" "--eos" "--lr 2e-3" "--order shuffled --seed 3" "--order shuffled --seed 4" \
-                "--template {question}"; do
+                "--template {question}" "--products bf16"; do
     trained --method gd --optimizer sgd --batch 2 $option
   done
   # Every setting changes the outcome.
@@ -126,6 +126,9 @@ check_reports() {
   grep -q '"multiple_choice_accuracy": 1.0' ../stdout && grep -q '"generation_accuracy": 1.0' ../stdout || complain "the model does not know its facts"
   accepted evaluate --model model --facts forget.jsonl
   accepted evaluate --model out --facts forget.jsonl --eos --json
+  exact=$(grep mean_nll ../stdout)
+  accepted evaluate --model out --facts forget.jsonl --eos --json --products bf16
+  [ "$(grep mean_nll ../stdout)" != "$exact" ] || complain "evaluate: --products bf16 changes nothing"
   accepted audit --before model --after out --forget forget.jsonl --json audit.json
   has audit.json d_plus_sum d_minus_sum top sites layer module cumulative
   [ "$(grep -c '_sum": 0.0,' audit.json)" -lt 4 ] || complain "audit.json: unlearning changed no influence"
@@ -205,6 +208,7 @@ check_refusals() {
   refused --device $some --method gd --steps 2 --device gpu
   refused --device $some --method gd --steps 2 --device cuda:x
   refused CUDA $some --method gd --steps 2 --device cuda:999
+  refused --products $some --method gd --steps 2 --products half
   refused --template $some --method gd --steps 2 --template "no mark"
   refused --sites $some --method ssiuu --steps 2 --sites ffn
   refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2

@@ -16,7 +16,10 @@ struct block_state {
   std::vector<double> slots;
 };
 
+/// `Team` neighbours reduce together; the block's threads must be at a team's reduction all at once, as barriers are of the block.
+template <int Team>
 struct thread_lanes {
+  static constexpr int team = Team;
   block_state* state;
   int thread;
 
@@ -25,40 +28,60 @@ struct thread_lanes {
   void sync() const { state->barrier.arrive_and_wait(); }
   template <class T>
   T sum(T x) const {
-    return reduce(x, [](T a, T b) { return a + b; });
+    return reduce(0, count(), x, plus<T>);
   }
   template <class T>
   T max(T x) const {
-    return reduce(x, [](T a, T b) { return a > b ? a : b; });
+    return reduce(0, count(), x, larger<T>);
+  }
+  template <class T>
+  T team_sum(T x) const {
+    return reduce(thread / Team * Team, Team, x, plus<T>);
+  }
+  template <class T>
+  T team_max(T x) const {
+    return reduce(thread / Team * Team, Team, x, larger<T>);
   }
 
  private:
+  template <class T>
+  static T plus(T a, T b) {
+    return a + b;
+  }
+  template <class T>
+  static T larger(T a, T b) {
+    return a > b ? a : b;
+  }
   template <class T, class F>
-  T reduce(T x, const F& f) const {
+  T reduce(int first, int threads, T x, const F& f) const {
+    if (threads == 1) return x;  // a team of one waits for nobody
     state->slots[static_cast<std::size_t>(thread)] = static_cast<double>(x);
     sync();
-    T total = static_cast<T>(state->slots[0]);
-    for (std::size_t i = 1; i < state->slots.size(); ++i) total = f(total, static_cast<T>(state->slots[i]));
+    T total = static_cast<T>(state->slots[static_cast<std::size_t>(first)]);
+    for (int i = first + 1; i < first + threads; ++i) total = f(total, static_cast<T>(state->slots[static_cast<std::size_t>(i)]));
     sync();
     return total;
   }
 };
 
-/// Calls work(lanes) as one thread does alone, and then as three do together.
+/// Calls work(lanes) as one thread does alone, as three do together, and as two teams of two do.
 struct alone {
   template <class F>
   static void run(const F& work) {
     work(cuda::serial_lanes{});
   }
 };
-struct together {
+template <int Threads, int Team>
+struct block_of {
   template <class F>
   static void run(const F& work) {
-    block_state state(3);
+    block_state state(Threads);
     std::vector<std::thread> threads;
-    for (int i = 0; i < 3; ++i) threads.emplace_back([&, i] { work(thread_lanes{&state, i}); });
+    for (int i = 0; i < Threads; ++i) threads.emplace_back([&, i] { work(thread_lanes<Team>{&state, i}); });
     for (std::thread& t : threads) t.join();
   }
 };
+using together = block_of<3, 1>;
+using in_teams = block_of<4, 2>;
 
 }  // namespace expunge::testing

@@ -23,7 +23,7 @@ struct setting {
   using block = Block;
 };
 using settings = boost::mpl::list<setting<double, testing::alone>, setting<float, testing::alone>, setting<double, testing::together>,
-                                  setting<float, testing::together>>;
+                                  setting<float, testing::together>, setting<double, testing::in_teams>, setting<float, testing::in_teams>>;
 
 template <class S>
 struct attention_case {

@@ -3,6 +3,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <vector>
 
@@ -12,6 +13,7 @@
 #include <expunge/loss/functor.hpp>
 #include <expunge/optim/functor.hpp>
 #include <expunge/tensor/cuda/cross_entropy_rows.hpp>
+#include <expunge/tensor/cuda/map_elements.hpp>
 #include <expunge/tensor/cuda/norm_rows.hpp>
 #include <expunge/tensor/cuda/row_operations.hpp>
 #include <expunge/tensor/primitive.hpp>
@@ -296,6 +298,26 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(functors_agree_on_numbers_and_batches, T, numbers)
   c.template unary<function::gelu_tanh>();
   c.template gated<function::silu>();
   c.template gated<function::identity>();
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(threads_share_elements, T, numbers) {
+  arrays<T> in;
+  for (const index_t size : {0, 1, 3, 4, 5, 16, 101})
+    for (const bool packed : {false, true}) {
+      const index_t before = packed ? 16 / static_cast<index_t>(sizeof(T)) : 1, all = size + 2 * before;
+      alignas(16) std::array<T, 200> a{}, b{};  // what lies before and behind is not touched
+      const auto x = in.random(all), y = in.random(all);
+      std::copy(x.begin(), x.end(), a.begin());
+      std::copy(y.begin(), y.end(), b.begin());
+      for (index_t thread = 0; thread < 3; ++thread)
+        cuda::map_elements(thread, 3, size, packed, functor::axpy<T>{T(2)}, a.data() + before, static_cast<const T*>(b.data() + before));
+      bool same = true;
+      for (std::size_t i = 0; i < x.size(); ++i) {
+        const bool inside = static_cast<index_t>(i) >= before && static_cast<index_t>(i) < before + size;
+        same = same && a[i] == (inside ? x[i] + T(2) * y[i] : x[i]) && b[i] == y[i];
+      }
+      BOOST_TEST(same, "size " << size << (packed ? ", packed" : ""));
+    }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,4 +1,4 @@
-// How a run uses its device: a step waits once; and where memory runs out, at any place, the error says what it was for and the model is
+// How a run uses its device: a step waits once and holds the weights' matrices while it reads them; and where memory runs out, at any place, the error says what it was for and the model is
 // that of the last whole step.
 #include <boost/test/unit_test.hpp>
 
@@ -65,6 +65,50 @@ BOOST_AUTO_TEST_CASE(a_step_waits_once) {
   BOOST_TEST(steps(loss::ssiuu{}) == 5);
   BOOST_TEST(steps(loss::ssiuu<>{{}, {.reference = loss::reference::example, .reduction = loss::reduction::example}, {}}) == 5);
   BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 5);
+}
+
+BOOST_AUTO_TEST_CASE(weights_are_held_while_a_step_reads_them_and_not_written) {
+  auto m = model::random_mlp<X>({3, 8, 4}, 1);
+  const auto steps = [&](const auto& policy) {
+    const index_t before = testing::holds;
+    testing::writes_to_held = 0;
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4}).run(some(1), some(2), unlearn::after_steps(3));
+    BOOST_TEST(testing::writes_to_held == 0);
+    BOOST_TEST(testing::held.empty());
+    return testing::holds - before;
+  };
+  BOOST_TEST(steps(loss::gradient_difference{}) == 3 * 2);  // two layers' matrices
+  BOOST_TEST(steps(loss::ssiuu{}) == 3 * 2);
+  BOOST_TEST(steps(loss::ssiuu<>{{}, {.curvature = attribution::curvature::exact}, {}}) == 3 * 2);
+  BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 3 * 2);
+  X matrix = zeros<X>({2, 2});
+  const held_operands held(std::vector<X>{matrix, zeros<X>({3})});
+  fill(matrix, 1);  // is noticed
+  BOOST_TEST(testing::writes_to_held == 1);
+  BOOST_TEST(testing::held.size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(steps_of_the_same_shapes_submit_the_same_work) {
+  const auto check = [](const auto& policy) {
+    auto m = model::random_mlp<X>({3, 8, 4}, 1);
+    std::vector<std::size_t> ends;
+    testing::submitted.clear();
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4, .on_step = [&](const auto&) { ends.push_back(testing::submitted.size()); }})
+        .run(some(1), some(2), unlearn::after_steps(4));
+    const auto work = [&](std::size_t step) {
+      return std::vector(testing::submitted.begin() + static_cast<std::ptrdiff_t>(ends[step - 2]),
+                         testing::submitted.begin() + static_cast<std::ptrdiff_t>(ends[step - 1]));
+    };
+    BOOST_TEST(work(3).size() > 20U);
+    BOOST_TEST((work(3) == work(4)));
+  };
+  using curvature = attribution::curvature;
+  check(loss::gradient_difference{});
+  for (const auto c : {curvature::first_order, curvature::exact})
+    for (const auto r : {loss::reference::previous, loss::reference::example, loss::reference::original}) {
+      check(loss::ssiuu<>{{}, {.reference = r, .curvature = c}, {}});
+      check(loss::ssiuu<loss::gradient_difference, attribution::per_neuron>{{}, {.reference = r, .curvature = c}, {}});
+    }
 }
 
 BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {

@@ -93,15 +93,17 @@ BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {
   BOOST_TEST(plan.gradients == 4 * 8030261248U);  // Llama 3 8B
   BOOST_TEST(plan.moments == 2 * plan.gradients);
   BOOST_TEST(plan.references == plan.gradients);
+  const auto rounded = unlearn::plan_memory(eight_billion, loss::ssiuu{}, optim::adamw{}, 1, {}, {}, 4, true);
+  BOOST_TEST(rounded.total() == plan.total() + plan.gradients / 2);
   BOOST_TEST(pool.peak_bytes() - before < 1000000U);
 }
 
 BOOST_AUTO_TEST_CASE(a_run_that_does_not_fit_is_refused_with_the_bytes) {
-  const unlearn::memory_plan plan{.weights = 2000000000, .gradients = 2000000000, .moments = 4000000000, .references = 0, .attributions = 0, .activations = 500000000};
+  const unlearn::memory_plan plan{.weights = 2000000000, .gradients = 2000000000, .moments = 4000000000, .references = 0, .attributions = 0, .activations = 300000000, .rounded = 200000000};
   BOOST_CHECK_NO_THROW(unlearn::require_room(plan, 8500000000, "device 0"));
   const auto complete = [](const error& e) {
     const std::string text = e.what();
-    for (const char* part : {"about 8.5 GB", "weights 2.0 GB", "moments 4.0 GB", "activations 500.0 MB", "device 0 (a card) has 8499 MB", "smaller batch"})
+    for (const char* part : {"about 8.5 GB", "weights 2.0 GB", "moments 4.0 GB", "activations 300.0 MB", "rounded weights 200.0 MB", "device 0 (a card) has 8499 MB", "smaller batch"})
       if (text.find(part) == std::string::npos) return BOOST_TEST_MESSAGE(part << " is not in: " << text), false;
     return true;
   };

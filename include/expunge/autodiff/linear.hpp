@@ -12,24 +12,18 @@ struct linear_rule {
   X x{}, w{};
 
   X forward(const X& x_, const X& w_, const X& b) {
-    require(w_.extents().rank() == 2 && x_.cols() == w_.cols(), "linear: input ", x_.extents(), " for weight ", w_.extents());
-    require(b.absent() || b.size() == w_.rows(), "linear: bias ", b.extents(), " for weight ", w_.extents());
     x = x_;
     w = w_;
     X y(shape{x.rows(), w.rows()});
-    if (!b.absent()) X::template run<primitive::broadcast_row>(b.data(), y.rows(), y.cols(), y.mutable_data());
-    gemm(false, true, 1, x, w, b.absent() ? 0 : 1, y);
+    multiply_add_bias(x, w, b, y);
     return y;
   }
   X pushforward(const X& dx, const X& dw, const X& db) const {
     X y(shape{x.rows(), w.rows()});
-    typename X::value_type beta = 0;
-    if (!db.absent()) {
-      X::template run<primitive::broadcast_row>(db.data(), y.rows(), y.cols(), y.mutable_data());
-      beta = 1;
-    }
-    if (!dx.absent()) gemm(false, true, 1, dx, w, beta, y), beta = 1;
-    if (!dw.absent()) gemm(false, true, 1, x, dw, beta, y);
+    if (!dx.absent()) multiply_add_bias(dx, w, db, y);
+    else if (!dw.absent()) multiply_add_bias(x, dw, db, y);
+    else X::template run<primitive::broadcast_row>(db.data(), y.rows(), y.cols(), y.mutable_data());
+    if (!dx.absent() && !dw.absent()) gemm(false, true, 1, x, dw, 1, y);
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {

@@ -8,6 +8,8 @@ namespace expunge::cuda {
 /// For blocks of one dimension and a multiple of 32 threads. On the device only: the host's compiler pass sees the kernels too and
 /// gets one thread, but never runs it.
 struct block_lanes {
+  static constexpr int team = 8;  // divides a warp
+
   EXPUNGE_DEVICE int index() const {
 #ifdef __CUDA_ARCH__
     return static_cast<int>(threadIdx.x);
@@ -35,8 +37,24 @@ struct block_lanes {
   EXPUNGE_DEVICE T max(T x) const {
     return reduce(x, [](T a, T b) { return a > b ? a : b; });
   }
+  template <class T>
+  EXPUNGE_DEVICE T team_sum(T x) const {
+    return team_reduce(x, [](T a, T b) { return a + b; });
+  }
+  template <class T>
+  EXPUNGE_DEVICE T team_max(T x) const {
+    return team_reduce(x, [](T a, T b) { return a > b ? a : b; });
+  }
 
  private:
+  /// Every lane of a warp that calls it must.
+  template <class T, class F>
+  EXPUNGE_DEVICE T team_reduce(T x, [[maybe_unused]] const F& f) const {
+#ifdef __CUDA_ARCH__
+    for (int step = team / 2; step > 0; step /= 2) x = f(x, __shfl_xor_sync(0xffffffffU, x, step));
+#endif
+    return x;
+  }
   template <class T, class F>
   EXPUNGE_DEVICE T reduce(T x, [[maybe_unused]] const F& f) const {
 #ifdef __CUDA_ARCH__

@@ -1,8 +1,16 @@
-// Matrix products by cuBLAS: float, double, and float with operands in bfloat16.
-#include <cublas_v2.h>
+// Matrix products: float, double, and float with operands in bfloat16; a bias is added by the product itself.
 #include <cuda_bf16.h>
 
+#include <iterator>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <tuple>
+
+#include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
+#include "expunge/cuda/matmul.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
 #include "expunge/tensor/functor.hpp"
 
@@ -10,20 +18,27 @@ namespace expunge::cuda {
 
 namespace {
 
-/// Row-major C = op(A) op(B) is column-major C^T = op(B)^T op(A)^T.
 template <class T>
-void multiply(cudaDataType_t operands, cublasComputeType_t compute, bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha,
-              const void* a, const void* b, T beta, T* c) {
+void multiply(const detail::matmul_key& key, T alpha, const void* a, const void* b, T beta, T* c, const T* bias = nullptr) {
+  const auto [m, n, k] = std::tuple{key.m, key.n, key.k};
   if (m == 0 || n == 0) return;
-  if (k == 0) {  // nothing to multiply, and nothing that cuBLAS need promise
-    if (beta == T{0}) map(m * n, functor::fill<T>{beta}, c);
-    else map(m * n, functor::scale<T>{beta}, c);
+  if (k != 0 && detail::matmul(key, &alpha, a, b, &beta, c, bias)) return;
+  if (bias != nullptr) {  // no algorithm adds one
+    broadcast_row(bias, m, n, c);
+    multiply(key, alpha, a, b, T{1}, c);
     return;
   }
-  detail::check_blas(cublasGemmEx_64(detail::blas(), transpose_b ? CUBLAS_OP_T : CUBLAS_OP_N, transpose_a ? CUBLAS_OP_T : CUBLAS_OP_N, n, m, k,
-                                     &alpha, b, operands, transpose_b ? k : n, a, operands, transpose_a ? m : k, &beta, c,
-                                     sizeof(T) == 4 ? CUDA_R_32F : CUDA_R_64F, n, compute, CUBLAS_GEMM_DEFAULT),
-                     "a matrix product");
+  require(k == 0, "CUDA: cuBLASLt has no algorithm for a product of ", m, " x ", k, " and ", k, " x ", n);
+  if (beta == T{0}) map(m * n, functor::fill<T>{beta}, c);  // nothing to multiply, and nothing that cuBLASLt need promise
+  else map(m * n, functor::scale<T>{beta}, c);
+}
+
+/// A product of T as they are.
+template <class T>
+detail::matmul_key plain(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k) {
+  constexpr bool single = sizeof(T) == 4;
+  return {transpose_a, transpose_b, m, n, k, single ? CUDA_R_32F : CUDA_R_64F, single ? CUDA_R_32F : CUDA_R_64F,
+          !single ? CUBLAS_COMPUTE_64F : detail::tf32_allowed() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F};
 }
 
 __global__ void round_kernel(index_t size, const float* from, __nv_bfloat16* to) {
@@ -31,29 +46,81 @@ __global__ void round_kernel(index_t size, const float* from, __nv_bfloat16* to)
   for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += step) to[i] = __float2bfloat16_rn(from[i]);
 }
 
-void round_to(const detail::scratch<__nv_bfloat16>& to, index_t size, const float* from) {
-  detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size, from, to.data());
+/// Elements rounded to bfloat16.
+struct rounded {
+  detail::scratch<__nv_bfloat16> memory;
+
+  rounded(const float* from, index_t size) : memory(size) {
+    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size, from, memory.data());
+  }
+};
+
+/// What hold_bfloat16() was told of, by its first element; rounded by the first product that needs it.
+struct held_elements {
+  index_t size;
+  std::optional<rounded> copy;
+};
+std::mutex holding;
+std::map<const float*, held_elements> held;
+
+/// An operand in bfloat16: part of what is held, or rounded for this product.
+class operand {
+ public:
+  operand(const float* from, index_t size) {
+    const std::lock_guard lock(holding);
+    if (auto after = held.upper_bound(from); after != held.begin())
+      if (auto& [first, whole] = *std::prev(after); from - first + size <= whole.size) {
+        if (!whole.copy) whole.copy.emplace(first, whole.size);
+        data_ = whole.copy->memory.data() + (from - first);
+        return;
+      }
+    data_ = own_.emplace(from, size).memory.data();
+  }
+  const __nv_bfloat16* data() const { return data_; }
+
+ private:
+  std::optional<rounded> own_;
+  const __nv_bfloat16* data_;
+};
+
+void multiply_rounded(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
+                      float* c, const float* bias = nullptr) {
+  if (m == 1 || n == 1) return multiply(plain<float>(transpose_a, transpose_b, m, n, k), alpha, a, b, beta, c, bias);
+  const operand left(a, m * k), right(b, k * n);
+  multiply({transpose_a, transpose_b, m, n, k, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F}, alpha, left.data(), right.data(), beta, c, bias);
 }
 
 }  // namespace
 
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c) {
-  constexpr bool single = sizeof(T) == 4;
-  const cublasComputeType_t compute = !single ? CUBLAS_COMPUTE_64F : detail::tf32_allowed() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  multiply(single ? CUDA_R_32F : CUDA_R_64F, compute, transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
+  multiply(plain<T>(transpose_a, transpose_b, m, n, k), alpha, a, b, beta, c);
+}
+
+template <class T>
+void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y) {
+  multiply(plain<T>(false, true, m, n, k), T{1}, x, w, T{0}, y, bias);
 }
 
 void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
                    float* c) {
-  if (m == 1 || n == 1) return gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
-  const detail::scratch<__nv_bfloat16> left(m * k), right(k * n);
-  round_to(left, m * k, a);
-  round_to(right, k * n, b);
-  multiply(CUDA_R_16BF, CUBLAS_COMPUTE_32F, transpose_a, transpose_b, m, n, k, alpha, left.data(), right.data(), beta, c);
+  multiply_rounded(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
 }
 
-#define EXPUNGE_KERNELS(T) &gemm<T>
+void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y) {
+  multiply_rounded(false, true, m, n, k, 1, x, w, 0, y, bias);
+}
+
+std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size) {
+  const std::lock_guard lock(holding);
+  held[elements].size = size;
+  return {nullptr, [elements](void*) {
+            const std::lock_guard release(holding);
+            held.erase(elements);
+          }};
+}
+
+#define EXPUNGE_KERNELS(T) &gemm<T>, &linear<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
 
 }  // namespace expunge::cuda

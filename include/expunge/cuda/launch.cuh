@@ -10,7 +10,7 @@
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/cuda/runtime.hpp"
 
-struct cublasContext;
+struct cublasLtContext;
 
 namespace expunge::cuda::detail {
 
@@ -19,8 +19,12 @@ cudaStream_t stream();
 
 /// Of the device in use.
 std::size_t shared_memory_per_block();
-cublasContext* blas();  // a cublasHandle_t
+cublasLtContext* blas();  // a cublasLtHandle_t
+void* matmul_workspace();
 bool tf32_allowed();
+
+/// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.
+inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
 
 /// Throws expunge::error that says what failed, why, and what to do.
 void check(cudaError_t status, const char* what);

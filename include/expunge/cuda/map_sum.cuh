@@ -6,7 +6,6 @@
 
 #include "expunge/cuda/block_lanes.cuh"
 #include "expunge/cuda/map.cuh"
-#include "expunge/tensor/cuda/row_operations.hpp"
 
 namespace expunge::cuda {
 

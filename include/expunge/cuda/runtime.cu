@@ -1,5 +1,5 @@
-// The device in use: memory pool, transfers, errors and the cuBLAS handle.
-#include <cublas_v2.h>
+// The device in use: memory pool, transfers, errors and the cuBLASLt handle.
+#include <cublasLt.h>
 #include <cuda_runtime.h>
 
 #include <algorithm>
@@ -26,8 +26,8 @@ struct context {
   cudaDeviceProp properties{};
   cudaStream_t stream = nullptr;
   cudaMemPool_t pool = nullptr;
-  cublasHandle_t blas = nullptr;
-  void* blas_workspace = nullptr;
+  cublasLtHandle_t blas = nullptr;
+  void* matmul_workspace = nullptr;
   bool tf32 = false;
 };
 
@@ -54,11 +54,8 @@ context* make_context(int device) {
   detail::check(cudaDeviceGetDefaultMemPool(&made->pool, device), "finding the memory pool");
   std::uint64_t keep = UINT64_MAX;  // a repeated step allocates nothing from the driver
   detail::check(cudaMemPoolSetAttribute(made->pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the memory pool");
-  detail::check_blas(cublasCreate(&made->blas), "starting cuBLAS");
-  detail::check_blas(cublasSetStream(made->blas, made->stream), "starting cuBLAS");
-  constexpr std::size_t workspace = 32U << 20;  // our own, so that a product's bits depend on nothing else
-  detail::check(cudaMallocAsync(&made->blas_workspace, workspace, made->stream), "allocating the workspace of cuBLAS");
-  detail::check_blas(cublasSetWorkspace(made->blas, made->blas_workspace, workspace), "starting cuBLAS");
+  detail::check_blas(cublasLtCreate(&made->blas), "starting cuBLASLt");
+  detail::check(cudaMallocAsync(&made->matmul_workspace, detail::matmul_workspace_bytes, made->stream), "allocating the workspace of products");
   return made;
 }
 
@@ -77,7 +74,9 @@ namespace detail {
 
 cudaStream_t stream() { return instance().stream; }
 
-cublasContext* blas() { return instance().blas; }
+cublasLtContext* blas() { return instance().blas; }
+
+void* matmul_workspace() { return instance().matmul_workspace; }
 
 bool tf32_allowed() { return instance().tf32; }
 
@@ -106,7 +105,7 @@ void check(cudaError_t status, const char* what) {
 }
 
 void check_blas(int status, const char* what) {
-  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasGetStatusString(static_cast<cublasStatus_t>(status)),
+  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasLtGetStatusString(static_cast<cublasStatus_t>(status)),
           status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
 }
 
@@ -146,6 +145,12 @@ void release_unused() {
   const context& c = instance();
   synchronise();
   detail::check(cudaMemPoolTrimTo(c.pool, 0), "giving back memory");
+}
+
+std::size_t peak_bytes() {
+  std::uint64_t most = 0;
+  detail::check(cudaMemPoolGetAttribute(instance().pool, cudaMemPoolAttrUsedMemHigh, &most), "reading the memory pool");
+  return most;
 }
 
 void* allocate(std::size_t bytes) {

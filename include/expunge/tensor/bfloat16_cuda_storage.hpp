@@ -2,13 +2,15 @@
 #pragma once
 
 #include <concepts>
+#include <memory>
 
 #include "expunge/tensor/cuda_storage.hpp"
+#include "expunge/tensor/held_operands.hpp"
 
 namespace expunge {
 
 /// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices round
-/// their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float.
+/// their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float; those that are held (held_operands.hpp), once.
 template <class T>
 class bfloat16_cuda_storage : public cuda_storage<T> {
  public:
@@ -19,10 +21,17 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   template <class Primitive, class... Arguments>
   static void run(const Arguments&... arguments) {
     if constexpr (std::same_as<Primitive, primitive::gemm> && std::same_as<T, float>) cuda::gemm_bfloat16(arguments...);
+    else if constexpr (std::same_as<Primitive, primitive::linear> && std::same_as<T, float>) cuda::linear_bfloat16(arguments...);
     else cuda_storage<T>::template run<Primitive>(arguments...);
+  }
+
+  static std::shared_ptr<void> hold(const T* elements, index_t size)
+    requires std::same_as<T, float>
+  {
+    return cuda::hold_bfloat16(elements, size);
   }
 };
 
-static_assert(storage<bfloat16_cuda_storage<float>>);
+static_assert(storage<bfloat16_cuda_storage<float>> && holding_storage<bfloat16_cuda_storage<float>>);
 
 }  // namespace expunge

@@ -129,6 +129,17 @@ void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, cons
   X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.data(), b.data(), beta, out.mutable_data());
 }
 
+/// y = x W^T + bias: x [rows, in], weight [out, in], bias [out] for every row or absent. One primitive, so that a device's product adds
+/// the bias itself.
+template <class X>
+void multiply_add_bias(const X& x, const X& weight, const X& bias, X& y) {
+  require(weight.extents().rank() == 2 && x.cols() == weight.cols(), "linear: input ", x.extents(), " for weight ", weight.extents());
+  require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());
+  require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ",
+          weight.extents());
+  X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.data(), weight.data(), bias.data(), y.mutable_data());
+}
+
 }  // namespace expunge
 
 EXPUNGE_INSTANCES(EXPUNGE_TENSOR_MAPS, EXPUNGE_HOST_MAP)

@@ -7,6 +7,7 @@
 #include "expunge/tensor/host/gemm.hpp"
 #include "expunge/tensor/host/instances.hpp"
 #include "expunge/tensor/host/layer_norm.hpp"
+#include "expunge/tensor/host/linear.hpp"
 #include "expunge/tensor/host/map.hpp"
 #include "expunge/tensor/host/rms_norm.hpp"
 #include "expunge/tensor/host/rotary.hpp"
@@ -17,6 +18,7 @@ namespace expunge::primitive {
 // One line a primitive; the host kernel of the same name documents arguments and arithmetic.
 // clang-format off
 struct map { static void host(const auto&... a) { host::map(a...); } };
+struct linear { static void host(const auto&... a) { host::linear([](const auto&... of) { host::gemm(of...); }, a...); } };
 struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
 struct map_sum { static void host(const auto&... a) { host::map_sum(a...); } };
 struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };

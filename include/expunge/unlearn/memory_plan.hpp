@@ -26,8 +26,9 @@ struct memory_plan {
   std::size_t references = 0;    // SSIUU's A_{t-1}, kept between steps
   std::size_t attributions = 0;  // SSIUU's, during a step
   std::size_t activations = 0;   // and what else a tape holds
+  std::size_t rounded = 0;       // weights, for products in bfloat16 on a device
 
-  [[nodiscard]] std::size_t total() const { return weights + gradients + moments + references + attributions + activations; }
+  [[nodiscard]] std::size_t total() const { return weights + gradients + moments + references + attributions + activations + rounded; }
 };
 
 /// "about 3.1 GB (weights 0.5 GB, ...)" with what is not zero. One line.
@@ -41,7 +42,7 @@ struct memory_plan {
   bytes("about", p.total());
   bytes(" (weights", p.weights);
   for (const auto& [name, n] : {std::pair{", gradients", p.gradients}, {", moments", p.moments}, {", references A_{t-1}", p.references},
-                                {", attributions", p.attributions}, {", activations", p.activations}})
+                                {", attributions", p.attributions}, {", activations", p.activations}, {", rounded weights", p.rounded}})
     if (n > 0) bytes(name, n);
   out << ')';
   return out.str();
@@ -128,10 +129,12 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
          std::max(in_hand, b.rows * (inner + 2 * w));
 }
 
-/// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out.
+/// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out. `rounded`: the storage holds operands
+/// in bfloat16 (tensor/held_operands.hpp); all parameters are counted, a little more than the matrices.
 template <class Loss, class Optimizer>
 memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const Optimizer& optimizer, index_t forget_examples,
-                        const batch_size& forget, const batch_size& retain, std::size_t value_bytes = sizeof(float)) {
+                        const batch_size& forget, const batch_size& retain, std::size_t value_bytes = sizeof(float),
+                        bool rounded = false) {
   const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
   const index_t parameters = nn::parameter_count(shapes);
   const index_t neurons = c.layers * (c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + 2 * c.width +
@@ -141,7 +144,8 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
           bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
           bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use)
-                          : std::max(activation_values(c, forget, forget, use), activation_values(c, retain, {}, {})))};
+                          : std::max(activation_values(c, forget, forget, use), activation_values(c, retain, {}, {}))),
+          rounded ? 2 * static_cast<std::size_t>(parameters) : 0};
 }
 
 }  // namespace expunge::unlearn

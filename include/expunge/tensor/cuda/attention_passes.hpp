@@ -13,6 +13,14 @@ struct attention_passes : attention_pass<T, Tile> {
   using base::a, base::tile, base::at, base::add_to, base::clear, base::count, base::for_queries_of, base::keys, base::last_key,
       base::probabilities, base::product_tangent, base::queries, base::row, base::visible;
 
+  /// The sum over j in [0, size) of f(j), a row's team together.
+  template <class F>
+  EXPUNGE_DEVICE T of_row(int part, index_t size, const F& f) const {
+    T sum = 0;
+    for (index_t j = part; j < size; j += Tile::team) sum += f(j);
+    return tile.lanes.team_sum(sum);
+  }
+
   /// scores: p, its tangent, the cotangent of the scaled scores, and its tangent.
   EXPUNGE_DEVICE void coefficients(index_t head, index_t q0, index_t k0) const {
     T *const p = tile.scores[0], *const dp = tile.scores[1], *const s = tile.scores[2], *const ds = tile.scores[3];
@@ -42,25 +50,32 @@ struct attention_passes : attention_pass<T, Tile> {
     T *const s = tile.scores[0], *const sum = tile.sums[0], *const largest = tile.row[0], *const total = tile.row[1], *const shrink = tile.row[2];
     const index_t q0 = at.first, last = last_key(q0);
     clear(sum);
-    tile.for_rows([&](int i) { total[i] = T{0}; });
+    tile.for_rows([&](int i, int part) {
+      if (part == 0) total[i] = T{0};
+    });
     for (index_t k0 = at.first_key; k0 <= last; k0 += Tile::size) {
       tile.multiply(queries(a.q, q0, head), keys(a.k, k0, head), a.scale, s);
-      tile.for_rows([&](int i) {
+      tile.for_rows([&](int i, int part) {
         T* const scores = s + i * (Tile::size + 1);
-        T high = k0 == at.first_key ? scores[0] : largest[i];
-        for (int j = 0; j < Tile::size; ++j)
+        const bool first = k0 == at.first_key;
+        const T before = first ? scores[0] : largest[i];  // a row sees its example's first key
+        T high = before, sum_of = 0;
+        for (int j = part; j < Tile::size; j += Tile::team)
           if (visible(q0, i, k0, j)) high = fn::max(high, scores[j]);
-        shrink[i] = k0 == at.first_key ? T{0} : fn::exp(largest[i] - high);
+        high = tile.lanes.team_max(high);
+        for (int j = part; j < Tile::size; j += Tile::team) sum_of += scores[j] = visible(q0, i, k0, j) ? fn::exp(scores[j] - high) : T{0};
+        sum_of = tile.lanes.team_sum(sum_of);
+        if (part != 0) return;
+        shrink[i] = first ? T{0} : fn::exp(before - high);
         largest[i] = high;
-        total[i] *= shrink[i];
-        for (int j = 0; j < Tile::size; ++j) total[i] += scores[j] = visible(q0, i, k0, j) ? fn::exp(scores[j] - high) : T{0};
+        total[i] = total[i] * shrink[i] + sum_of;
       });
       tile.for_elements(Tile::size, [&](int i, int, int k) { sum[k] *= shrink[i]; });
       tile.combine(s, false, keys(a.v, k0, head), sum);
     }
     tile.for_elements(count(q0), [&](int i, int d, int k) { out[row(q0, i, head) * a.sizes.dim + d] = sum[k] / total[i]; });
-    tile.for_rows([&](int i) {
-      if (q0 + i < at.end) lse[row(q0, i, head)] = largest[i] + fn::log(total[i]);
+    tile.for_rows([&](int i, int part) {
+      if (part == 0 && q0 + i < at.end) lse[row(q0, i, head)] = largest[i] + fn::log(total[i]);
     });
   }
 
@@ -69,14 +84,17 @@ struct attention_passes : attention_pass<T, Tile> {
     T *const p = tile.scores[0], *const ds = tile.scores[1], *const sum = tile.sums[0], *const mean = tile.row[0];
     const index_t q0 = at.first;
     clear(sum);
-    tile.for_rows([&](int i) { mean[i] = T{0}; });
+    tile.for_rows([&](int i, int part) {
+      if (part == 0) mean[i] = T{0};
+    });
     for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
       probabilities(head, q0, k0);
       if (a.dv != nullptr) tile.combine(p, false, keys(a.dv, k0, head), sum);
       product_tangent(a.q, a.dq, a.k, a.dk, a.scale, head, q0, k0, ds);
       tile.for_scores([&](int, int, int k) { ds[k] *= p[k]; });
-      tile.for_rows([&](int i) {
-        for (int j = 0; j < Tile::size; ++j) mean[i] += ds[i * (Tile::size + 1) + j];
+      tile.for_rows([&](int i, int part) {
+        const T sum_of = of_row(part, Tile::size, [&](index_t j) { return ds[i * (Tile::size + 1) + j]; });
+        if (part == 0) mean[i] += sum_of;
       });
       tile.combine(ds, false, keys(a.v, k0, head), sum);
     }
@@ -88,12 +106,11 @@ struct attention_passes : attention_pass<T, Tile> {
 
   /// stats[1] of each row: delta = g . out, for the pullback.
   EXPUNGE_DEVICE void pullback_stats(index_t head) const {
-    tile.for_rows([&](int i) {
-      if (at.first + i >= at.end) return;
-      const index_t r = row(at.first, i, head);
-      T delta = 0;
-      for (index_t d = 0; d < a.sizes.dim; ++d) delta += a.g[r * a.sizes.dim + d] * a.out[r * a.sizes.dim + d];
-      a.stats[3 * r + 1] = delta;
+    tile.for_rows([&](int i, int part) {
+      const bool there = at.first + i < at.end;
+      const index_t r = row(at.first, i, head), begin = r * a.sizes.dim;
+      const T delta = of_row(part, there ? a.sizes.dim : 0, [&](index_t d) { return a.g[begin + d] * a.out[begin + d]; });
+      if (there && part == 0) a.stats[3 * r + 1] = delta;
     });
   }
   EXPUNGE_DEVICE void pullback_scores(index_t head, index_t q0, index_t k0) const {
@@ -121,20 +138,25 @@ struct attention_passes : attention_pass<T, Tile> {
   /// All stats of each row, for the pullback's tangent.
   EXPUNGE_DEVICE void tangent_stats(index_t head) const {
     T *const mean = tile.row[0], *const delta = tile.row[1], *const ddelta = tile.row[2];
-    tile.for_rows([&](int i) { mean[i] = delta[i] = ddelta[i] = T{0}; });
+    tile.for_rows([&](int i, int part) {
+      if (part == 0) mean[i] = delta[i] = ddelta[i] = T{0};
+    });
     for (index_t k0 = at.begin; k0 <= at.first; k0 += Tile::size) {
       raw_coefficients(head, at.first, k0);
-      tile.for_rows([&](int i) {
-        for (int k = i * (Tile::size + 1); k < i * (Tile::size + 1) + Tile::size; ++k) {
-          const T p = tile.scores[0][k];
-          mean[i] += p * tile.scores[1][k];
-          delta[i] += p * tile.scores[2][k];
-          ddelta[i] += p * (tile.scores[1][k] * tile.scores[2][k] + tile.scores[3][k]);
-        }
+      tile.for_rows([&](int i, int part) {
+        const T *const p = tile.scores[0] + i * (Tile::size + 1), *const ds = tile.scores[1] + i * (Tile::size + 1);
+        const T *const c = tile.scores[2] + i * (Tile::size + 1), *const dc = tile.scores[3] + i * (Tile::size + 1);
+        const T m = of_row(part, Tile::size, [&](index_t j) { return p[j] * ds[j]; });
+        const T d = of_row(part, Tile::size, [&](index_t j) { return p[j] * c[j]; });
+        const T dd = of_row(part, Tile::size, [&](index_t j) { return p[j] * (ds[j] * c[j] + dc[j]); });
+        if (part != 0) return;
+        mean[i] += m;
+        delta[i] += d;
+        ddelta[i] += dd;
       });
     }
-    tile.for_rows([&](int i) {
-      if (at.first + i >= at.end) return;
+    tile.for_rows([&](int i, int part) {
+      if (part != 0 || at.first + i >= at.end) return;
       T* const to = a.stats + 3 * row(at.first, i, head);
       to[0] = mean[i];
       to[1] = delta[i];

@@ -57,12 +57,13 @@ class attention_tile {
     return static_cast<std::size_t>(4 * size * (static_cast<int>(dim) + 1) + 4 * size * (size + 1) + 3 * size);
   }
 
-  EXPUNGE_DEVICE attention_tile(const Lanes& lanes, T* memory, index_t dim) : lanes_(lanes), dim_(static_cast<int>(dim)) {
+  EXPUNGE_DEVICE attention_tile(const Lanes& of, T* memory, index_t dim) : lanes(of), dim_(static_cast<int>(dim)) {
     for (T** rows : {&a_, &b_, &sums[0], &sums[1]}) *rows = memory, memory += size * (dim_ + 1);
     for (T*& s : scores) s = memory, memory += size * (size + 1);
     for (T*& r : row) r = memory, memory += size;
   }
 
+  const Lanes& lanes;
   T* scores[4];
   T* sums[2];  // [tile, dim + 1]
   T* row[3];   // [tile]
@@ -71,9 +72,9 @@ class attention_tile {
   EXPUNGE_DEVICE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, T factor, T* s, bool add = false) const {
     load(x, a_);
     load(y, b_);
-    lanes_.sync();
+    lanes.sync();
     constexpr int quarter = size / 4;
-    for (int item = lanes_.index(); item < size * quarter; item += lanes_.count()) {
+    for (int item = lanes.index(); item < size * quarter; item += lanes.count()) {
       const int i = item / quarter, j = item % quarter, stride = dim_ + 1;
       T sum[4] = {};
       for (int d = 0; d < dim_; ++d) {
@@ -85,16 +86,16 @@ class attention_tile {
         to = add ? to + factor * sum[u] : factor * sum[u];
       }
     }
-    lanes_.sync();
+    lanes.sync();
   }
 
   /// sum[i, :] += sum_j s[i, j] y[j, :], or with the transposed scores sum[j, :] += sum_i s[i, j] y[i, :].
   EXPUNGE_DEVICE void combine(const T* s, bool transposed, const attention_rows<T>& y, T* sum) const {
     load(y, a_);
-    lanes_.sync();
+    lanes.sync();
     constexpr int quarter = size / 4;
     const int along = transposed ? 1 : size + 1, across = transposed ? size + 1 : 1, stride = dim_ + 1;
-    for (int item = lanes_.index(); item < quarter * dim_; item += lanes_.count()) {
+    for (int item = lanes.index(); item < quarter * dim_; item += lanes.count()) {
       const int i = item / dim_, d = item % dim_;
       T total[4] = {};
       for (int j = 0; j < size; ++j) {
@@ -103,39 +104,41 @@ class attention_tile {
       }
       for (int u = 0; u < 4; ++u) sum[(i + u * quarter) * stride + d] += total[u];
     }
-    lanes_.sync();
+    lanes.sync();
   }
 
   /// Calls f(i, j, k) for every score, k being its place in a score matrix.
   template <class F>
   EXPUNGE_DEVICE void for_scores(const F& f) const {
-    for (int item = lanes_.index(); item < size * size; item += lanes_.count())
+    for (int item = lanes.index(); item < size * size; item += lanes.count())
       f(item / size, item % size, item / size * (size + 1) + item % size);
-    lanes_.sync();
+    lanes.sync();
   }
-  /// Calls f(i) for the rows of the tile, one thread a row.
+  /// Calls f(i, part) for the rows of the tile, a team of threads a row: `part` is this thread's place in it. Every thread of a team
+  /// must reach the same team_sum() and team_max() of `lanes`.
   template <class F>
   EXPUNGE_DEVICE void for_rows(const F& f) const {
-    for (int i = lanes_.index(); i < size; i += lanes_.count()) f(i);
-    lanes_.sync();
+    static_assert(size % 4 == 0 && 32 % Lanes::team == 0);  // whole warps: all of their threads are at work, or none
+    for (int item = lanes.index(); item < size * Lanes::team; item += lanes.count()) f(item / Lanes::team, item % Lanes::team);
+    lanes.sync();
   }
+  static constexpr int team = Lanes::team;
   /// Calls f(i, d, k) for the elements of the first `count` rows, k being the place in sums.
   template <class F>
   EXPUNGE_DEVICE void for_elements(int count, const F& f) const {
-    for (int item = lanes_.index(); item < count * dim_; item += lanes_.count())
+    for (int item = lanes.index(); item < count * dim_; item += lanes.count())
       f(item / dim_, item % dim_, item / dim_ * (dim_ + 1) + item % dim_);
-    lanes_.sync();
+    lanes.sync();
   }
 
  private:
   EXPUNGE_DEVICE void load(const attention_rows<T>& from, T* to) const {
-    for (int item = lanes_.index(); item < size * dim_; item += lanes_.count()) {
+    for (int item = lanes.index(); item < size * dim_; item += lanes.count()) {
       const int i = item / dim_, d = item % dim_;
       to[i * (dim_ + 1) + d] = i < from.count ? from.first[i * from.stride + d] : T{0};
     }
   }
 
-  const Lanes& lanes_;
   int dim_;
   T *a_, *b_;
 };

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <limits>
 
 #include "expunge/tensor/cuda/lanes.hpp"
 #include "expunge/tensor/fn.hpp"
@@ -30,7 +29,7 @@ struct logit_row {
   EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
     T most = z[0];
     for (index_t j = lanes.index(); j < cols; j += lanes.count()) most = fn::max(most, z[j]);
-    const T before = start ? -std::numeric_limits<T>::infinity() : *largest, kept = start ? T{0} : *others;
+    const T before = start ? z[0] : *largest, kept = start ? T{0} : *others;
     const T now = fn::max(before, lanes.max(most));
     const T sum = sum_of_others([&](index_t j) { return fn::exp(z[j] - now); });
     const T all = total != nullptr ? sum_over(lanes, cols, [&](index_t j) { return z[j]; }) : T{0};

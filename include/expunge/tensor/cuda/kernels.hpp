@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/attention_shape.hpp"
@@ -21,8 +22,14 @@ void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays)
 
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);
-/// The same with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
+/// y = x W^T + bias with x [m, k], W [n, k], bias [n] (null: none), which the product adds itself.
+template <class T>
+void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y);
+/// Until what it returns is gone, nobody writes these elements, and products in bfloat16 round them once.
+[[nodiscard]] std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size);
+/// The same two with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
 /// cores have nothing to give, and sums over examples are such products.
+void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y);
 void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
     float beta, float* c);
 template <class T>

@@ -7,8 +7,10 @@
 namespace expunge::cuda {
 
 /// What a kernel's arithmetic asks of its threads: index(), count(), a barrier, and reductions that every thread calls and whose
-/// result every thread gets. The device's are block_lanes (include/expunge/cuda/block_lanes.cuh).
+/// result every thread gets: of the block (sum, max), and of each `team` neighbours (team_sum, team_max). The device's are
+/// block_lanes (include/expunge/cuda/block_lanes.cuh).
 struct serial_lanes {
+  static constexpr int team = 1;
   [[nodiscard]] EXPUNGE_DEVICE int index() const { return 0; }
   [[nodiscard]] EXPUNGE_DEVICE int count() const { return 1; }
   EXPUNGE_DEVICE void sync() const {}
@@ -18,6 +20,14 @@ struct serial_lanes {
   }
   template <class T>
   EXPUNGE_DEVICE T max(T x) const {
+    return x;
+  }
+  template <class T>
+  EXPUNGE_DEVICE T team_sum(T x) const {
+    return x;
+  }
+  template <class T>
+  EXPUNGE_DEVICE T team_max(T x) const {
     return x;
   }
 };

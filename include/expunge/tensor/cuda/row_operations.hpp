@@ -54,28 +54,6 @@ EXPUNGE_DEVICE void segment_products_column(const T* a, const T* b, index_t begi
   if (smallest != nullptr) *smallest = low;
 }
 
-namespace detail {
-template <class T>
-EXPUNGE_DEVICE void put(T& to, T value) {
-  to = value;
-}
-template <class T>
-EXPUNGE_DEVICE void put(const T&, T) {}
-}  // namespace detail
-
-/// The sum of what f returns for the elements of [0, size), in double; stores what f assigns.
-template <class Lanes, class F, class... E>
-EXPUNGE_DEVICE double map_sum_of(const Lanes& lanes, index_t size, const F& f, E*... arrays) {
-  return sum_over(lanes, size, [&](index_t i) {
-    const auto run = [&](auto... values) {
-      const auto term = f(values...);
-      (detail::put(arrays[i], values), ...);
-      return static_cast<double>(term);
-    };
-    return run(static_cast<std::remove_const_t<E>>(arrays[i])...);
-  });
-}
-
 /// The pair `pair` (of heads * dim / 2) of row r of rotary; direction is -1 for the transpose.
 template <class T>
 EXPUNGE_DEVICE void rotary_pair(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t heads, index_t dim, T direction,

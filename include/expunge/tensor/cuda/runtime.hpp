@@ -34,6 +34,9 @@ void synchronise();
 /// Gives the pool's unused memory back to the driver.
 void release_unused();
 
+/// The most bytes that tensors and scratch memory ever took at once.
+[[nodiscard]] std::size_t peak_bytes();
+
 // Memory in stream order: what is released may be reused by work that is submitted later.
 [[nodiscard]] void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
