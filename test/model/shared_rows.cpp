@@ -133,9 +133,9 @@ BOOST_AUTO_TEST_CASE(a_batch_runs_only_what_batches_before_it_have_not) {
   model::key_value_cache<tensor<double>> past;
   std::vector<std::int32_t> path;
   for (const nn::token_sequence& s : {nn::token_sequence{{1, 2, 3, 4}, 3}, {{1, 2, 3, 4, 5}, 4}, {{1, 2, 3, 4, 5, 6, 7}, 6}}) {
-    nn::token_batch_builder<tensor<double>> builder(m.config.vocabulary, context, past.rows());
+    nn::token_batch_builder<tensor<double>> builder(m.config.vocabulary, context, true, past.rows());
     builder.add(s, path);
-    const auto batch = std::move(builder).batch(true);
+    const auto batch = std::move(builder).batch();
     check_close(m.logits(batch, nn::no_observer{}, &past).to_vector(), m.logits(m.make_batch(std::array{&s})).to_vector());
     BOOST_TEST(past.rows() == std::ssize(s.tokens) - 1);
   }

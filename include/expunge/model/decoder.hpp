@@ -122,15 +122,16 @@ struct decoder {
     V x = gather(embedding, batch.tokens);
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
     for (std::size_t i = 0; i < blocks.size(); ++i) {
-      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, batch,
-                        past](const auto& block, const auto& in) {
-        return block(c, number, in, batch, a, observe, past);
+      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, past](const auto& block, const auto& in,
+                                                                                                   const batch_type& rows) {
+        return block(c, number, in, rows, a, observe, past);
       };
       if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
-        x = checkpoint ? nn::checkpointed(blocks[i], run, x) : run(blocks[i], x);
+        x = checkpoint ? nn::checkpointed(blocks[i], [run, batch](const auto& b, const auto& in) { return run(b, in, batch); }, x)
+                       : run(blocks[i], x, batch);
       } else {
         require(!checkpoint || !std::same_as<V, var<dual<X>>>, "decoder: checkpoint is for base losses; SSIUU needs what a block keeps");
-        x = run(blocks[i], x);
+        x = run(blocks[i], x, batch);
       }
     }
     return x;

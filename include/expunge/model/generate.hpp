@@ -23,7 +23,7 @@ std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::sp
   std::iota(open.begin(), open.end(), std::size_t{0});
   key_value_cache<X> past;
   for (index_t step = 0; step < tokens && !open.empty(); ++step) {
-    nn::token_batch_builder<X> builder(model.config.vocabulary, model.config.context, past.rows());
+    nn::token_batch_builder<X> builder(model.config.vocabulary, model.config.context, true, past.rows());
     for (const std::size_t i : open) {
       nn::token_sequence s{prompts[i], 0};
       s.tokens.insert(s.tokens.end(), out[i].begin(), out[i].end());
@@ -35,7 +35,7 @@ std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::sp
       }
       builder.add(s, paths[i]);
     }
-    const auto logits = model.logits(std::move(builder).batch(true), nn::no_observer{}, &past).to_vector();
+    const auto logits = model.logits(std::move(builder).batch(), nn::no_observer{}, &past).to_vector();
     std::vector<std::size_t> still_open;
     for (std::size_t row = 0; row < open.size(); ++row) {
       const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(row) * model.config.vocabulary;

@@ -45,12 +45,13 @@ struct token_batch {
   [[nodiscard]] bool shares_rows() const { return !key_rows.absent(); }
 };
 
-/// Makes a batch example by example. Rows are numbered in the order in which they are added, behind `rows_before` of earlier batches.
+/// Makes a batch example by example; one that `shares_rows` lists what each example attends to. Rows are numbered in the order in which
+/// they are added, behind `rows_before` of earlier batches.
 template <class X>
 class token_batch_builder {
  public:
-  token_batch_builder(index_t vocabulary, index_t context, index_t rows_before = 0)
-      : vocabulary_(vocabulary), context_(context), rows_before_(rows_before) {}
+  token_batch_builder(index_t vocabulary, index_t context, bool shares_rows, index_t rows_before = 0)
+      : vocabulary_(vocabulary), context_(context), shares_rows_(shares_rows), rows_before_(rows_before) {}
 
   /// `path` comes with the rows, if any, of the example's leading tokens that are there already, of which the last label's must be
   /// in this batch, and goes with the rows of all its tokens but the last.
@@ -69,16 +70,17 @@ class token_batch_builder {
       label_rows_.push_back(static_cast<std::int32_t>(path[i - 1] - rows_before_));
       labels_.push_back(e.tokens[i]);
     }
-    key_rows_.insert(key_rows_.end(), path.begin(), path.end());
     batch_.lengths.push_back(e.answer_length());
     batch_.row_counts.push_back(std::ssize(tokens_) - offsets_.back());
     offsets_.push_back(static_cast<std::int32_t>(tokens_.size()));
     label_offsets_.push_back(static_cast<std::int32_t>(labels_.size()));
+    if (!shares_rows_) return;
+    key_rows_.insert(key_rows_.end(), path.begin(), path.end());
     key_offsets_.push_back(static_cast<std::int32_t>(key_rows_.size()));
   }
 
   /// Throws expunge::error where no example was added.
-  [[nodiscard]] token_batch<X> batch(bool shares_rows) && {
+  [[nodiscard]] token_batch<X> batch() && {
     require(!batch_.lengths.empty(), "a batch needs at least one example");
     batch_.tokens = made(tokens_);
     batch_.positions = made(positions_);
@@ -86,7 +88,7 @@ class token_batch_builder {
     batch_.label_rows = made(label_rows_);
     batch_.labels = made(labels_);
     batch_.label_offsets = made(label_offsets_);
-    if (shares_rows) batch_.key_rows = made(key_rows_), batch_.key_offsets = made(key_offsets_);
+    if (shares_rows_) batch_.key_rows = made(key_rows_), batch_.key_offsets = made(key_offsets_);
     return std::move(batch_);
   }
 
@@ -105,7 +107,9 @@ class token_batch_builder {
     return typename X::index_tensor(shape{static_cast<index_t>(v.size())}, v);
   }
 
-  index_t vocabulary_, context_, rows_before_;
+  index_t vocabulary_, context_;
+  bool shares_rows_;
+  index_t rows_before_;
   std::vector<std::int32_t> tokens_, positions_, offsets_{0}, label_rows_, labels_, label_offsets_{0}, key_rows_, key_offsets_{0};
   token_batch<X> batch_;
 };
@@ -113,24 +117,25 @@ class token_batch_builder {
 /// Each example with rows of its own. Throws expunge::error as the builder does.
 template <class X>
 token_batch<X> make_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context) {
-  token_batch_builder<X> builder(vocabulary, context);
+  token_batch_builder<X> builder(vocabulary, context, false);
+  std::vector<std::int32_t> path;
   for (const token_sequence* e : examples) {
-    std::vector<std::int32_t> path;
+    path.clear();
     builder.add(*e, path);
   }
-  return std::move(builder).batch(false);
+  return std::move(builder).batch();
 }
 
 /// Examples next to each other share the rows of the tokens with which both begin.
 template <class X>
 token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context) {
-  token_batch_builder<X> builder(vocabulary, context);
+  token_batch_builder<X> builder(vocabulary, context, true);
   std::vector<std::int32_t> path;
   for (std::size_t i = 0; i < examples.size(); ++i) {
     if (i > 0) path.resize(std::min(path.size(), common_beginning(examples[i - 1]->tokens, examples[i]->tokens)));
     builder.add(*examples[i], path);
   }
-  return std::move(builder).batch(true);
+  return std::move(builder).batch();
 }
 
 }  // namespace expunge::nn
