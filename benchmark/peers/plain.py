@@ -40,8 +40,8 @@ if a.way == "evaluation":
 def continued(prompts):
     """The greedy tokens behind each prompt; prompts are padded in front."""
     longest = max(map(len, prompts))
-    ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts])
-    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts])
+    ids = torch.tensor([[0] * (longest - len(p)) + p for p in prompts], device=a.device)
+    mask = torch.tensor([[0] * (longest - len(p)) + [1] * len(p) for p in prompts], device=a.device)
     return model.generate(ids, attention_mask=mask, max_new_tokens=workload.NEW_TOKENS, do_sample=False, pad_token_id=0, eos_token_id=None)[:, longest:]
 
 

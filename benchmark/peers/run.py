@@ -20,7 +20,7 @@ import sys
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TOLERANCE = {"float": 1e-3, "bf16": 1e-1}
-NOTHING = 1e-6  # with random weights P, and with it the penalty, is all but zero
+NOTHING = 1e-6  # with random weights (--shape) P, and with it the penalty, is all but zero
 # Of each peer: what it is, the script and its way, expunge's benchmark, the goals of time and memory.
 PEERS = {
     "plain_eager": ("GD step, transformers, eager", "plain.py", "eager", "gradient_difference", 1.5, None),
@@ -80,7 +80,7 @@ def theirs(a, name, weights):
 def disagreements(a, name, mine, peer):
     out = []
     for key, value in peer["values"].items():
-        error = abs(value - mine[key]) / max(abs(mine[key]), NOTHING)
+        error = abs(value - mine[key]) / max(abs(mine[key]), NOTHING if a.shape else 1e-30)
         say(f"  {key}: ours {mine[key]:.7g}, theirs {value:.7g}, relative difference {error:.1e}")
         if not error <= TOLERANCE[a.products]:
             out.append(f"{name}: {key} is {value:.7g}, ours {mine[key]:.7g}")
@@ -99,7 +99,7 @@ def ratio(pairs, key, digits):
 
 
 def share(pairs, which):
-    """Of the peak that ours measured of large products, by what the weights' products take."""
+    """Of the peak that ours measured, by what the weights' products take."""
     if "operations" not in pairs[0][0]:
         return ""
     return f"{statistics.median(pair[0]['operations'] / pair[0]['peak_operations_a_second'] / pair[which]['seconds'] for pair in pairs):.2f}"

@@ -115,10 +115,11 @@ def run_generation(a, name, tokenizer, continued):
     """`continued(prompts)` gives the greedy tokens of all questions, [prompts, NEW_TOKENS]; the first pass is left out."""
     prompts = [tokens[:first] for (tokens, first), *_ in choices(a, tokenizer)]
     seconds = []
-    with torch.inference_mode():
+    with torch.inference_mode(), precision(a):
         for _ in range(PASSES):
             begin = time.perf_counter()
             made = continued(prompts)
+            wait(a)
             seconds.append(time.perf_counter() - begin)
             print(f"{name}: pass {len(seconds)} of {PASSES}, {seconds[-1]:.2f} s", file=sys.stderr)
     finish(a, name, seconds[1:], {"sum_of_ids": float(made.sum())})
