@@ -1,5 +1,5 @@
-// How a run uses its device: a step waits once and holds the weights' matrices while it reads them; and where memory runs out, at any place, the error says what it was for and the model is
-// that of the last whole step.
+// How a run uses its device: a step waits once and holds the weights' matrices while it reads them; and where memory runs out, at any
+// place, the error says what it was for and the model is that of the last whole step.
 #include <boost/test/unit_test.hpp>
 
 #include <limits>
