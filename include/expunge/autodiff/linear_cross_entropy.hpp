@@ -7,12 +7,16 @@ namespace expunge {
 
 namespace detail {
 
-/// Logits are computed for a range of the vocabulary at a time and again when a derivative needs them. Where they are few beside the
-/// weight, reading the weight again would cost more than keeping them, and the range is the whole vocabulary.
+/// Logits are computed for a range of the vocabulary at a time, so many that [rows, range] stay in a cache, and again when a derivative
+/// needs them.
+inline constexpr index_t vocabulary_range = 4096;
+/// Where they are few beside the weight, reading the weight again would cost more than keeping them; the range is then the whole vocabulary.
+constexpr bool keeps_logits(index_t rows, index_t width) { return 4 * rows <= width; }
+
 template <class X>
 struct linear_cross_entropy_rule {
   softmax_rows<X> row{};
-  index_t range = 4096;  // of the vocabulary, at least; [rows, range] logits stay in a cache
+  index_t range = vocabulary_range;
   X x{}, w{}, kept{};
 
   X forward(const X& x_, const X& w_) {
@@ -20,7 +24,7 @@ struct linear_cross_entropy_rule {
     require(x_.rows() == row.labels.size(), "linear_cross_entropy: input ", x_.extents(), " for ", row.labels.size(), " labels");
     x = x_;
     w = w_;
-    if (4 * x.rows() <= w.cols()) kept = times_transposed(x, w);
+    if (keeps_logits(x.rows(), w.cols())) kept = times_transposed(x, w);
     row.begin(w.rows());
     for_ranges([&](index_t first, const X& /*part*/, const X& z) { row.scan(z, first); });
     return row.value();

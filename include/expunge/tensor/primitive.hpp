@@ -52,12 +52,12 @@ struct cross_entropy_pullback_tangent { static void host(const auto&... a) { hos
 }  // namespace expunge::primitive
 
 // The kernels that expunge::compiled holds; `map` has lists of its own, beside the functors.
-#define EXPUNGE_KERNELS(KERNEL, T)                                                                                                \
-  KERNEL(gemm, T) KERNEL(gather_rows, T) KERNEL(scatter_add_rows, T) KERNEL(broadcast_row, T)                      \
+#define EXPUNGE_HOST_KERNELS(KERNEL, T)                                                                                           \
+  KERNEL(gemm, T) KERNEL(gather_rows, T) KERNEL(scatter_add_rows, T) KERNEL(broadcast_row, T)                                     \
   KERNEL(column_sum, T) KERNEL(segment_sum, T) KERNEL(segment_broadcast, T) KERNEL(segment_multiply, T) KERNEL(scale_rows, T)     \
   KERNEL(segment_products, T) KERNEL(rms_norm, T) KERNEL(rms_norm_pushforward, T) KERNEL(rms_norm_pullback, T)                    \
   KERNEL(rms_norm_pullback_tangent, T) KERNEL(layer_norm, T) KERNEL(layer_norm_pushforward, T) KERNEL(layer_norm_pullback, T)     \
   KERNEL(layer_norm_pullback_tangent, T) KERNEL(rotary, T) KERNEL(attention, T) KERNEL(attention_pushforward, T)                  \
   KERNEL(attention_pullback, T) KERNEL(attention_pullback_tangent, T) KERNEL(softmax_statistics, T)                               \
   KERNEL(softmax_statistics_tangent, T) KERNEL(cross_entropy_pullback, T) KERNEL(cross_entropy_pullback_tangent, T)
-EXPUNGE_INSTANCES(EXPUNGE_KERNELS, EXPUNGE_HOST_KERNEL)
+EXPUNGE_INSTANCES(EXPUNGE_HOST_KERNELS, EXPUNGE_HOST_KERNEL)

@@ -121,8 +121,8 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   if (use.recomputes) layer -= 2 * w + f;
   if (use.gates) layer += 2 * w + q + v;
   if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner;
-  const bool kept = 4 * b.labels <= w;
-  const index_t logits = kept ? c.vocabulary : std::min<index_t>(c.vocabulary, 4096);
+  const bool kept = detail::keeps_logits(b.labels, w);
+  const index_t logits = kept ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
   const index_t tangents = use.tangents ? 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0) : 0;
   const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits;
   return c.layers * (b.rows * layer + forget.rows * tangents) + b.labels * (2 * w + (kept ? logits : 0)) +

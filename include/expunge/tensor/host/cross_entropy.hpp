@@ -20,12 +20,15 @@ namespace expunge::host {
 
 namespace detail {
 
+constexpr index_t longest_piece = 512;  // a buffer in the first-level cache
+template <class T>
+using piece_of_row = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, longest_piece, 1>;
+
 /// Calls f(begin, size) for pieces of [0, cols) that leave out `label`.
 template <class F>
 void for_others(index_t cols, index_t label, const F& f) {
-  constexpr index_t piece = 512;  // a buffer in the first-level cache
   const auto run = [&](index_t begin, index_t end) {
-    for (; begin < end; begin += piece) f(begin, std::min(piece, end - begin));
+    for (; begin < end; begin += longest_piece) f(begin, std::min(longest_piece, end - begin));
   };
   if (label < 0 || label >= cols) return run(0, cols);
   run(0, label);
@@ -39,9 +42,6 @@ void for_logit_rows(const T* z, const std::int32_t* labels, index_t first, index
     for (index_t r = begin; r < end; ++r) f(r, const_array_map<T>(z + r * cols, cols), static_cast<index_t>(labels[r]) - first);
   });
 }
-
-template <class T>
-using piece_of_row = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, 512, 1>;
 
 }  // namespace detail
 
