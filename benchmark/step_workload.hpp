@@ -84,21 +84,24 @@ struct step_cost {
 /// Operations a second: of float multiply-adds on the host, of a large square product with the storage's own products on a device.
 template <class X>
 double measured_peak() {
-  if constexpr (!program::on_cuda<X>) return measured::multiply_add_rate();
-  const index_t n = 8192;
-  std::vector<X> operands{X(shape{n, n}), X(shape{n, n})};
-  for (X& x : operands) fill(x, 0.5F);
-  const held_operands held(operands);
-  X product(shape{n, n});
-  const auto seconds = [&](int count) {
-    const auto begin = std::chrono::steady_clock::now();
-    for (int i = 0; i < count; ++i) gemm(false, true, 1, operands[0], operands[1], 0, product);
-    static_cast<void>(product.slice(0, 1).to_vector());  // waits
-    return std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
-  };
-  seconds(2);
-  const double size = static_cast<double>(n);
-  return 2 * size * size * size * 5 / std::min({seconds(5), seconds(5), seconds(5)});
+  if constexpr (!program::on_cuda<X>) {
+    return measured::multiply_add_rate();
+  } else {
+    const index_t n = 8192;
+    std::vector<X> operands{X(shape{n, n}), X(shape{n, n})};
+    for (X& x : operands) fill(x, 0.5F);
+    const held_operands held(operands);
+    X product(shape{n, n});
+    const auto seconds = [&](int count) {
+      const auto begin = std::chrono::steady_clock::now();
+      for (int i = 0; i < count; ++i) gemm(false, true, 1, operands[0], operands[1], 0, product);
+      static_cast<void>(product.slice(0, 1).to_vector());  // waits
+      return measured::seconds_since(begin);
+    };
+    seconds(2);
+    const double size = static_cast<double>(n);
+    return 2 * size * size * size * 5 / std::min({seconds(5), seconds(5), seconds(5)});
+  }
 }
 
 /// Bytes: of the process on the host, of tensors on a device.

@@ -59,50 +59,53 @@ void train(benchmark::State& state, const settings& s, const Loss& policy, step_
   state.counters["share_of_peak"] = operations / step / peak;
 }
 
-/// Multiple choice by likelihood over all choices, 32 sequences at a time; the first pass is left out.
+/// The seconds of work(), the median of three passes behind one that is left out.
+template <class F>
+void time_passes(benchmark::State& state, const F& work) {
+  std::vector<double> seconds;
+  for (auto _ : state)
+    for (int pass = 0; pass < 4; ++pass) {
+      const auto begin = std::chrono::steady_clock::now();
+      work();
+      if (pass > 0) seconds.push_back(measured::seconds_since(begin));
+    }
+  state.counters["seconds"] = median(seconds);
+}
+
+/// Multiple choice by likelihood over all choices, 32 sequences at a time.
 template <class X>
 void evaluate(benchmark::State& state, const settings& s) {
   const auto lm = model::load_language_model<X>(s.model);
   const workload w = encode(lm.tokenizer, s);
   std::vector<nn::token_sequence> all;
   for (const auto& c : w.choices) all.insert(all.end(), c.begin(), c.end());
-  std::vector<double> seconds;
-  for (auto _ : state)
-    for (int pass = 0; pass < 4; ++pass) {
-      const auto begin = std::chrono::steady_clock::now();
-      const auto likelihoods = metric::likelihoods(lm.weights, std::span<const nn::token_sequence>(all));
-      double right = 0;
-      auto at = likelihoods.begin();
-      for (const auto& c : w.choices) {
-        right += metric::chooses_right({at, c.size()});
-        at += std::ssize(c);
-      }
-      if (pass > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-      state.counters["accuracy"] = right / static_cast<double>(w.choices.size());
-      state.counters["nll"] = std::transform_reduce(likelihoods.begin(), likelihoods.end(), 0.0, std::plus{}, [](const auto& l) { return l.nll; });
+  time_passes(state, [&] {
+    const auto likelihoods = metric::likelihoods(lm.weights, std::span<const nn::token_sequence>(all));
+    double right = 0;
+    auto at = likelihoods.begin();
+    for (const auto& c : w.choices) {
+      right += metric::chooses_right({at, c.size()});
+      at += std::ssize(c);
     }
-  state.counters["seconds"] = median(seconds);
+    state.counters["accuracy"] = right / static_cast<double>(w.choices.size());
+    state.counters["nll"] = std::transform_reduce(likelihoods.begin(), likelihoods.end(), 0.0, std::plus{}, [](const auto& l) { return l.nll; });
+  });
   report_memory(state, lm.weights);
 }
 
-/// 32 greedy tokens for each of the 2 x batch questions; the first pass is left out.
+/// 32 greedy tokens for each of the 2 x batch questions.
 template <class X>
 void generate(benchmark::State& state, const settings& s) {
   const auto lm = model::load_language_model<X>(s.model);
   const workload w = encode(lm.tokenizer, s);
   std::vector<std::vector<std::int32_t>> prompts;
   for (const auto& c : w.choices) prompts.emplace_back(c[0].tokens.begin(), c[0].tokens.begin() + c[0].answer_begin);
-  std::vector<double> seconds;
-  for (auto _ : state)
-    for (int pass = 0; pass < 4; ++pass) {
-      const auto begin = std::chrono::steady_clock::now();
-      const auto made = model::generate(lm.weights, std::span<const std::vector<std::int32_t>>(prompts), 32);
-      if (pass > 0) seconds.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-      double sum = 0;
-      for (const auto& ids : made) sum = std::accumulate(ids.begin(), ids.end(), sum);
-      state.counters["sum_of_ids"] = sum;
-    }
-  state.counters["seconds"] = median(seconds);
+  time_passes(state, [&] {
+    double sum = 0;
+    for (const auto& ids : model::generate(lm.weights, std::span<const std::vector<std::int32_t>>(prompts), 32))
+      sum = std::accumulate(ids.begin(), ids.end(), sum);
+    state.counters["sum_of_ids"] = sum;
+  });
   report_memory(state, lm.weights);
 }
 
