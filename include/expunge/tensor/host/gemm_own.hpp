@@ -36,7 +36,7 @@ struct even_split {
 /// sums does too.
 template <class T>
 struct gemm_plan {
-  static constexpr index_t width = gemm_tile<T>::width, longest = 640;
+  static constexpr index_t width = gemm_tile<T>::width, longest = 640, shares = (width + prefetcher::line<T> - 1) / prefetcher::line<T>;
   bool transpose_a, transpose_b;
   index_t m, n, k;
   T alpha;
@@ -65,37 +65,50 @@ struct gemm_plan {
     else pack_straight(b + from * n + j, n, length, count, out, width);
   }
 
-  void fetch_panel(index_t depth, index_t panel, prefetcher& soon) const {
-    if (panel >= panels) return;
-    const index_t from = depths.begin(depth), length = depths.begin(depth + 1) - from, j = panel * width, count = std::min(width, n - j);
-    if (transpose_b) soon.begin(b + j * k + from, k, count, length);
-    else soon.begin(b + from * n + j, n, length, count);
+  /// Share `share` of what is read after `panel` at `depth`, as many lines each as a third of 12 tiles or more can ask for:
+  /// of the next panel of B transposed, whose rows lie one after the other, or a column of lines of the next depth or panel.
+  void fetch(index_t depth, index_t panel, index_t next, index_t share, prefetcher& soon) const {
+    constexpr index_t line = prefetcher::line<T>;
+    if (!transpose_b && depth + 1 < depths.parts) ++depth, next = panel;
+    else if (!transpose_b) depth = 0;
+    if (next >= panels) return;
+    const T* const start = b + next * width * (transpose_b ? k : 1);
+    if (transpose_b) {
+      const index_t lines = std::min(width, n - next * width) * k / line, parts = shares * depths.parts, part = depth * shares + share;
+      soon.begin(start + lines * part / parts * line, line, (lines + parts - 1) / parts);
+    } else {
+      soon.begin(start + depths.begin(depth) * n + share * line, n, depths.begin(depth + 1) - depths.begin(depth));
+    }
   }
 
   void run_block(index_t block, index_t threads) const {
     const index_t group = block % rows.parts, range = block / rows.parts;
     const index_t first = columns.begin(range), last = columns.begin(range + 1);
-    const index_t top = tiles.begin(rows.begin(group)), bottom = tiles.begin(rows.begin(group + 1));
-    prefetcher soon(transpose_a ? 2 : (12 + tiles.parts - 1) / tiles.parts);
+    const index_t first_tile = rows.begin(group), last_tile = rows.begin(group + 1);
+    const index_t top = tiles.begin(first_tile), bottom = tiles.begin(last_tile);
+    const bool fill = !transpose_b && tiles.begin(first_tile + 1) - top == gemm_tile<T>::rows;  // the first tile fills whole panels
+    prefetcher soon;
     T* const packed_b = scratch<packed_columns, T>((last - first) * width * depth_size());
     T* const packed_a = transpose_a ? scratch<packed_rows, T>((bottom - top) * depth_size()) : nullptr;
     for (index_t depth = 0; depth < depths.parts; ++depth) {
       const index_t from = depths.begin(depth), length = depths.begin(depth + 1) - from;
-      for (index_t panel = first; panel < last; ++panel) pack_panel(depth, panel, packed_b + (panel - first) * width * length);
+      for (index_t panel = first; panel < last; ++panel)
+        if (!fill || (panel + 1) * width > n) pack_panel(depth, panel, packed_b + (panel - first) * width * length);
       if (transpose_a) pack_transposed(a + from * m + top, m, length, bottom - top, packed_a, length);
-      else if (depth + 1 < depths.parts) fetch_panel(depth + 1, first, soon);
-      else fetch_panel(0, first + threads, soon);  // what this thread will probably do next
-      for (index_t t = rows.begin(group); t < rows.begin(group + 1); ++t) {
+      for (index_t t = first_tile; t < last_tile; ++t) {
         const index_t i = tiles.begin(t), height = tiles.begin(t + 1) - i;
+        const index_t share = shares * t / tiles.parts;  // first + threads is what this thread will probably do next
+        if (!transpose_a && (t == 0 || share != shares * (t - 1) / tiles.parts)) fetch(depth, first, first + threads, share, soon);
         for (index_t panel = first; panel < last; ++panel) {
           const index_t j = panel * width, count = std::min(width, n - j);
           if (transpose_a) {  // the next tile of C
-            if (panel + 1 < last) soon.begin(c + i * n + j + width, n, height, std::min(width, n - j - width));
-            else if (i + height < bottom) soon.begin(c + (i + height) * n + first * width, n, height, std::min(width, n - first * width));
+            if (panel + 1 < last) soon.begin(c + i * n + j + width, n, height);
+            else if (i + height < bottom) soon.begin(c + (i + height) * n + first * width, n, height);
           }
           const tile_product<T> tile{length, transpose_a ? packed_a + (i - top) * length : a + i * k + from, transpose_a ? length : k,
                                      packed_b + (panel - first) * width * length, count, alpha, depth == 0 ? beta : T{1}, c + i * n + j, n};
-          tile.run(height, soon);
+          if (fill && t == first_tile && count == width) tile.run_and_fill(b + from * n + j, n, soon);
+          else tile.run(height, soon);
         }
       }
     }

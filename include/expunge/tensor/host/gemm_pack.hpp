@@ -80,35 +80,24 @@ void pack_straight(const T* from, index_t stride, index_t rows, index_t columns,
 /// Memory that will be needed soon, asked for line by line while something else is computed. Only a hint.
 class prefetcher {
  public:
-  /// Lines asked for at each step.
-  explicit prefetcher(index_t burst) : burst_(burst) {}
-
-  /// From now on: rows x columns elements, rows `stride` apart.
   template <class T>
-  void begin(const T* from, index_t stride, index_t rows, index_t columns) {
-    const auto first = reinterpret_cast<std::uintptr_t>(from) & ~std::uintptr_t{line - 1};
-    row_ = reinterpret_cast<const char*>(first);
-    bytes_ = static_cast<index_t>(reinterpret_cast<std::uintptr_t>(from + columns) - first);
-    stride_ = stride * static_cast<index_t>(sizeof(T));
-    rows_ = rows;
-    at_ = 0;
+  static constexpr index_t line = 64 / sizeof(T);
+
+  /// From now on: the lines of `count` addresses, `stride` elements apart; then the last of them again and again.
+  template <class T>
+  void begin(const T* from, index_t stride, index_t count) {
+    at_ = reinterpret_cast<std::uintptr_t>(from);
+    stride_ = static_cast<std::uintptr_t>(stride) * sizeof(T);
+    last_ = at_ + stride_ * static_cast<std::uintptr_t>(count - 1);
   }
 
   void step() {
-    for (index_t i = 0; i < burst_ && rows_ > 0; ++i) {
-      __builtin_prefetch(row_ + at_, 0, 2);  // to the second level: the first holds what is in use
-      at_ += line;
-      if (at_ < bytes_) continue;
-      row_ += stride_;
-      --rows_;
-      at_ = 0;
-    }
+    __builtin_prefetch(reinterpret_cast<const char*>(at_), 0, 2);  // to the second level: the first holds what is in use
+    at_ = std::min(at_ + stride_, last_);
   }
 
  private:
-  static constexpr index_t line = 64;
-  const char* row_ = nullptr;
-  index_t stride_ = 0, rows_ = 0, bytes_ = 0, at_ = 0, burst_;
+  std::uintptr_t at_ = 0, stride_ = 0, last_ = 0;
 };
 
 }  // namespace expunge::host::detail

@@ -29,16 +29,17 @@ struct tile_product {
   index_t k;
   const T* a;  // row i at a + i * a_stride
   index_t a_stride;
-  const T* b;  // a panel [k][width] of which `columns` count
+  T* b;  // a panel [k][width] of which `columns` count
   index_t columns;
   T alpha, beta;  // beta = 0 never reads C
   T* c;
   index_t c_stride;
 
-  /// For a tile of `sizeof...(R)` rows and `sizeof...(V)` vectors: packs, not loops, so that every sum stays in a register.
-  /// Each element is one chain of multiply-adds along k.
-  template <std::size_t... R, std::size_t... V>
-  void run(prefetcher& soon, std::index_sequence<R...>, std::index_sequence<V...>) const {
+  /// For a tile of `sizeof...(R)` rows and `sizeof...(V)` vectors: packs, not loops, and inlined lambdas, so that every sum
+  /// stays in a register. Each element is one chain of multiply-adds along k. With `fill` the panel's rows are still
+  /// where they came from, `fill_stride` apart, and are copied into it on the way.
+  template <bool fill, std::size_t... R, std::size_t... V>
+  void run(prefetcher& soon, const T* fill_from, index_t fill_stride, std::index_sequence<R...>, std::index_sequence<V...>) const {
     using batch = xsimd::batch<T>;
     using batches = std::array<batch, sizeof...(V)>;
     constexpr auto size = static_cast<index_t>(batch::size);
@@ -46,15 +47,25 @@ struct tile_product {
     const auto row = [&](auto r) { return c + static_cast<index_t>(r) * c_stride; };
     ((__builtin_prefetch(row(R), 1), __builtin_prefetch(row(R) + columns / 2, 1), __builtin_prefetch(row(R) + columns - 1, 1)), ...);
     std::array<batches, sizeof...(R)> sums{((void)R, batches{((void)V, batch(T{0}))...})...};
-    const T *x = a, *y = b;
-    for (index_t p = 0; p < k;) {
-      soon.step();
-      for (const index_t end = std::min(k, p + unrolled); p < end; ++p, ++x, y += width) {
-        const batches right{batch::load_unaligned(y + static_cast<index_t>(V) * size)...};
-        const auto step = [&](const batch& left, batches& sum) { ((sum[V] = xsimd::fma(left, right[V], sum[V])), ...); };
-        (step(batch(x[static_cast<index_t>(R) * a_stride]), sums[R]), ...);
-      }
+    const index_t stride = a_stride, right_stride = fill ? fill_stride : width;
+    const T *x = a, *right = fill ? fill_from : b;
+    T* panel = b;
+    const auto multiply_add = [&](index_t p) __attribute__((always_inline)) {
+      const batches y{batch::load_unaligned(right + p * right_stride + static_cast<index_t>(V) * size)...};
+      if constexpr (fill) (y[V].store_unaligned(panel + p * width + static_cast<index_t>(V) * size), ...);
+      const auto add = [&](const batch& left, batches& sum) __attribute__((always_inline)) { ((sum[V] = xsimd::fma(left, y[V], sum[V])), ...); };
+      (add(batch(x[static_cast<index_t>(R) * stride + p]), sums[R]), ...);
+    };
+    prefetcher ahead = soon;  // a copy that nobody else can see, so that it stays in registers
+    const T* const end = a + k;
+    while (end - x >= unrolled) {
+      ahead.step();
+      [&]<index_t... P>(std::integer_sequence<index_t, P...>) __attribute__((always_inline)) { (multiply_add(P), ...); }
+      (std::make_integer_sequence<index_t, unrolled>{});
+      x += unrolled, right += unrolled * right_stride, panel += unrolled * width;
     }
+    for (; x != end; ++x, right += right_stride, panel += width) multiply_add(0);
+    soon = ahead;
     const batch factor(alpha), kept(beta);
     if (columns == width && beta == T{0}) {
       const auto put = [&](const batches& sum, T* at) { ((factor * sum[V]).store_unaligned(at + static_cast<index_t>(V) * size), ...); };
@@ -76,12 +87,16 @@ struct tile_product {
   /// For a tile of 1 to gemm_tile<T>::rows rows.
   void run(index_t rows, prefetcher& soon) const {
     static constexpr auto kernels = []<std::size_t... R>(std::index_sequence<R...>) {
-      return std::array<void (*)(const tile_product&, prefetcher&), sizeof...(R)>{
-          [](const tile_product& tile, prefetcher& ahead) { 
-            tile.run(ahead, std::make_index_sequence<R + 1>{}, std::make_index_sequence<gemm_tile<T>::vectors>{});
-          }...};
+      return std::array<void (*)(const tile_product&, prefetcher&), sizeof...(R)>{[](const tile_product& tile, prefetcher& ahead) {
+        tile.run<false>(ahead, nullptr, 0, std::make_index_sequence<R + 1>{}, std::make_index_sequence<gemm_tile<T>::vectors>{});
+      }...};
     }(std::make_index_sequence<gemm_tile<T>::rows>{});
     kernels[static_cast<std::size_t>(rows - 1)](*this, soon);
+  }
+
+  /// For a tile of gemm_tile<T>::rows rows and all columns, which fills its panel from rows `stride` apart.
+  void run_and_fill(const T* from, index_t stride, prefetcher& soon) const {
+    run<true>(soon, from, stride, std::make_index_sequence<gemm_tile<T>::rows>{}, std::make_index_sequence<gemm_tile<T>::vectors>{});
   }
 };
 
