@@ -31,6 +31,9 @@ void set_aside(void* memory);
 /// The device has failed: every later call returns `error`.
 void fail(cudaError_t error, const char* why);
 
+/// Forgets the failure, and the work that waits.
+void recover();
+
 /// Runs the threads of every block, in an order that `order` chooses: 0 ascending, 1 descending, and others shuffled.
 void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std::function<void()>& thread, unsigned order);
 

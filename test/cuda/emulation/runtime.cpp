@@ -131,6 +131,12 @@ void fail(cudaError_t error, const char* why) {
   the().failure = error;
 }
 
+void recover() {
+  const std::lock_guard lock(the().guard);
+  the().failure = the().last = cudaSuccess;
+  the().stream.clear();
+}
+
 cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const std::lock_guard lock(the().guard);
   const dim3 &grid = config.gridDim, &block = config.blockDim;

@@ -67,6 +67,7 @@ std::vector<unsigned> arranged(unsigned count, unsigned order) {
 }
 
 thread* current = nullptr;
+auto& strands = *new std::vector<std::unique_ptr<strand>>;  // for every launch
 
 void wait(state at) {
   current->at = at;
@@ -118,10 +119,9 @@ class block_of_threads {
   }
 
   void run_thread(unsigned number) {
-    static auto& strands = *new std::vector<std::unique_ptr<strand>>;  // those that wait for ever in a failed kernel stay
     thread& t = threads_[number];
     if (t.on == nullptr) {
-      if (taken_ == strands.size()) strands.emplace_back(new strand);
+      if (taken_ == strands.size()) strands.push_back(std::make_unique<strand>());
       t.on = strands[taken_++].get();
       t.on->work = &work_;
       t.on->idle = false;
@@ -163,7 +163,10 @@ void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std:
   for (const unsigned number : arranged(grid.x * grid.y, order)) {
     blockIdx = {number % grid.x, number / grid.x, 0};
     std::memset(memory, 0xFF, shared);
-    if (const char* wrong = block.run()) return fail(cudaErrorLaunchFailure, wrong);
+    if (const char* wrong = block.run()) {
+      strands.clear();  // some wait for ever
+      return fail(cudaErrorLaunchFailure, wrong);
+    }
     const unsigned char* const behind = memory + shared;
     if (shared != 0 && shared < shared_bytes && (*behind != 0xFF || std::memcmp(behind, behind + 1, shared_bytes - shared - 1) != 0))
       return fail(cudaErrorIllegalAddress, "a write behind the shared memory of a block");
