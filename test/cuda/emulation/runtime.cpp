@@ -103,6 +103,7 @@ void run_kernel(const cudaLaunchConfig_t& c, const void* kernel, const std::func
   if (bytes > most_compared || (number >= 32 && number % 16 != 0)) return run(number * 2654435761U >> 30);
   const std::vector<char> before = contents();
   run(0);
+  if (d.failure != cudaSuccess) return;
   const std::vector<char> after = contents();
   restore(before);
   run(1 + number % 3);
