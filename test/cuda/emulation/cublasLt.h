@@ -68,19 +68,27 @@ struct cublasLtMatmulHeuristicResult_t {
 
 const char* cublasLtGetStatusString(cublasStatus_t status);
 cublasStatus_t cublasLtCreate(cublasLtHandle_t* handle);
-cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDescOpaque_t* product, cublasComputeType_t compute, cudaDataType_t scale);
-cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDescOpaque_t* product, cublasLtMatmulDescAttributes_t attribute, const void* value,
+cublasStatus_t cublasLtMatmulDescInit(cublasLtMatmulDescOpaque_t* product, cublasComputeType_t compute,
+                                      cudaDataType_t scale);
+cublasStatus_t cublasLtMatmulDescSetAttribute(cublasLtMatmulDescOpaque_t* product,
+                                              cublasLtMatmulDescAttributes_t attribute, const void* value,
                                               std::size_t bytes);
-cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayoutOpaque_t* layout, cudaDataType_t type, std::uint64_t rows, std::uint64_t cols,
-                                        std::int64_t leading);
+cublasStatus_t cublasLtMatrixLayoutInit(cublasLtMatrixLayoutOpaque_t* layout, cudaDataType_t type, std::uint64_t rows,
+                                        std::uint64_t cols, std::int64_t leading);
 cublasStatus_t cublasLtMatmulPreferenceInit(cublasLtMatmulPreferenceOpaque_t* preference);
-cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreferenceOpaque_t* preference, cublasLtMatmulPreferenceAttributes_t attribute,
-                                                    const void* value, std::size_t bytes);
-cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, const cublasLtMatmulDescOpaque_t* product, const cublasLtMatrixLayoutOpaque_t* a,
-                                              const cublasLtMatrixLayoutOpaque_t* b, const cublasLtMatrixLayoutOpaque_t* c,
-                                              const cublasLtMatrixLayoutOpaque_t* d, const cublasLtMatmulPreferenceOpaque_t* preference, int wanted,
+cublasStatus_t cublasLtMatmulPreferenceSetAttribute(cublasLtMatmulPreferenceOpaque_t* preference,
+                                                    cublasLtMatmulPreferenceAttributes_t attribute, const void* value,
+                                                    std::size_t bytes);
+cublasStatus_t cublasLtMatmulAlgoGetHeuristic(cublasLtHandle_t handle, const cublasLtMatmulDescOpaque_t* product,
+                                              const cublasLtMatrixLayoutOpaque_t* a,
+                                              const cublasLtMatrixLayoutOpaque_t* b,
+                                              const cublasLtMatrixLayoutOpaque_t* c,
+                                              const cublasLtMatrixLayoutOpaque_t* d,
+                                              const cublasLtMatmulPreferenceOpaque_t* preference, int wanted,
                                               cublasLtMatmulHeuristicResult_t* results, int* found);
-cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, const cublasLtMatmulDescOpaque_t* product, const void* alpha, const void* a,
-                              const cublasLtMatrixLayoutOpaque_t* a_layout, const void* b, const cublasLtMatrixLayoutOpaque_t* b_layout, const void* beta,
-                              const void* c, const cublasLtMatrixLayoutOpaque_t* c_layout, void* d, const cublasLtMatrixLayoutOpaque_t* d_layout,
-                              const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t workspace_bytes, cudaStream_t stream);
+cublasStatus_t cublasLtMatmul(cublasLtHandle_t handle, const cublasLtMatmulDescOpaque_t* product, const void* alpha,
+                              const void* a, const cublasLtMatrixLayoutOpaque_t* a_layout, const void* b,
+                              const cublasLtMatrixLayoutOpaque_t* b_layout, const void* beta, const void* c,
+                              const cublasLtMatrixLayoutOpaque_t* c_layout, void* d,
+                              const cublasLtMatrixLayoutOpaque_t* d_layout, const cublasLtMatmulAlgo_t* algorithm,
+                              void* workspace, std::size_t workspace_bytes, cudaStream_t stream);

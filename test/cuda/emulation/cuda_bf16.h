@@ -7,4 +7,6 @@
 struct __nv_bfloat16 {
   std::uint16_t bits;
 };
-inline __nv_bfloat16 __float2bfloat16_rn(float x) { return {expunge::bf16_from_float(x)}; }
+inline __nv_bfloat16 __float2bfloat16_rn(float x) {
+  return {expunge::bf16_from_float(x)};
+}

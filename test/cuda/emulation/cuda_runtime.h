@@ -1,5 +1,6 @@
-// The part of the CUDA runtime that expunge uses, on the host: what the public documentation says of it, where a device may choose the
-// choice that shows mistakes (emulation.hpp). Included in front of every .cu file, as nvcc includes its own.
+// The part of the CUDA runtime that expunge uses, on the host: what the public documentation says of it, where a device
+// may choose the choice that shows mistakes (emulation.hpp). Included in front of every .cu file, as nvcc includes its
+// own.
 #pragma once
 
 #include <cmath>
@@ -22,7 +23,8 @@ struct uint3 {
 };
 struct dim3 {
   unsigned x, y, z;
-  constexpr dim3(unsigned along_x = 1, unsigned along_y = 1, unsigned along_z = 1) : x(along_x), y(along_y), z(along_z) {}
+  constexpr dim3(unsigned along_x = 1, unsigned along_y = 1, unsigned along_z = 1)
+      : x(along_x), y(along_y), z(along_z) {}
 };
 extern uint3 threadIdx, blockIdx;
 extern dim3 blockDim, gridDim;
@@ -112,8 +114,9 @@ std::uint64_t exchange(unsigned mask, unsigned step, std::uint64_t value);
 /// Arguments are copied at the call.
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
-  return emulation::submit_kernel(*config, reinterpret_cast<const void*>(kernel),
-                                  [kernel, values = std::tuple<P...>(std::forward<A>(arguments)...)] { std::apply(kernel, values); });
+  return emulation::submit_kernel(
+      *config, reinterpret_cast<const void*>(kernel),
+      [kernel, values = std::tuple<P...>(std::forward<A>(arguments)...)] { std::apply(kernel, values); });
 }
 
 void __syncthreads();

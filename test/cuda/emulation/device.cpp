@@ -1,14 +1,12 @@
 // The emulated device notices what it is there for; and expunge::cuda where such a device is small.
 #include <boost/test/unit_test.hpp>
-
-#include <set>
-#include <string>
-#include <vector>
-
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/model/mlp.hpp>
 #include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
+#include <set>
+#include <string>
+#include <vector>
 
 #include "cublasLt.h"
 #include "emulation.hpp"
@@ -16,7 +14,7 @@
 using namespace expunge;
 
 namespace expunge::cuda {
-extern thread_local double shared_memory[];
+extern __shared__ double shared_memory[];
 }
 
 namespace {
@@ -25,7 +23,9 @@ constexpr std::size_t plenty = std::size_t{1} << 30;
 
 struct array {
   float* data = nullptr;
-  explicit array(std::size_t size) { BOOST_TEST_REQUIRE(cudaMallocAsync(&data, size * sizeof(float), nullptr) == cudaSuccess); }
+  explicit array(std::size_t size) {
+    BOOST_TEST_REQUIRE(cudaMallocAsync(&data, size * sizeof(float), nullptr) == cudaSuccess);
+  }
   array(const array&) = delete;
   array& operator=(const array&) = delete;
   ~array() { cudaFreeAsync(data, nullptr); }
@@ -49,29 +49,36 @@ cudaError_t outcome(void (*kernel)(P...), const A&... arguments) {
   return status;
 }
 
-void reverse(float* out, bool barrier) {
+__global__ void reverse(float* out, bool barrier) {
   __shared__ float values[64];
   values[threadIdx.x] = static_cast<float>(64 * blockIdx.x + threadIdx.x);
   if (barrier) __syncthreads();
   out[blockIdx.x * 64 + threadIdx.x] = values[63 - threadIdx.x];
   __syncthreads();
 }
-void add_to_one_place(float* out) { out[0] = out[0] * 0.5F + static_cast<float>(threadIdx.x); }
-void read_unwritten_shared(float* out) { out[blockIdx.x * 64 + threadIdx.x] = static_cast<float>(expunge::cuda::shared_memory[0]); }
-void barrier_of_half(unsigned threads) {
+__global__ void add_to_one_place(float* out) {
+  out[0] = out[0] * 0.5F + static_cast<float>(threadIdx.x);
+}
+__global__ void read_unwritten_shared(float* out) {
+  out[blockIdx.x * 64 + threadIdx.x] = static_cast<float>(expunge::cuda::shared_memory[0]);
+}
+__global__ void barrier_of_half(unsigned threads) {
   if (threadIdx.x < threads) __syncthreads();
 }
-void shuffle_of_half(unsigned mask) {
+__global__ void shuffle_of_half(unsigned mask) {
   if (threadIdx.x % 2 == 0) __shfl_xor_sync(mask, 1.0F, 2);
 }
-void write_shared(unsigned place) { expunge::cuda::shared_memory[place] = 0; }
-void nothing() {}
+__global__ void write_shared(unsigned place) {
+  expunge::cuda::shared_memory[place] = 0;
+}
+__global__ void nothing() {}
 
 std::vector<model::labelled_sample> some(std::uint64_t seed) {
   philox g(seed);
   std::vector<model::labelled_sample> out;
   for (int i = 0; i < 4; ++i)
-    out.push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+    out.push_back(
+        {{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
   return out;
 }
 
@@ -102,7 +109,8 @@ training trained(index_t steps, std::size_t room) {
 
 template <class X>
 void check_every_end_of_memory() {
-  const std::vector<std::vector<float>> after{trained<X>(0, 0).weights, trained<X>(1, plenty / 2).weights, trained<X>(2, plenty / 2).weights};
+  const std::vector<std::vector<float>> after{trained<X>(0, 0).weights, trained<X>(1, plenty / 2).weights,
+                                              trained<X>(2, plenty / 2).weights};
   BOOST_TEST((after[2] != after[1]));
   std::set<std::string> purposes;
   for (std::size_t room = 0;; room += 512) {
@@ -113,8 +121,9 @@ void check_every_end_of_memory() {
     BOOST_TEST_REQUIRE(t.message.find("has no room for") != std::string::npos, t.message);
     BOOST_TEST_REQUIRE((t.weights == after[purpose.starts_with("step 2") ? 1 : 0]), t.message);
   }
-  for (const char* purpose : {"gradient of layers.0.weight", "moments of the optimizer", "step 1 (the model is as it was before the step)",
-                              "step 2 (the model is as it was before the step)"})
+  for (const char* purpose :
+       {"gradient of layers.0.weight", "moments of the optimizer", "step 1 (the model is as it was before the step)",
+        "step 2 (the model is as it was before the step)"})
     BOOST_TEST(purposes.contains(purpose), purpose << " was never named");
   BOOST_TEST((trained<X>(2, plenty / 2).weights == after[2]));
 }
@@ -124,7 +133,8 @@ void check_every_end_of_memory() {
 BOOST_AUTO_TEST_SUITE(emulated_device)
 
 BOOST_AUTO_TEST_CASE(mistakes_between_threads) {
-  trained<tensor<float, cuda_storage<float>>>(1, plenty / 2);  // the device knows then that no kernel uses the workspace of products
+  trained<tensor<float, cuda_storage<float>>>(
+      1, plenty / 2);  // the device knows then that no kernel uses the workspace of products
   const array out(128);
   BOOST_TEST(outcome(reverse, out.data, true) == cudaSuccess);
   BOOST_TEST(outcome(reverse, out.data, false) == cudaErrorLaunchFailure);
@@ -153,7 +163,8 @@ BOOST_AUTO_TEST_CASE(launches_over_the_limits) {
   BOOST_TEST(launch(nothing, 0, 32, 0) == cudaErrorInvalidConfiguration);
   BOOST_TEST(launch(nothing, dim3(1, 65536), 32, 0) == cudaErrorInvalidConfiguration);
   BOOST_TEST(launch(nothing, 1, 32, (48 << 10) + 1) == cudaErrorInvalidValue);
-  BOOST_TEST(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, (227 << 10) + 1) == cudaErrorInvalidValue);
+  BOOST_TEST(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, (227 << 10) + 1) ==
+             cudaErrorInvalidValue);
   BOOST_TEST(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 << 10) == cudaSuccess);
   BOOST_TEST(launch(nothing, 1, 32, 64 << 10) == cudaSuccess);
   BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);

@@ -41,7 +41,9 @@ cudaError_t report(cudaError_t error) {
   return error;
 }
 
-std::size_t piece_of(std::size_t bytes) { return (bytes + 511) / 512 * 512; }
+std::size_t piece_of(std::size_t bytes) {
+  return (bytes + 511) / 512 * 512;
+}
 
 void drain() {
   device& d = the();
@@ -54,7 +56,8 @@ void drain() {
 
 void trim(std::size_t to) {
   device& d = the();
-  for (auto piece = d.unused.begin(); piece != d.unused.end() && d.reserved > to; piece = d.unused.erase(piece)) d.reserved -= piece->first * piece->second;
+  for (auto piece = d.unused.begin(); piece != d.unused.end() && d.reserved > to; piece = d.unused.erase(piece))
+    d.reserved -= piece->first * piece->second;
 }
 
 /// With the lock held.
@@ -76,7 +79,8 @@ bool in_use(const void* begin, std::size_t bytes) {
   return !found.freed && first + bytes <= start + found.bytes;
 }
 
-constexpr std::size_t most_compared = std::size_t{256} << 10;  // bytes in use up to which launches run twice: the first of a kernel, and some later ones
+constexpr std::size_t most_compared =
+    std::size_t{256} << 10;  // bytes in use up to which launches run twice: the first of a kernel, and some later ones
 
 std::vector<char> contents() {
   std::vector<char> all;
@@ -107,7 +111,8 @@ void run_kernel(const cudaLaunchConfig_t& c, const void* kernel, const std::func
   const std::vector<char> after = contents();
   restore(before);
   run(1 + number % 3);
-  if (d.failure == cudaSuccess && contents() != after) fail(cudaErrorLaunchFailure, "what a kernel leaves depends on the order of its threads");
+  if (d.failure == cudaSuccess && contents() != after)
+    fail(cudaErrorLaunchFailure, "what a kernel leaves depends on the order of its threads");
 }
 
 }  // namespace
@@ -141,10 +146,12 @@ void recover() {
 cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread) {
   const std::lock_guard lock(the().guard);
   const dim3 &grid = config.gridDim, &block = config.blockDim;
-  if (grid.x == 0 || grid.y == 0 || grid.z != 1 || grid.x > 0x7FFFFFFF || grid.y > 65535 || block.x == 0 || block.x > 1024 || block.y != 1 || block.z != 1)
+  if (grid.x == 0 || grid.y == 0 || grid.z != 1 || grid.x > 0x7FFFFFFF || grid.y > 65535 || block.x == 0 ||
+      block.x > 1024 || block.y != 1 || block.z != 1)
     return report(cudaErrorInvalidConfiguration);
   const auto limit = the().shared_limits.find(kernel);
-  if (config.dynamicSmemBytes > (limit == the().shared_limits.end() ? shared_bytes_unasked : limit->second)) return report(cudaErrorInvalidValue);
+  if (config.dynamicSmemBytes > (limit == the().shared_limits.end() ? shared_bytes_unasked : limit->second))
+    return report(cudaErrorInvalidValue);
   return report(enqueue([config, kernel, thread = std::move(thread)] { run_kernel(config, kernel, thread); }));
 }
 
@@ -154,14 +161,22 @@ using namespace emulation;
 
 const char* cudaGetErrorString(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "no error";
-    case cudaErrorInvalidValue: return "invalid argument";
-    case cudaErrorMemoryAllocation: return "out of memory";
-    case cudaErrorInvalidConfiguration: return "invalid configuration argument";
-    case cudaErrorInvalidDevice: return "invalid device ordinal";
-    case cudaErrorIllegalAddress: return "an illegal memory access was encountered";
-    case cudaErrorLaunchFailure: return "unspecified launch failure";
-    default: return "an error that the emulated device never has";
+    case cudaSuccess:
+      return "no error";
+    case cudaErrorInvalidValue:
+      return "invalid argument";
+    case cudaErrorMemoryAllocation:
+      return "out of memory";
+    case cudaErrorInvalidConfiguration:
+      return "invalid configuration argument";
+    case cudaErrorInvalidDevice:
+      return "invalid device ordinal";
+    case cudaErrorIllegalAddress:
+      return "an illegal memory access was encountered";
+    case cudaErrorLaunchFailure:
+      return "unspecified launch failure";
+    default:
+      return "an error that the emulated device never has";
   }
 }
 
@@ -175,7 +190,9 @@ cudaError_t cudaGetDeviceCount(int* count) {
   return cudaSuccess;
 }
 
-cudaError_t cudaSetDevice(int device) { return report(device == 0 ? cudaSuccess : cudaErrorInvalidDevice); }
+cudaError_t cudaSetDevice(int device) {
+  return report(device == 0 ? cudaSuccess : cudaErrorInvalidDevice);
+}
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return report(cudaErrorInvalidDevice);
@@ -233,9 +250,12 @@ cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
   const std::lock_guard lock(the().guard);
   device& d = the();
   const std::size_t piece = piece_of(bytes);
-  if (auto& pieces = d.unused[piece]; pieces > 0) --pieces;
-  else if (piece > d.total || d.reserved > d.total - piece) return report(cudaErrorMemoryAllocation);
-  else d.reserved += piece;
+  if (auto& pieces = d.unused[piece]; pieces > 0)
+    --pieces;
+  else if (piece > d.total || d.reserved > d.total - piece)
+    return report(cudaErrorMemoryAllocation);
+  else
+    d.reserved += piece;
   d.used += piece;
   d.most_used = std::max(d.most_used, d.used);
   *memory = nullptr;
@@ -271,7 +291,9 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return report(enqueue([=] { std::memcpy(to, from, bytes); }));
   }
   const auto* const first = static_cast<const char*>(from);
-  return report(enqueue([to, staged = std::vector<char>(first, first + bytes)] { std::copy(staged.begin(), staged.end(), static_cast<char*>(to)); }));
+  return report(enqueue([to, staged = std::vector<char>(first, first + bytes)] {
+    std::copy(staged.begin(), staged.end(), static_cast<char*>(to));
+  }));
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {

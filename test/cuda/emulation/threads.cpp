@@ -29,7 +29,6 @@ using boost::context::fiber;
 
 constexpr unsigned warp_size = 32;
 
-
 enum class state { ready, at_barrier, at_shuffle, ended };
 
 /// A stack on which threads run, one after another where they need not wait.
@@ -38,15 +37,16 @@ struct strand {
   const std::function<void()>* work = nullptr;
   bool idle = true;
 
-  strand() : inside(std::allocator_arg, boost::context::fixedsize_stack(std::size_t{96} << 10), [this](fiber&& caller) {
-      outside = std::move(caller);
-      for (;;) {
-        (*work)();
-        idle = true;
-        wait();
-      }
-      return fiber{};
-    }) {}
+  strand()
+      : inside(std::allocator_arg, boost::context::fixedsize_stack(std::size_t{96} << 10), [this](fiber&& caller) {
+          outside = std::move(caller);
+          for (;;) {
+            (*work)();
+            idle = true;
+            wait();
+          }
+          return fiber{};
+        }) {}
   void run() { inside = std::move(inside).resume(); }
   void wait() { outside = std::move(outside).resume(); }
 };
@@ -77,7 +77,10 @@ void wait(state at) {
 class block_of_threads {
  public:
   block_of_threads(unsigned count, const std::function<void()>& work, unsigned order)
-      : work_(work), threads_(count), warps_(arranged((count + warp_size - 1) / warp_size, order)), lanes_(arranged(warp_size, order)) {}
+      : work_(work),
+        threads_(count),
+        warps_(arranged((count + warp_size - 1) / warp_size, order)),
+        lanes_(arranged(warp_size, order)) {}
 
   /// What went wrong; null: nothing.
   const char* run() {
@@ -86,7 +89,8 @@ class block_of_threads {
     for (;;) {
       for (const unsigned warp : warps_)
         if (const char* wrong = run_warp(warp)) return wrong;
-      const auto ended = std::count_if(threads_.begin(), threads_.end(), [](const thread& t) { return t.at == state::ended; });
+      const auto ended =
+          std::count_if(threads_.begin(), threads_.end(), [](const thread& t) { return t.at == state::ended; });
       if (ended == static_cast<std::ptrdiff_t>(threads_.size())) return nullptr;
       if (ended != 0) return "threads of a block ended while others waited at a barrier";
       for (thread& t : threads_) t.at = state::ready;
@@ -151,9 +155,11 @@ std::uint64_t exchange(unsigned mask, unsigned step, std::uint64_t value) {
   return self->value;
 }
 
-void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std::function<void()>& work, unsigned order) {
+void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std::function<void()>& work,
+              unsigned order) {
 #ifdef __SSE__
-  _mm_setcsr(_mm_getcsr() | 0x3FU);  // a switch to a fiber with other flags of floating-point exceptions is slow: all have all of them
+  _mm_setcsr(_mm_getcsr() |
+             0x3FU);  // a switch to a fiber with other flags of floating-point exceptions is slow: all have all of them
 #endif
   gridDim = grid;
   blockDim = dim3(threads);
@@ -168,11 +174,14 @@ void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std:
       return fail(cudaErrorLaunchFailure, wrong);
     }
     const unsigned char* const behind = memory + shared;
-    if (shared != 0 && shared < shared_bytes && (*behind != 0xFF || std::memcmp(behind, behind + 1, shared_bytes - shared - 1) != 0))
+    if (shared != 0 && shared < shared_bytes &&
+        (*behind != 0xFF || std::memcmp(behind, behind + 1, shared_bytes - shared - 1) != 0))
       return fail(cudaErrorIllegalAddress, "a write behind the shared memory of a block");
   }
 }
 
 }  // namespace emulation
 
-void __syncthreads() { emulation::wait(emulation::state::at_barrier); }
+void __syncthreads() {
+  emulation::wait(emulation::state::at_barrier);
+}
