@@ -1,16 +1,14 @@
 // A CUDA device that is emulated on the host: kernels, compiled by the C++ compiler, in fibers. Where CUDA leaves
 // something open it does what shows mistakes:
-// - submitted work runs when the host waits for it, not before (at once with CUDA_LAUNCH_BLOCKING=1, as CUDA's own
-// switch does);
+// - submitted work runs when the host waits for it, not before (at once with CUDA_LAUNCH_BLOCKING=1, CUDA's own switch);
 // - memory is full of NaNs, device's and shared, and addresses are those of malloc, so that AddressSanitizer sees
-// accesses out of range;
+//   accesses out of range;
 // - freed memory is only used again for the same size, so that the pool has to be trimmed;
-// - blocks, warps and lanes take their turns in other orders from launch to launch. While little memory is in use every
-// kernel runs
-//   twice, in two orders, and has to leave the same bits: a missing barrier shows, and so do two threads that write to
-//   one place.
-// A barrier that not all threads of a block reach, a shuffle without a lane of its mask, writes behind a launch's
-// shared memory, a second free and launches over the limits of a device fail, with a line on the standard error.
+// - blocks, warps and lanes take their turns in other orders from launch to launch. While little memory is in use many
+//   launches run twice, in two orders, and have to leave the same bits: a missing barrier shows, and so do two threads
+//   that write to one place.
+// A barrier that not all threads of a block reach, a shuffle without a lane of its mask, writes behind a launch's shared
+// memory, a second free and launches over the limits of a device fail, with a line on the standard error.
 #pragma once
 
 #include <cstddef>

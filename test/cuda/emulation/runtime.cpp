@@ -79,8 +79,8 @@ bool in_use(const void* begin, std::size_t bytes) {
   return !found.freed && first + bytes <= start + found.bytes;
 }
 
-constexpr std::size_t most_compared =
-    std::size_t{256} << 10;  // bytes in use up to which launches run twice: the first of a kernel, and some later ones
+/// Bytes in use up to which the first launches of a kernel, and some later ones, run twice.
+constexpr std::size_t most_compared = std::size_t{256} << 10;
 
 std::vector<char> contents() {
   std::vector<char> all;
