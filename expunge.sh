@@ -60,7 +60,7 @@ case "$command" in
     [ $# -le 1 ] || usage
     preset="${1:-quick}"
     # shellcheck disable=SC2086
-    set_up $packages libboost-test-dev
+    set_up $packages libboost-test-dev libboost-context-dev
     cmake --preset "$preset"
     cmake --build --preset "$preset" -j "$(nproc)"
     ctest --preset "$preset" -j 1

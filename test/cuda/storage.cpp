@@ -47,20 +47,23 @@ std::vector<float> trained(index_t steps) {
   return weights;
 }
 
-/// A transformer's operations at sizes of several tiles and blocks: value, and gradient by q.
+/// A transformer's operations at sizes of several tiles and blocks: value, and gradient by the inputs and weights.
 template <class X>
 std::vector<float> attended(std::vector<float>& gradient) {
   using I = typename X::index_tensor;
   const I offsets(shape{4}, std::vector<std::int32_t>{0, 200, 201, 437}), labels(shape{3}, std::vector<std::int32_t>{5, 2999, 0});
   tape<X> recorded;
-  const auto q = recorded.leaf(random<X>({437, 6 * 64}, 1));
-  const auto h = causal_attention(q, var<X>{random<X>({437, 2 * 64}, 2)}, var<X>{random<X>({437, 2 * 64}, 3)}, offsets, 6, 2, 0.125F);
-  const auto s = segment_sum(rms_norm(h, var<X>{random<X>({384}, 4)}, 1e-5F), offsets);
-  const auto nll = cross_entropy(linear(s, var<X>{random<X>({3000, 384}, 6)}), labels, 0.1F);
+  const std::vector leaves{recorded.leaf(random<X>({437, 6 * 64}, 1)), recorded.leaf(random<X>({437, 2 * 64}, 2)), recorded.leaf(random<X>({437, 2 * 64}, 3)),
+                           recorded.leaf(random<X>({384}, 4)), recorded.leaf(random<X>({3000, 384}, 6))};
+  const auto h = causal_attention(leaves[0], leaves[1], leaves[2], offsets, 6, 2, 0.125F);
+  const auto s = segment_sum(rms_norm(h, leaves[3], 1e-5F), offsets);
+  const auto nll = cross_entropy(linear(s, leaves[4]), labels, 0.1F);
   X one(nll.value.extents());
   fill(one, 1.0F);
   recorded.pullback(nll, one);
-  gradient = gradient_of(q).to_vector();
+  gradient.clear();
+  for (const auto& leaf : leaves)
+    for (const float g : gradient_of(leaf).to_vector()) gradient.push_back(g);
   return nll.value.to_vector();
 }
 
@@ -99,6 +102,11 @@ BOOST_AUTO_TEST_CASE(host_and_device_agree) {
   BOOST_TEST(largest_difference(device, host) <= 1e-4);
   BOOST_TEST(largest_difference(device_gradient, host_gradient) <= 1e-4);
   BOOST_TEST(largest_difference(trained<device_tensor>(5), trained<host_tensor>(5)) <= 1e-4);
+  BOOST_TEST(inner_product(random<device_tensor>({50000}, 1), random<device_tensor>({50000}, 2)) ==
+                 inner_product(random<host_tensor>({50000}, 1), random<host_tensor>({50000}, 2)),
+             boost::test_tools::tolerance(1e-6));
+  const auto tail = []<class X>(const X& x) { return (x.slice(1, 9) * x.slice(1, 9)).to_vector(); };  // begins at no multiple of 16 bytes
+  BOOST_TEST((tail(random<device_tensor>({9, 7}, 1)) == tail(random<host_tensor>({9, 7}, 1))));
 }
 
 BOOST_AUTO_TEST_CASE(repeated_runs_have_the_same_bits) {

@@ -7,13 +7,13 @@
 
 namespace expunge::cuda {
 
+extern __shared__ double shared_memory[];
+
 namespace {
 
 constexpr unsigned threads = 256;
 
 enum class pass { forward, pushforward, pullback_stats, pullback_queries, pullback_keys, tangent_stats, tangent_queries, tangent_keys };
-
-extern __shared__ double shared_memory[];
 
 /// out and lse are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class T>

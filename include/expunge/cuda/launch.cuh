@@ -50,11 +50,14 @@ inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsi
 template <class... P, class... A>
 void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
-  const cudaStream_t to = stream();
   if (shared_bytes > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), what);
-  kernel<<<grid, threads, shared_bytes, to>>>(arguments...);
-  check(cudaGetLastError(), what);
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = threads;
+  config.dynamicSmemBytes = shared_bytes;
+  config.stream = stream();
+  check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 
 }  // namespace expunge::cuda::detail

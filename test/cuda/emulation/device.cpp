@@ -1,0 +1,205 @@
+// The emulated device notices what it is there for; and expunge::cuda where such a device is small.
+#include <boost/test/unit_test.hpp>
+#include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/mlp.hpp>
+#include <expunge/tensor/bfloat16_cuda_storage.hpp>
+#include <expunge/unlearn/trainer.hpp>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cublasLt.h"
+#include "emulation.hpp"
+
+using namespace expunge;
+
+namespace expunge::cuda {
+extern __shared__ double shared_memory[];
+}
+
+namespace {
+
+constexpr std::size_t plenty = std::size_t{1} << 30;
+
+struct array {
+  float* data = nullptr;
+  explicit array(std::size_t size) {
+    BOOST_TEST_REQUIRE(cudaMallocAsync(&data, size * sizeof(float), nullptr) == cudaSuccess);
+  }
+  array(const array&) = delete;
+  array& operator=(const array&) = delete;
+  ~array() { cudaFreeAsync(data, nullptr); }
+};
+
+template <class... P, class... A>
+cudaError_t launch(void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared, const A&... arguments) {
+  cudaLaunchConfig_t config{};
+  config.gridDim = grid;
+  config.blockDim = threads;
+  config.dynamicSmemBytes = shared;
+  return cudaLaunchKernelEx(&config, kernel, arguments...);
+}
+
+/// What a kernel of 64 threads ends with.
+template <class... P, class... A>
+cudaError_t outcome(void (*kernel)(P...), const A&... arguments) {
+  BOOST_TEST(launch(kernel, 2, 64, 64, arguments...) == cudaSuccess);
+  const cudaError_t status = cudaStreamSynchronize(nullptr);
+  emulation::recover();
+  return status;
+}
+
+__global__ void reverse(float* out, bool barrier) {
+  __shared__ float values[64];
+  values[threadIdx.x] = static_cast<float>(64 * blockIdx.x + threadIdx.x);
+  if (barrier) __syncthreads();
+  out[blockIdx.x * 64 + threadIdx.x] = values[63 - threadIdx.x];
+  __syncthreads();
+}
+__global__ void add_to_one_place(float* out) {
+  out[0] = out[0] * 0.5F + static_cast<float>(threadIdx.x);
+}
+__global__ void read_unwritten_shared(float* out) {
+  out[blockIdx.x * 64 + threadIdx.x] = static_cast<float>(expunge::cuda::shared_memory[0]);
+}
+__global__ void barrier_of_half(unsigned threads) {
+  if (threadIdx.x < threads) __syncthreads();
+}
+__global__ void shuffle_of_half(unsigned mask) {
+  if (threadIdx.x % 2 == 0) __shfl_xor_sync(mask, 1.0F, 2);
+}
+__global__ void write_shared(unsigned place) {
+  expunge::cuda::shared_memory[place] = 0;
+}
+__global__ void nothing() {}
+
+std::vector<model::labelled_sample> some(std::uint64_t seed) {
+  philox g(seed);
+  std::vector<model::labelled_sample> out;
+  for (int i = 0; i < 4; ++i)
+    out.push_back(
+        {{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  return out;
+}
+
+struct training {
+  std::vector<float> weights;
+  std::string message;
+};
+
+/// With `room` bytes beside the weights.
+template <class X>
+training trained(index_t steps, std::size_t room) {
+  auto m = model::random_mlp<X>({3, 8, 4}, 1);
+  cuda::release_unused();
+  const auto d = cuda::describe_device();
+  emulation::set_memory(d.total_bytes - d.free_bytes + room);
+  training out;
+  try {
+    unlearn::trainer(m, loss::ssiuu_exact(0.5), optim::adamw{.learning_rate = 1e-2}, {.batch = 4})
+        .run(some(1), some(2), unlearn::after_steps(steps));
+  } catch (const out_of_memory& e) {
+    out.message = e.what();
+  }
+  emulation::set_memory(plenty);
+  for (const X& p : nn::parameters(m))
+    for (const float v : p.to_vector()) out.weights.push_back(v);
+  return out;
+}
+
+template <class X>
+void check_every_end_of_memory() {
+  const std::vector<std::vector<float>> after{trained<X>(0, 0).weights, trained<X>(1, plenty / 2).weights,
+                                              trained<X>(2, plenty / 2).weights};
+  BOOST_TEST((after[2] != after[1]));
+  std::set<std::string> purposes;
+  for (std::size_t room = 0;; room += 512) {
+    const training t = trained<X>(2, room);
+    if (t.message.empty()) break;
+    const std::string purpose = t.message.substr(0, t.message.find(": "));
+    purposes.insert(purpose);
+    BOOST_TEST_REQUIRE(t.message.find("has no room for") != std::string::npos, t.message);
+    BOOST_TEST_REQUIRE((t.weights == after[purpose.starts_with("step 2") ? 1 : 0]), t.message);
+  }
+  for (const char* purpose :
+       {"gradient of layers.0.weight", "moments of the optimizer", "step 1 (the model is as it was before the step)",
+        "step 2 (the model is as it was before the step)"})
+    BOOST_TEST(purposes.contains(purpose), purpose << " was never named");
+  BOOST_TEST((trained<X>(2, plenty / 2).weights == after[2]));
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(emulated_device)
+
+BOOST_AUTO_TEST_CASE(mistakes_between_threads) {
+  trained<tensor<float, cuda_storage<float>>>(
+      1, plenty / 2);  // the device knows then that no kernel uses the workspace of products
+  const array out(128);
+  BOOST_TEST(outcome(reverse, out.data, true) == cudaSuccess);
+  BOOST_TEST(outcome(reverse, out.data, false) == cudaErrorLaunchFailure);
+  BOOST_TEST(outcome(add_to_one_place, out.data) == cudaErrorLaunchFailure);
+  BOOST_TEST(outcome(barrier_of_half, 64U) == cudaSuccess);
+  BOOST_TEST(outcome(barrier_of_half, 63U) == cudaErrorLaunchFailure);
+  BOOST_TEST(outcome(shuffle_of_half, 0x55555555U) == cudaSuccess);
+  BOOST_TEST(outcome(shuffle_of_half, 0xFFFFFFFFU) == cudaErrorLaunchFailure);
+  BOOST_TEST(outcome(shuffle_of_half, 0x00005555U) == cudaErrorLaunchFailure);
+}
+
+BOOST_AUTO_TEST_CASE(shared_memory_is_that_of_the_launch) {
+  const array out(128);
+  BOOST_TEST(outcome(write_shared, 7U) == cudaSuccess);
+  BOOST_TEST(outcome(write_shared, 8U) == cudaErrorIllegalAddress);
+  BOOST_TEST(outcome(read_unwritten_shared, out.data) == cudaSuccess);
+  float values[128];
+  BOOST_TEST(cudaMemcpyAsync(values, out.data, sizeof values, cudaMemcpyDeviceToHost, nullptr) == cudaSuccess);
+  BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
+  BOOST_TEST(std::isnan(values[0]));
+}
+
+BOOST_AUTO_TEST_CASE(launches_over_the_limits) {
+  BOOST_TEST(launch(nothing, 1, 1024, 48 << 10) == cudaSuccess);
+  BOOST_TEST(launch(nothing, 1, 1025, 0) == cudaErrorInvalidConfiguration);
+  BOOST_TEST(launch(nothing, 0, 32, 0) == cudaErrorInvalidConfiguration);
+  BOOST_TEST(launch(nothing, dim3(1, 65536), 32, 0) == cudaErrorInvalidConfiguration);
+  BOOST_TEST(launch(nothing, 1, 32, (48 << 10) + 1) == cudaErrorInvalidValue);
+  BOOST_TEST(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, (227 << 10) + 1) ==
+             cudaErrorInvalidValue);
+  BOOST_TEST(cudaFuncSetAttribute(nothing, cudaFuncAttributeMaxDynamicSharedMemorySize, 64 << 10) == cudaSuccess);
+  BOOST_TEST(launch(nothing, 1, 32, 64 << 10) == cudaSuccess);
+  BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
+  cudaGetLastError();
+}
+
+BOOST_AUTO_TEST_CASE(work_is_done_when_the_host_waits) {
+  const array out(128);
+  float there = 5, back = 0;
+  BOOST_TEST(cudaMemcpyAsync(out.data, &there, sizeof there, cudaMemcpyHostToDevice, nullptr) == cudaSuccess);
+  there = 6;
+  BOOST_TEST(cudaMemcpyAsync(&back, out.data, sizeof back, cudaMemcpyDeviceToHost, nullptr) == cudaSuccess);
+  BOOST_TEST(std::isnan(back));
+  BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
+  BOOST_TEST(back == 5);
+  BOOST_TEST(cudaMemcpyAsync(&back, out.data + 127, 8, cudaMemcpyDeviceToHost, nullptr) == cudaErrorInvalidValue);
+  BOOST_TEST(cudaFreeAsync(out.data + 1, nullptr) == cudaErrorInvalidValue);
+  emulation::recover();
+}
+
+BOOST_AUTO_TEST_CASE(the_pool_is_trimmed_where_nothing_fits) {
+  cuda::release_unused();
+  const auto d = cuda::describe_device();
+  emulation::set_memory(d.total_bytes - d.free_bytes + 4096);
+  cuda::release(cuda::allocate(4096));  // is kept, and fits no other size
+  void* const smaller = cuda::allocate(2048);
+  BOOST_TEST(cuda::describe_device().free_bytes == 2048U);
+  BOOST_CHECK_THROW(static_cast<void>(cuda::allocate(4096)), out_of_memory);
+  cuda::release(smaller);
+  emulation::set_memory(plenty);
+}
+
+BOOST_AUTO_TEST_CASE(memory_ends_anywhere_and_the_model_is_that_of_the_last_step) {
+  check_every_end_of_memory<tensor<float, cuda_storage<float>>>();
+  check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>();
+}
+
+BOOST_AUTO_TEST_SUITE_END()
