@@ -86,7 +86,6 @@
 #include "expunge/report/table.hpp"
 #include "expunge/tensor/attention_shape.hpp"
 #include "expunge/tensor/bfloat16_host_storage.hpp"
-#include "expunge/tensor/eigen.hpp"
 #include "expunge/tensor/fn.hpp"
 #include "expunge/tensor/functor.hpp"
 #include "expunge/tensor/host_storage.hpp"
