@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <limits>
 #include <tuple>
 #include <type_traits>
@@ -84,11 +85,14 @@ template <class T>
 T largest_of(index_t size, const T* from) {
   using batch = xsimd::batch<T>;
   constexpr auto width = static_cast<index_t>(batch::size);
-  batch most(-std::numeric_limits<T>::infinity());
+  batch even(-std::numeric_limits<T>::infinity()), odd = even;
   index_t i = 0;
-  for (; i + width <= size; i += width) most = xsimd::max(most, batch::load_unaligned(from + i));
+  for (; i + 2 * width <= size; i += 2 * width) {
+    even = xsimd::max(even, batch::load_unaligned(from + i));
+    odd = xsimd::max(odd, batch::load_unaligned(from + i + width));
+  }
   std::array<T, batch::size> values;
-  most.store_unaligned(values.data());
+  xsimd::max(even, odd).store_unaligned(values.data());
   const T largest = *std::max_element(values.begin(), values.end());
   return i == size ? largest : std::max(largest, *std::max_element(from + i, from + size));
 }

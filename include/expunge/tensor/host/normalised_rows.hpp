@@ -25,6 +25,7 @@ struct normalised_row {
       : x(x_ + row * cols_), cols(cols_), centred(mean_ != nullptr), mean(centred ? mean_[row] : T{0}), rstd(rstd_[row]) {}
 
   using batch = xsimd::batch<T>;
+  static constexpr auto product = [](const batch& a, const batch& b) { return a * b; };
   batch u(const batch& value) const { return (value - mean) * rstd; }
 
   /// What J takes from g: its part along the constant row and along u.
@@ -34,8 +35,8 @@ struct normalised_row {
   template <class G, class... P>
   parts parts_of(const G& g, const P*... arrays) const {
     const T n = static_cast<T>(cols);
-    const auto product = [&](const batch& value, const auto&... of) { return u(value) * g(of...); };
-    return {centred ? sum_batches(cols, g, arrays...) / n : T{0}, sum_batches(cols, product, x, arrays...) / n};
+    const auto along = [&](const batch& value, const auto&... of) { return u(value) * g(of...); };
+    return {centred ? sum_batches(cols, g, arrays...) / n : T{0}, sum_batches(cols, along, x, arrays...) / n};
   }
   /// A batch of J g, from those of g and u.
   batch project(const batch& g, const batch& u_value, const parts& of) const { return (g - of.constant - u_value * of.along) * rstd; }
@@ -43,15 +44,14 @@ struct normalised_row {
   /// out += J (g w)
   void add_projected(const T* g, const T* w, T* out) const {
     const parts taken = parts_of(product, g, w);
-    for_batches(cols, [&](const batch& v, const batch& a, const batch& b, batch& to) { to += project(a * b, u(v), taken); }, x, g, w, out);
+    for_batches(cols, [at = *this, taken](const batch& v, const batch& a, const batch& b, batch& to) { to += at.project(a * b, at.u(v), taken); }, x, g, w, out);
   }
   /// The pullback at this row; a null output is not wanted.
   void pull_back(const T* g, const T* w, T* x_bar, T* w_bar, T* b_bar) const {
     if (x_bar != nullptr) add_projected(g, w, x_bar);
-    if (w_bar != nullptr) for_batches(cols, [&](const batch& v, const batch& a, batch& to) { to += a * u(v); }, x, g, w_bar);
+    if (w_bar != nullptr) for_batches(cols, [at = *this](const batch& v, const batch& a, batch& to) { to += a * at.u(v); }, x, g, w_bar);
     if (b_bar != nullptr) add_to(cols, g, b_bar);
   }
-  static batch product(const batch& a, const batch& b) { return a * b; }
 };
 
 struct column_partials;
@@ -87,12 +87,12 @@ void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, cons
       if (dx != nullptr) {
         const T* const along = dx + row * cols;
         const auto taken = at.parts_of([](const batch& v) { return v; }, along);
-        for_batches(cols, [&](const batch& v, const batch& d, const batch& weight, batch& to) { to = at.project(d, at.u(v), taken) * weight; },
+        for_batches(cols, [=](const batch& v, const batch& d, const batch& weight, batch& to) { to = at.project(d, at.u(v), taken) * weight; },
                     at.x, along, w, out);
       } else {
         std::fill_n(out, cols, T{0});
       }
-      if (dw != nullptr) for_batches(cols, [&](const batch& v, const batch& d, batch& to) { to += at.u(v) * d; }, at.x, dw, out);
+      if (dw != nullptr) for_batches(cols, [=](const batch& v, const batch& d, batch& to) { to += at.u(v) * d; }, at.x, dw, out);
       if (db != nullptr) add_to(cols, db, out);
     }
   });
@@ -121,18 +121,18 @@ void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd,
 
     const T* const along = dx + row * cols;
     const auto of_dx = at.parts_of([](const batch& v) { return v; }, along);
-    const auto du = [&](const batch& v, const batch& d) { return at.project(d, at.u(v), of_dx); };
+    const auto du = [=](const batch& v, const batch& d) { return at.project(d, at.u(v), of_dx); };
     if (out != nullptr) {  // u_bar = g w, and d(rstd) / rstd = -slope
       const auto of_u_bar = at.parts_of(at.product, g, w);
       const T slope = of_dx.along * at.rstd, n = static_cast<T>(cols);
       const T mixed = sum_batches(cols, [&](const batch& v, const batch& d, const batch& a, const batch& b) { return du(v, d) * a * b; },
                                   at.x, along, g, w) / n;
-      const auto subtract = [&](const batch& v, const batch& d, const batch& a, const batch& b, batch& to) {
+      const auto subtract = [=](const batch& v, const batch& d, const batch& a, const batch& b, batch& to) {
         to -= at.project(a * b, at.u(v), of_u_bar) * slope + (du(v, d) * of_u_bar.along + at.u(v) * mixed) * at.rstd;
       };
       for_batches(cols, subtract, at.x, along, g, w, out);
     }
-    if (w_sum != nullptr) for_batches(cols, [&](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
+    if (w_sum != nullptr) for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
   });
 }
 
