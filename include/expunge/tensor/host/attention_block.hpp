@@ -73,7 +73,7 @@ struct attention_block {
       small_product<T>(count, padded<T>(visible(i + count - 1)), sizes.dim, factor, {left[i], left.stride, 1}, right, add, to.from(i, 0));
     });
   }
-  /// to = w b, or with `add` to += factor w b, from an array of keys to one of queries.
+  /// to = factor w b, or with `add` to += factor w b, from an array of keys to one of queries.
   template <class T>
   void to_queries(T* to, bool add, T factor, const rows_at<T>& w, const T* b) const {
     for_row_tiles<T>(rows, [&](index_t i, index_t count) {

@@ -67,7 +67,8 @@ void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t 
     const T* const along = dz + r * cols;
     T sum = first == 0 ? T{0} : expected[r];
     detail::for_others(cols, label, [&](index_t begin, index_t size) {
-      sum += detail::sum_batches(size, [shift = lse[r]](const auto& x, const auto& dx) { return xsimd::exp(x - shift) * dx; }, row + begin, along + begin);
+      const auto weighted = [shift = lse[r]](const auto& x, const auto& dx) { return xsimd::exp(x - shift) * dx; };
+      sum += detail::sum_batches(size, weighted, row + begin, along + begin);
     });
     expected[r] = sum;
     if (0 <= label && label < cols) dlabel[r] = along[label];

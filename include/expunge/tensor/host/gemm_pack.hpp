@@ -5,7 +5,6 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <type_traits>
 #include <utility>
 
@@ -15,11 +14,12 @@
 
 namespace expunge::host::detail {
 
-/// A register of `size` elements, and its exchange with another within quarters of 16 bytes: the lower or upper halves of their quarters
-/// interleaved.
+/// A register of `Size` elements in the compilers' own vectors, which every target has: loaded by quarters of 16 bytes (rows 0, quarter,
+/// 2 quarter, ...), and the lower or upper halves of the quarters of two registers interleaved.
 template <class T, std::size_t Size>
 struct simd_register {
   typedef T type __attribute__((vector_size(Size * sizeof(T))));
+  typedef T in_memory __attribute__((vector_size(Size * sizeof(T)), aligned(alignof(T)), may_alias));
   static constexpr std::size_t quarter = 16 / sizeof(T);
 
   template <bool Upper>
@@ -30,9 +30,7 @@ struct simd_register {
   }
   static type load(const T* from, index_t stride) {
     if constexpr (Size == quarter) {
-      type row;
-      std::memcpy(&row, from, sizeof(row));
-      return row;
+      return *reinterpret_cast<const in_memory*>(from);
     } else {
       using half = simd_register<T, Size / 2>;
       return []<std::size_t... E>(typename half::type x, typename half::type y, std::index_sequence<E...>) {
@@ -79,7 +77,7 @@ void transpose_square(const T* from, index_t stride, T* out, index_t step) {
       }
       rows = next;
     }
-    for (std::size_t r = 0; r < quarter; ++r) std::memcpy(out + static_cast<index_t>(column + r) * step, &rows[r], sizeof(row));
+    for (std::size_t r = 0; r < quarter; ++r) *reinterpret_cast<typename simd::in_memory*>(out + static_cast<index_t>(column + r) * step) = rows[r];
   }
 }
 

@@ -16,7 +16,8 @@ void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, ind
     for (index_t row = begin; row < end; ++row) {
       const T* const in = x + row * cols;
       const T n = static_cast<T>(cols), middle = detail::sum_of(cols, in) / n;
-      const T variance = detail::sum_batches(cols, [=](const auto& v) { return (v - middle) * (v - middle); }, in) / n, r = T{1} / std::sqrt(variance + epsilon);
+      const T variance = detail::sum_batches(cols, [=](const auto& v) { return (v - middle) * (v - middle); }, in) / n;
+      const T r = T{1} / std::sqrt(variance + epsilon);
       mean[row] = middle;
       rstd[row] = r;
       const auto normalise = [=](const auto& v, const auto& weight, const auto& bias, auto& to) { to = (v - middle) * r * weight + bias; };

@@ -44,7 +44,8 @@ struct normalised_row {
   /// out += J (g w)
   void add_projected(const T* g, const T* w, T* out) const {
     const parts taken = parts_of(product, g, w);
-    for_batches(cols, [at = *this, taken](const batch& v, const batch& a, const batch& b, batch& to) { to += at.project(a * b, at.u(v), taken); }, x, g, w, out);
+    const auto add = [at = *this, taken](const batch& v, const batch& a, const batch& b, batch& to) { to += at.project(a * b, at.u(v), taken); };
+    for_batches(cols, add, x, g, w, out);
   }
   /// The pullback at this row; a null output is not wanted.
   void pull_back(const T* g, const T* w, T* x_bar, T* w_bar, T* b_bar) const {
@@ -132,7 +133,8 @@ void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd,
       };
       for_batches(cols, subtract, at.x, along, g, w, out);
     }
-    if (w_sum != nullptr) for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
+    if (w_sum != nullptr)
+      for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
   });
 }
 

@@ -21,7 +21,9 @@ void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* si
       const T* const c = cos + positions[row] * half;
       const T* const s = sin + positions[row] * half;
       for (index_t head = row * heads; head < (row + 1) * heads; ++head) {
-        const auto turn = [&](const auto& f) { detail::for_batches(half, f, c, s, x + head * dim, x + head * dim + half, y + head * dim, y + head * dim + half); };
+        const T* const in = x + head * dim;
+        T* const out = y + head * dim;
+        const auto turn = [&](const auto& f) { detail::for_batches(half, f, c, s, in, in + half, out, out + half); };
         if (accumulate)
           turn([=](const auto& cj, const auto& sj, const auto& first, const auto& second, auto& y_first, auto& y_second) {
             y_first += cj * first - direction * sj * second;
