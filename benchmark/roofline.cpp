@@ -1,6 +1,6 @@
 // The kernels of a step beside matrix products, against their roofline: the time that their arithmetic needs at the measured peak of
 // multiply-adds, or the bytes they touch at the rate of a plain copy that touches as many, whichever is longer. Shapes are those of
-// SmolLM2-135M with 200 tokens in 16 examples. Parameter-sized arrays come from memory, activations from the cache that holds them, as
+// SmolLM2-135M with 200 tokens. Parameter-sized arrays come from memory, activations from the cache that holds them, as
 // in a step.
 #include <expunge/autodiff/attention.hpp>
 #include <expunge/autodiff/elementwise.hpp>
@@ -28,7 +28,7 @@ using X = tensor<float>;
 
 namespace {
 
-constexpr index_t rows = 200, width = 576, heads = 9, kv_heads = 3, dim = 64, ffn = 1536, examples = 16, vocabulary = 49152, labels = 40;
+constexpr index_t rows = 200, width = 576, heads = 9, kv_heads = 3, dim = 64, ffn = 1536, vocabulary = 49152, labels = 40;
 constexpr index_t parameters = index_t{1} << 25;  // a quarter of the model's; no cache holds one array
 
 X made(const shape& extents) {
@@ -104,16 +104,19 @@ int main(int argc, char** argv) {
          add_map_sum(sum, 1, functor::parameter_penalty<float>{false, 1e-3F}, previous, w, g, p);
        }});
 
-  std::vector<std::int32_t> offsets{0}, positions, answers;
-  for (index_t e = 1; e <= examples; ++e) offsets.push_back(static_cast<std::int32_t>(rows * e / examples));
-  for (index_t r = 0; r < rows; ++r) positions.push_back(static_cast<std::int32_t>(r % 12));
+  std::vector<std::int32_t> answers;
   for (index_t r = 0; r < labels; ++r) answers.push_back(static_cast<std::int32_t>(1000 * r));
   const auto indices = [](const std::vector<std::int32_t>& of) { return X::index_tensor(shape{std::ssize(of)}, of); };
   add_rule("swiglu", detail::gated_rule<function::silu, X>{}, 20, 0, made({rows, ffn}), made({rows, ffn}));
   add_rule("rms_norm", detail::rms_norm_rule<X>{1e-5F}, 5, rows, made({rows, width}), made({width}));
-  const double pairs = static_cast<double>(rows) / examples / 2;  // keys that a query sees, on average
-  add_rule("attention", detail::attention_rule<X>{{examples, heads, kv_heads, dim, rows}, 0.125F, indices(offsets)}, 4 * pairs + 16 * pairs / dim,
-           rows * (width + heads), made({rows, width}), made({rows, kv_heads * dim}), made({rows, kv_heads * dim}));
+  for (const index_t length : {12, 64, 200, 1000}) {  // tokens of an example; about 200 rows where they allow it
+    const index_t count = std::max<index_t>(1, rows / length), all = count * length;
+    std::vector<std::int32_t> begins;
+    for (index_t e = 0; e <= count; ++e) begins.push_back(static_cast<std::int32_t>(e * length));
+    const double pairs = static_cast<double>(length + 1) / 2;  // keys that a query sees, on average
+    add_rule("attention_" + std::to_string(length), detail::attention_rule<X>{{count, heads, kv_heads, dim, all}, 0.125F, indices(begins)},
+             4 * pairs + 16 * pairs / dim, all * (width + heads), made({all, width}), made({all, kv_heads * dim}), made({all, kv_heads * dim}));
+  }
   add_rule("cross_entropy", detail::cross_entropy_rule<X>{{indices(answers)}, {}}, 18.0 * vocabulary, 0, made({labels, vocabulary}));
 
   benchmark::Initialize(&argc, argv);

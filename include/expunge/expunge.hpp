@@ -1,5 +1,5 @@
-// Everything on the CPU but tensor/xtensor.hpp: it would add xtensor to what every program compiles, and only a
-// program that already uses xtensor needs the bridge. Programs that use little compile faster with the headers they need.
+// Everything on the CPU but tensor/eigen.hpp and tensor/xtensor.hpp: they would add those libraries to what every program compiles, and
+// only a program that already uses one needs its bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
 #include "expunge/attack/harmful_retraining.hpp"
@@ -86,7 +86,6 @@
 #include "expunge/report/table.hpp"
 #include "expunge/tensor/attention_shape.hpp"
 #include "expunge/tensor/bfloat16_host_storage.hpp"
-#include "expunge/tensor/eigen.hpp"
 #include "expunge/tensor/fn.hpp"
 #include "expunge/tensor/functor.hpp"
 #include "expunge/tensor/host_storage.hpp"

@@ -4,8 +4,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include <Eigen/Core>
-
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/attention_block.hpp"
 
@@ -22,17 +20,17 @@ template <class T>
 void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
                const T* v, T scale, T* out, T* lse) {
   detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
-    auto p = at.template matrix<detail::probabilities, T>();
-    detail::set_product_transposed<T>(p, scale, at.queries(q), at.keys(k));
+    const auto p = at.template matrix<detail::probabilities, T>();
+    at.products(p, false, scale, q, k);
     for (index_t i = 0; i < at.rows; ++i) {
-      const T largest = detail::row(p, i).head(at.visible(i)).maxCoeff();
-      const T sum = at.exponentiate(p, i, largest).sum();
-      detail::row(p, i) /= sum;
+      const index_t size = at.template padded<T>(at.visible(i));
+      const T largest = detail::largest_of(at.visible(i), p[i]);
+      at.exponentiate(p, i, largest);
+      const T sum = detail::sum_of(size, p[i]);
+      detail::for_batches(size, [by = T{1} / sum](auto& x) { x *= by; }, p[i]);
       lse[at.lse_index(i)] = largest + std::log(sum);
     }
-    auto to = at.queries(out);
-    to.setZero();
-    detail::add_product<T>(to, 1, p, at.keys(v));
+    at.to_queries(out, false, T{1}, p, v);
   });
 }
 
@@ -41,14 +39,12 @@ template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
                            const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout) {
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
-    auto p = at.recompute(q, k, scale, lse);
-    auto to = at.queries(dout);
-    to.setZero();
-    if (dq != nullptr || dk != nullptr) {
-      auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
-      detail::add_product<T>(to, 1, dp, at.keys(v));
-    }
-    if (dv != nullptr) detail::add_product<T>(to, 1, p, at.keys(dv));
+    const auto p = at.recompute(q, k, scale, lse);
+    const bool moved = dq != nullptr || dk != nullptr;
+    if (moved) at.to_queries(dout, false, T{1}, at.probability_tangent(p, q, k, scale, dq, dk), v);
+    if (dv != nullptr) at.to_queries(dout, moved, T{1}, p, dv);
+    if (!moved && dv == nullptr)
+      for (index_t i = 0; i < at.rows; ++i) std::fill_n(at.queries(dout)[i], sizes.dim, T{0});
   });
 }
 
@@ -57,17 +53,17 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
                         const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar) {
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
-    const auto from = at.queries(out_bar);
-    if (v_bar != nullptr) detail::add_transposed_product<T>(at.keys(v_bar), 1, p, from);
+    if (v_bar != nullptr) at.to_keys(v_bar, T{1}, p, out_bar);
     if (q_bar == nullptr && k_bar == nullptr) return;
-    auto s_bar = at.template matrix<detail::score_cotangents, T>();
-    detail::set_product_transposed<T>(s_bar, 1, from, at.keys(v));  // cotangents of the probabilities
+    const auto s_bar = at.template matrix<detail::score_cotangents, T>();
+    at.products(s_bar, false, T{1}, out_bar, v);  // cotangents of the probabilities
     for (index_t i = 0; i < at.rows; ++i) {
-      const T delta = from.row(i).dot(at.queries(out).row(i));
-      detail::row(s_bar, i) = detail::row(p, i) * (detail::row(s_bar, i) - delta);
+      const T delta = detail::sum_batches(sizes.dim, [](const auto& x, const auto& y) { return x * y; }, at.queries(out_bar)[i], at.queries(out)[i]);
+      detail::for_batches(at.template padded<T>(at.visible(i)), [delta](const auto& x, auto& y) { y = x * (y - delta); }, p[i], s_bar[i]);
+      at.mask(s_bar, i);
     }
-    if (q_bar != nullptr) detail::add_product<T>(at.queries(q_bar), scale, s_bar, at.keys(k));
-    if (k_bar != nullptr) detail::add_transposed_product<T>(at.keys(k_bar), scale, s_bar, at.queries(q));
+    if (q_bar != nullptr) at.to_queries(q_bar, true, scale, s_bar, k);
+    if (k_bar != nullptr) at.to_keys(k_bar, scale, s_bar, q);
   });
 }
 
@@ -79,36 +75,38 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
-    const auto from = at.queries(out_bar);
     if (dv_bar != nullptr) {
-      if (dq != nullptr || dk != nullptr) detail::add_transposed_product<T>(at.keys(dv_bar), 1, dp, from);
-      if (dout_bar != nullptr) detail::add_transposed_product<T>(at.keys(dv_bar), 1, p, at.queries(dout_bar));
+      if (dq != nullptr || dk != nullptr) at.to_keys(dv_bar, T{1}, dp, out_bar);
+      if (dout_bar != nullptr) at.to_keys(dv_bar, T{1}, p, dout_bar);
     }
     if (dq_bar == nullptr && dk_bar == nullptr) return;
 
-    auto s_bar = at.template matrix<detail::score_cotangents, T>();
-    auto ds_bar = at.template matrix<detail::score_cotangent_tangents, T>();
-    detail::set_product_transposed<T>(s_bar, 1, from, at.keys(v));  // first the cotangents of the probabilities, and their tangents
-    ds_bar.setZero();
-    if (dout_bar != nullptr) detail::add_product_transposed<T>(ds_bar, 1, at.queries(dout_bar), at.keys(v));
-    if (dv != nullptr) detail::add_product_transposed<T>(ds_bar, 1, from, at.keys(dv));
+    const auto s_bar = at.template matrix<detail::score_cotangents, T>();
+    const auto ds_bar = at.template matrix<detail::score_cotangent_tangents, T>();
+    at.products(s_bar, false, T{1}, out_bar, v);  // first the cotangents of the probabilities, and their tangents
+    if (dout_bar != nullptr) at.products(ds_bar, false, T{1}, dout_bar, v);
+    if (dv != nullptr) at.products(ds_bar, dout_bar != nullptr, T{1}, out_bar, dv);
     for (index_t i = 0; i < at.rows; ++i) {
-      const auto p_i = detail::row(p, i);
-      const auto dp_i = detail::row(dp, i);
-      auto s_i = detail::row(s_bar, i);
-      auto ds_i = detail::row(ds_bar, i);
-      const T delta = (p_i * s_i).sum();
-      const T ddelta = (dp_i * s_i + p_i * ds_i).sum();
-      ds_i = dp_i * (s_i - delta) + p_i * (ds_i - ddelta);
-      s_i = p_i * (s_i - delta);
+      const index_t size = at.template padded<T>(at.visible(i));
+      if (dout_bar == nullptr && dv == nullptr) std::fill_n(ds_bar[i], size, T{0});
+      const T delta = detail::sum_batches(size, [](const auto& x, const auto& y) { return x * y; }, p[i], s_bar[i]);
+      const auto product_tangent = [](const auto& x, const auto& dx, const auto& y, const auto& dy) { return dx * y + x * dy; };
+      const T ddelta = detail::sum_batches(size, product_tangent, p[i], dp[i], s_bar[i], ds_bar[i]);
+      const auto softmax_pullback = [=](const auto& x, const auto& dx, auto& y, auto& dy) {
+        dy = dx * (y - delta) + x * (dy - ddelta);
+        y = x * (y - delta);
+      };
+      detail::for_batches(size, softmax_pullback, p[i], dp[i], s_bar[i], ds_bar[i]);
+      at.mask(s_bar, i);
+      at.mask(ds_bar, i);
     }
     if (dq_bar != nullptr) {
-      detail::add_product<T>(at.queries(dq_bar), scale, ds_bar, at.keys(k));
-      if (dk != nullptr) detail::add_product<T>(at.queries(dq_bar), scale, s_bar, at.keys(dk));
+      at.to_queries(dq_bar, true, scale, ds_bar, k);
+      if (dk != nullptr) at.to_queries(dq_bar, true, scale, s_bar, dk);
     }
     if (dk_bar != nullptr) {
-      detail::add_transposed_product<T>(at.keys(dk_bar), scale, ds_bar, at.queries(q));
-      if (dq != nullptr) detail::add_transposed_product<T>(at.keys(dk_bar), scale, s_bar, at.queries(dq));
+      at.to_keys(dk_bar, scale, ds_bar, q);
+      if (dq != nullptr) at.to_keys(dk_bar, scale, s_bar, dq);
     }
   });
 }

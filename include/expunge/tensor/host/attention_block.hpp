@@ -3,66 +3,30 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
-
-#include <Eigen/Core>
 
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/attention_shape.hpp"
-#include "expunge/tensor/host/rows.hpp"
+#include "expunge/tensor/host/batches.hpp"
+#include "expunge/tensor/host/gemm_pack.hpp"
 #include "expunge/tensor/host/scratch.hpp"
+#include "expunge/tensor/host/small_product.hpp"
 
 namespace expunge::host {
 
 namespace detail {
-
-template <class T>
-using matrix_map = Eigen::Map<Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
-template <class T>
-using const_matrix_map =
-    Eigen::Map<const Eigen::Matrix<T, Eigen::Dynamic, Eigen::Dynamic, Eigen::RowMajor>, 0, Eigen::OuterStride<>>;
 
 // Purposes of scratch memory.
 struct probabilities;
 struct probability_tangents;
 struct score_cotangents;
 struct score_cotangent_tangents;
+struct transposed_keys;
+struct last_keys;
 
-/// A row of a row-major matrix as an array.
-template <class T>
-array_map<T> row(const matrix_map<T>& m, index_t i) {
-  return array_map<T>(const_cast<T*>(m.data()) + i * m.outerStride(), m.cols());
-}
-
-template <class M>
-const_matrix_map<typename M::Scalar> read_only(const M& m) {
-  return {m.data(), m.rows(), m.cols(), Eigen::OuterStride<>(m.outerStride())};
-}
-
-// out += factor a b, a b^T or a^T b: the kernels' products are these three, with operands of one type, because every other that Eigen is
-// given costs each program half a second to compile.
-template <class T, class A, class B>
-void add_product(matrix_map<T> out, T factor, const A& a, const B& b) {
-  out.noalias() += factor * read_only(a) * read_only(b);
-}
-template <class T, class A, class B>
-void add_product_transposed(matrix_map<T> out, T factor, const A& a, const B& b) {
-  out.noalias() += factor * read_only(a) * read_only(b).transpose();
-}
-template <class T, class A, class B>
-void add_transposed_product(matrix_map<T> out, T factor, const A& a, const B& b) {
-  out.noalias() += factor * read_only(a).transpose() * read_only(b);
-}
-/// out = factor a b^T
-template <class T, class A, class B>
-void set_product_transposed(matrix_map<T> out, T factor, const A& a, const B& b) {
-  out.setZero();
-  add_product_transposed<T>(out, factor, a, b);
-}
-
+/// Matrices [rows, keys()] are scratch whose rows begin at whole batches. Of row i only the columns up to visible(i) count; those up to
+/// padded(visible(i)) may be computed with, and from visible(i) on there are zeros once mask() has been called.
 struct attention_block {
   static constexpr index_t most_rows = 64;
-  static constexpr index_t padding = 16;  // rows of scratch matrices start aligned for SIMD
 
   attention_shape sizes;
   index_t head, kv_head;
@@ -73,64 +37,110 @@ struct attention_block {
   /// How many keys row i of the block attends to.
   [[nodiscard]] index_t visible(index_t i) const { return before + i + 1; }
   [[nodiscard]] index_t lse_index(index_t i) const { return (first_row + i) * sizes.heads + head; }
+  template <class T>
+  static index_t padded(index_t columns) {
+    constexpr auto size = static_cast<index_t>(xsimd::batch<T>::size);
+    return (columns + size - 1) / size * size;
+  }
 
   /// This block's part [rows, dim] of an array [rows, heads * dim].
   template <class T>
-  auto queries(T* from) const {
-    return part(from, first_row, rows, head, sizes.heads);
+  rows_at<T> queries(T* from) const {
+    return {from + (first_row * sizes.heads + head) * sizes.dim, sizes.heads * sizes.dim};
   }
   /// This block's part [keys(), dim] of an array [keys, kv_heads * dim].
   template <class T>
-  auto keys(T* from) const {
-    return part(from, first_key, keys(), kv_head, sizes.kv_heads);
+  rows_at<T> keys(T* from) const {
+    return {from + (first_key * sizes.kv_heads + kv_head) * sizes.dim, sizes.kv_heads * sizes.dim};
   }
-  /// Scratch [rows, keys()] with unspecified contents.
+  /// A matrix with unspecified contents.
   template <class Purpose, class T>
-  matrix_map<T> matrix() const {
-    const index_t stride = (keys() + padding - 1) / padding * padding;
-    return matrix_map<T>(scratch<Purpose, T>(rows * stride), rows, keys(), Eigen::OuterStride<>(stride));
+  rows_at<T> matrix() const {
+    const index_t stride = padded<T>(keys()) | padded<T>(1);  // an odd number of batches: columns then lie in different sets of the cache
+    return {scratch<Purpose, T>(rows * stride), stride};
+  }
+  /// Zeros beyond the causal mask of row i.
+  template <class T>
+  void mask(const rows_at<T>& m, index_t i) const {
+    std::fill(m[i] + visible(i), m[i] + padded<T>(keys()), T{0});
   }
 
-  /// Replaces the scores of row i by exp(score - shift), and those beyond the causal mask by zero.
+  /// to = factor a b^T, or with `add` to += factor a b^T, from an array of queries and one of keys.
   template <class T>
-  array_map<T> exponentiate(matrix_map<T>& scores, index_t i, T shift) const {
-    const index_t padded = (visible(i) + padding - 1) / padding * padding;  // whole SIMD batches
-    array_map<T> whole(scores.data() + i * scores.outerStride(), scores.outerStride());
-    whole.head(padded) = (whole.head(padded) - shift).exp();
-    whole.tail(whole.size() - visible(i)).setZero();
-    return row(scores, i);
+  void products(const rows_at<T>& to, bool add, T factor, const T* a, const T* b) const {
+    const rows_at<const T> left = queries(a), right = transposed(keys(b));
+    for_row_tiles<T>(rows, [&](index_t i, index_t count) {
+      small_product<T>(count, padded<T>(visible(i + count - 1)), sizes.dim, factor, {left[i], left.stride, 1}, right, add, to.from(i, 0));
+    });
+  }
+  /// to = factor w b, or with `add` to += factor w b, from an array of keys to one of queries.
+  template <class T>
+  void to_queries(T* to, bool add, T factor, const rows_at<T>& w, const T* b) const {
+    for_row_tiles<T>(rows, [&](index_t i, index_t count) {
+      small_product<T>(count, sizes.dim, visible(i + count - 1), factor, {w[i], w.stride, 1}, keys(b), add, queries(to).from(i, 0));
+    });
+  }
+  /// to += factor w^T b, from an array of queries to one of keys.
+  template <class T>
+  void to_keys(T* to, T factor, const rows_at<T>& w, const T* b) const {
+    for_row_tiles<T>(keys(), [&](index_t j, index_t count) {
+      const index_t first = std::max<index_t>(0, j - before);  // the first row that attends to key j
+      small_product<T>(count, sizes.dim, rows - first, factor, {w[first] + j, 1, w.stride}, queries(b).from(first, 0), true, keys(to).from(j, 0));
+    });
+  }
+
+  /// Replaces the scores of row i by exp(score - shift).
+  template <class T>
+  void exponentiate(const rows_at<T>& scores, index_t i, T shift) const {
+    for_batches(padded<T>(visible(i)), [shift](auto& s) { s = xsimd::exp(s - shift); }, scores[i]);
+    mask(scores, i);
   }
 
   /// softmax(scale q k^T, causal)
   template <class T>
-  matrix_map<T> recompute(const T* q, const T* k, T scale, const T* lse) const {
-    auto p = matrix<probabilities, T>();
-    set_product_transposed<T>(p, scale, queries(q), keys(k));
+  rows_at<T> recompute(const T* q, const T* k, T scale, const T* lse) const {
+    const auto p = matrix<probabilities, T>();
+    products(p, false, scale, q, k);
     for (index_t i = 0; i < rows; ++i) exponentiate(p, i, lse[lse_index(i)]);
     return p;
   }
 
   /// Tangent of the probabilities p along (dq, dk): p * (ds - rowsum(p * ds)) with the tangent ds of the scaled scores.
   template <class T>
-  matrix_map<T> probability_tangent(const matrix_map<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk) const {
-    auto dp = matrix<probability_tangents, T>();
-    dp.setZero();
-    if (dq != nullptr) add_product_transposed<T>(dp, scale, queries(dq), keys(k));
-    if (dk != nullptr) add_product_transposed<T>(dp, scale, queries(q), keys(dk));
+  rows_at<T> probability_tangent(const rows_at<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk) const {
+    const auto dp = matrix<probability_tangents, T>();
+    if (dq != nullptr) products(dp, false, scale, dq, k);
+    if (dk != nullptr) products(dp, dq != nullptr, scale, q, dk);
     for (index_t i = 0; i < rows; ++i) {
-      const auto p_i = row(p, i);
-      auto dp_i = row(dp, i);
-      const T mean = (p_i * dp_i).sum();
-      dp_i = p_i * (dp_i - mean);
+      const index_t size = padded<T>(visible(i));
+      if (dq == nullptr && dk == nullptr) std::fill_n(dp[i], size, T{0});
+      const T mean = sum_batches(size, [](const auto& a, const auto& b) { return a * b; }, p[i], dp[i]);
+      for_batches(size, [mean](const auto& a, auto& b) { b = a * (b - mean); }, p[i], dp[i]);
+      mask(dp, i);
     }
     return dp;
   }
 
  private:
+  /// Calls f(first row, how many) for every tile of the product's kernel, whose columns or depth end where its last row's do.
+  template <class T, class F>
+  static void for_row_tiles(index_t count, const F& f) {
+    for (index_t i = 0; i < count; i += small_tile<T>::rows) f(i, std::min(small_tile<T>::rows, count - i));
+  }
+  /// [keys(), dim] as [dim, padded(keys())], with zeros in the padding.
   template <class T>
-  auto part(T* from, index_t start, index_t count, index_t which, index_t of) const {
-    using map = std::conditional_t<std::is_const_v<T>, const_matrix_map<std::remove_const_t<T>>, matrix_map<std::remove_const_t<T>>>;
-    return map(from + (start * of + which) * sizes.dim, count, sizes.dim, Eigen::OuterStride<>(of * sizes.dim));
+  rows_at<T> transposed(const rows_at<const T>& of) const {
+    constexpr auto size = static_cast<index_t>(xsimd::batch<T>::size);
+    const index_t dim = sizes.dim, stride = padded<T>(keys()), whole = keys() / size * size;
+    T* const to = scratch<transposed_keys, T>(dim * stride);
+    if (whole > 0) pack_transposed(of.data, of.stride, whole, dim, to, stride);
+    if (whole < stride) {
+      T* const rest = scratch<last_keys, T>(size * dim);
+      pack_straight(of[whole], of.stride, keys() - whole, dim, rest, dim);
+      std::fill(rest + (keys() - whole) * dim, rest + size * dim, T{0});
+      pack_transposed(rest, dim, size, dim, to + whole, stride);
+    }
+    return {to, stride};
   }
 };
 

@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <limits>
 
-#include <Eigen/Core>
-
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/rows.hpp"
 
@@ -20,9 +18,7 @@ namespace expunge::host {
 
 namespace detail {
 
-constexpr index_t longest_piece = 512;  // a buffer in the first-level cache
-template <class T>
-using piece_of_row = Eigen::Array<T, Eigen::Dynamic, 1, Eigen::ColMajor, longest_piece, 1>;
+constexpr index_t longest_piece = 512;  // long sums are sums of these, which rounds less
 
 /// Calls f(begin, size) for pieces of [0, cols) that leave out `label`.
 template <class F>
@@ -39,7 +35,7 @@ void for_others(index_t cols, index_t label, const F& f) {
 template <class T, class F>
 void for_logit_rows(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, const F& f) {
   parallel_blocks(rows, rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) f(r, const_array_map<T>(z + r * cols, cols), static_cast<index_t>(labels[r]) - first);
+    for (index_t r = begin; r < end; ++r) f(r, z + r * cols, static_cast<index_t>(labels[r]) - first);
   });
 }
 
@@ -49,15 +45,17 @@ void for_logit_rows(const T* z, const std::int32_t* labels, index_t first, index
 template <class T>
 void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T* of_label,
                         T* total) {
-  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const T* row, index_t label) {
     const bool start = first == 0;
-    const T before = start ? -std::numeric_limits<T>::infinity() : largest[r], now = std::max(before, row.maxCoeff());
+    const T before = start ? -std::numeric_limits<T>::infinity() : largest[r], now = std::max(before, detail::largest_of(cols, row));
     T sum = start ? T{0} : others[r] * std::exp(before - now);
-    detail::for_others(cols, label, [&](index_t begin, index_t size) { sum += (row.segment(begin, size) - now).exp().sum(); });
+    detail::for_others(cols, label, [&](index_t begin, index_t size) {
+      sum += detail::sum_batches(size, [=](const auto& x) { return xsimd::exp(x - now); }, row + begin);
+    });
     largest[r] = now;
     others[r] = sum;
     if (0 <= label && label < cols) of_label[r] = row[label];
-    if (total != nullptr) total[r] = (start ? T{0} : total[r]) + row.sum();
+    if (total != nullptr) total[r] = (start ? T{0} : total[r]) + detail::sum_of(cols, row);
   });
 }
 
@@ -65,15 +63,16 @@ void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, i
 template <class T>
 void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t rows, index_t cols,
                                 T* expected, T* dlabel, T* dtotal) {
-  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
-    const detail::const_array_map<T> along(dz + r * cols, cols);
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const T* row, index_t label) {
+    const T* const along = dz + r * cols;
     T sum = first == 0 ? T{0} : expected[r];
     detail::for_others(cols, label, [&](index_t begin, index_t size) {
-      sum += ((row.segment(begin, size) - lse[r]).exp() * along.segment(begin, size)).sum();
+      const auto weighted = [shift = lse[r]](const auto& x, const auto& dx) { return xsimd::exp(x - shift) * dx; };
+      sum += detail::sum_batches(size, weighted, row + begin, along + begin);
     });
     expected[r] = sum;
     if (0 <= label && label < cols) dlabel[r] = along[label];
-    if (dtotal != nullptr) dtotal[r] = (first == 0 ? T{0} : dtotal[r]) + along.sum();
+    if (dtotal != nullptr) dtotal[r] = (first == 0 ? T{0} : dtotal[r]) + detail::sum_of(cols, along);
   });
 }
 
@@ -81,10 +80,11 @@ void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t 
 template <class T>
 void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
                             const T* nll_bar, index_t rows, index_t cols, T* z_bar) {
-  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
-    detail::array_map<T> out(z_bar + r * cols, cols);
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const T* row, index_t label) {
+    T* const out = z_bar + r * cols;
     detail::for_others(cols, label, [&](index_t begin, index_t size) {
-      out.segment(begin, size) = nll_bar[r] * ((row.segment(begin, size) - lse[r]).exp() - floor);
+      detail::for_batches(size, [g = nll_bar[r], shift = lse[r], floor](const auto& x, auto& to) { to = g * (xsimd::exp(x - shift) - floor); },
+                          row + begin, out + begin);
     });
     if (0 <= label && label < cols) out[label] = nll_bar[r] * (smoothing - floor - others[r]);
   });
@@ -95,13 +95,16 @@ template <class T>
 void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
                                     const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows,
                                     index_t cols, T* dz_bar) {
-  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const auto& row, index_t label) {
-    const detail::const_array_map<T> along(dz + r * cols, cols);
-    detail::array_map<T> out(dz_bar + r * cols, cols);
+  detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const T* row, index_t label) {
+    const T* const along = dz + r * cols;
+    T* const out = dz_bar + r * cols;
     const T g = nll_bar[r], dg = dnll_bar != nullptr ? dnll_bar[r] : T{0}, shift = dlabel[r] + beyond[r];
     detail::for_others(cols, label, [&](index_t begin, index_t size) {
-      const detail::piece_of_row<T> p = (row.segment(begin, size) - lse[r]).exp();
-      out.segment(begin, size) = p * (g * (along.segment(begin, size) - shift)) + dg * (p - floor);
+      const auto tangent = [=, log_sum = lse[r]](const auto& x, const auto& dx, auto& to) {
+        const auto p = xsimd::exp(x - log_sum);
+        to = p * (g * (dx - shift)) + dg * (p - floor);
+      };
+      detail::for_batches(size, tangent, row + begin, along + begin, out + begin);
     });
     if (0 <= label && label < cols) out[label] = dg * (smoothing - floor - others[r]) - g * std::exp(row[label] - lse[r]) * beyond[r];
   });

@@ -3,25 +3,46 @@
 
 #include <algorithm>
 #include <array>
+#include <cstddef>
 #include <cstdint>
 #include <type_traits>
+#include <utility>
 
-#include <Eigen/Core>
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/shape.hpp"
 
 namespace expunge::host::detail {
 
-/// Transposes a square of Eigen's packet size: out[p * step + i] = from[i * stride + p].
+/// A register of `Size` elements in the compilers' own vectors, which every target has: loaded by quarters of 16 bytes (rows 0, quarter,
+/// 2 quarter, ...), and the lower or upper halves of the quarters of two registers interleaved.
+template <class T, std::size_t Size>
+struct simd_register {
+  typedef T type __attribute__((vector_size(Size * sizeof(T))));
+  typedef T in_memory __attribute__((vector_size(Size * sizeof(T)), aligned(alignof(T)), may_alias));
+  static constexpr std::size_t quarter = 16 / sizeof(T);
+
+  template <bool Upper>
+  static type interleave(type a, type b) {
+    return []<std::size_t... E>(type x, type y, std::index_sequence<E...>) {
+      return __builtin_shufflevector(x, y, (E / quarter * quarter + E % quarter / 2 + (Upper ? quarter / 2 : 0) + E % 2 * Size)...);
+    }(a, b, std::make_index_sequence<Size>{});
+  }
+  static type load(const T* from, index_t stride) {
+    if constexpr (Size == quarter) {
+      return *reinterpret_cast<const in_memory*>(from);
+    } else {
+      using half = simd_register<T, Size / 2>;
+      return []<std::size_t... E>(typename half::type x, typename half::type y, std::index_sequence<E...>) {
+        return __builtin_shufflevector(x, y, E...);
+      }(half::load(from, stride), half::load(from + static_cast<index_t>(Size / 2) * stride, stride), std::make_index_sequence<Size>{});
+    }
+  }
+};
+
+/// Transposes a square of a batch's size: out[p * step + i] = from[i * stride + p].
 template <class T>
 void transpose_square(const T* from, index_t stride, T* out, index_t step) {
-  using packet = typename Eigen::internal::packet_traits<T>::type;
-  constexpr index_t size = Eigen::internal::packet_traits<T>::size;
-#pragma GCC diagnostic push
-#pragma GCC diagnostic ignored "-Wignored-attributes"  // the packet's alignment, which the block keeps
-  Eigen::internal::PacketBlock<packet, size> square;
-#pragma GCC diagnostic pop
 #ifdef __AVX512F__
   if constexpr (std::is_same_v<T, float>) {
     // Quarters of four rows are loaded into one register, so that half of the exchange is the load ports' work.
@@ -42,15 +63,28 @@ void transpose_square(const T* from, index_t stride, T* out, index_t step) {
     return;
   }
 #endif
-  for (index_t r = 0; r < size; ++r) square.packet[r] = Eigen::internal::ploadu<packet>(from + r * stride);
-  Eigen::internal::ptranspose(square);
-  for (index_t r = 0; r < size; ++r) Eigen::internal::pstoreu(out + r * step, square.packet[r]);
+  using simd = simd_register<T, xsimd::batch<T>::size>;
+  using row = typename simd::type;
+  constexpr std::size_t quarter = simd::quarter;
+  for (std::size_t column = 0; column < xsimd::batch<T>::size; column += quarter) {
+    std::array<row, quarter> rows;  // r, r + quarter, ...: the loads do half of the exchange
+    for (std::size_t r = 0; r < quarter; ++r) rows[r] = simd::load(from + static_cast<index_t>(r) * stride + column, stride);
+    for (std::size_t round = 1; round < quarter; round *= 2) {
+      std::array<row, quarter> next;
+      for (std::size_t r = 0; r < quarter / 2; ++r) {
+        next[2 * r] = simd::template interleave<false>(rows[r], rows[r + quarter / 2]);
+        next[2 * r + 1] = simd::template interleave<true>(rows[r], rows[r + quarter / 2]);
+      }
+      rows = next;
+    }
+    for (std::size_t r = 0; r < quarter; ++r) *reinterpret_cast<typename simd::in_memory*>(out + static_cast<index_t>(column + r) * step) = rows[r];
+  }
 }
 
 /// out[p * step + i] = from[i * stride + p] for i in [0, rows), p in [0, columns).
 template <class T>
 void pack_transposed(const T* from, index_t stride, index_t rows, index_t columns, T* out, index_t step) {
-  constexpr index_t size = Eigen::internal::packet_traits<T>::size;
+  constexpr auto size = static_cast<index_t>(xsimd::batch<T>::size);
   if (rows < size || columns < size) {
     for (index_t i = 0; i < rows; ++i)
       for (index_t p = 0; p < columns; ++p) out[p * step + i] = from[i * stride + p];

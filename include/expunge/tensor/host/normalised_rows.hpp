@@ -3,9 +3,8 @@
 
 #include <algorithm>
 
-#include <Eigen/Core>
-
 #include "expunge/core/thread_pool.hpp"
+#include "expunge/tensor/host/batches.hpp"
 #include "expunge/tensor/host/rows.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
@@ -13,22 +12,46 @@
 // those of the public kernels.
 namespace expunge::host::detail {
 
-/// One row of the normalised input and the linear map J = du/dx, which is symmetric.
+/// One row of the normalised input and the linear map J = du/dx, which is symmetric. A row g is given by a function that makes its
+/// batches from those of some arrays.
 template <class T>
 struct normalised_row {
-  const_array_map<T> x;
+  const T* x;
+  index_t cols;
   bool centred;
   T mean, rstd;
 
-  normalised_row(const T* x_, const T* mean_, const T* rstd_, index_t row, index_t cols)
-      : x(x_ + row * cols, cols), centred(mean_ != nullptr), mean(centred ? mean_[row] : T{0}), rstd(rstd_[row]) {}
+  normalised_row(const T* x_, const T* mean_, const T* rstd_, index_t row, index_t cols_)
+      : x(x_ + row * cols_), cols(cols_), centred(mean_ != nullptr), mean(centred ? mean_[row] : T{0}), rstd(rstd_[row]) {}
 
-  auto u() const { return (x - mean) * rstd; }
+  using batch = xsimd::batch<T>;
+  static constexpr auto product = [](const batch& a, const batch& b) { return a * b; };
+  batch u(const batch& value) const { return (value - mean) * rstd; }
 
-  /// g without its part along the constant row and along u, an expression; J g is rstd times this.
-  template <class G>
-  auto project(const G& g) const {
-    return g - (centred ? g.mean() : T{0}) - u() * (u() * g).mean();
+  /// What J takes from g: its part along the constant row and along u.
+  struct parts {
+    T constant, along;
+  };
+  template <class G, class... P>
+  parts parts_of(const G& g, const P*... arrays) const {
+    const T n = static_cast<T>(cols);
+    const auto along = [&](const batch& value, const auto&... of) { return u(value) * g(of...); };
+    return {centred ? sum_batches(cols, g, arrays...) / n : T{0}, sum_batches(cols, along, x, arrays...) / n};
+  }
+  /// A batch of J g, from those of g and u.
+  batch project(const batch& g, const batch& u_value, const parts& of) const { return (g - of.constant - u_value * of.along) * rstd; }
+
+  /// out += J (g w)
+  void add_projected(const T* g, const T* w, T* out) const {
+    const parts taken = parts_of(product, g, w);
+    const auto add = [at = *this, taken](const batch& v, const batch& a, const batch& b, batch& to) { to += at.project(a * b, at.u(v), taken); };
+    for_batches(cols, add, x, g, w, out);
+  }
+  /// The pullback at this row; a null output is not wanted.
+  void pull_back(const T* g, const T* w, T* x_bar, T* w_bar, T* b_bar) const {
+    if (x_bar != nullptr) add_projected(g, w, x_bar);
+    if (w_bar != nullptr) for_batches(cols, [at = *this](const batch& v, const batch& a, batch& to) { to += a * at.u(v); }, x, g, w_bar);
+    if (b_bar != nullptr) add_to(cols, g, b_bar);
   }
 };
 
@@ -49,23 +72,29 @@ void sum_over_rows(index_t rows, index_t cols, T* w_bar, T* b_bar, const Work& w
     for (index_t row = begin; row < end; ++row) work(row, w_sum, b_sum);
   });
   for (index_t block = 0; block < blocks; ++block) {
-    if (w_bar != nullptr) array_map<T>(w_bar, cols) += const_array_map<T>(partial + block * 2 * cols, cols);
-    if (b_bar != nullptr) array_map<T>(b_bar, cols) += const_array_map<T>(partial + (block * 2 + 1) * cols, cols);
+    if (w_bar != nullptr) add_to(cols, partial + block * 2 * cols, w_bar);
+    if (b_bar != nullptr) add_to(cols, partial + (block * 2 + 1) * cols, b_bar);
   }
 }
 
 template <class T>
 void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows,
                       index_t cols, T* dy) {
-  const auto map = [cols](const T* from) { return const_array_map<T>(from, cols); };
+  using batch = xsimd::batch<T>;
   parallel_blocks(rows, rows_per_block(cols), [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row) {
       const normalised_row<T> at(x, mean, rstd, row, cols);
-      array_map<T> out(dy + row * cols, cols);
-      out.setZero();
-      if (dx != nullptr) out += at.project(map(dx + row * cols)) * map(w) * at.rstd;
-      if (dw != nullptr) out += at.u() * map(dw);
-      if (db != nullptr) out += map(db);
+      T* const out = dy + row * cols;
+      if (dx != nullptr) {
+        const T* const along = dx + row * cols;
+        const auto taken = at.parts_of([](const batch& v) { return v; }, along);
+        for_batches(cols, [=](const batch& v, const batch& d, const batch& weight, batch& to) { to = at.project(d, at.u(v), taken) * weight; },
+                    at.x, along, w, out);
+      } else {
+        std::fill_n(out, cols, T{0});
+      }
+      if (dw != nullptr) for_batches(cols, [=](const batch& v, const batch& d, batch& to) { to += at.u(v) * d; }, at.x, dw, out);
+      if (db != nullptr) add_to(cols, db, out);
     }
   });
 }
@@ -75,40 +104,37 @@ void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T
                    T* w_bar, T* b_bar) {
   sum_over_rows(rows, cols, w_bar, b_bar, [=](index_t row, T* w_sum, T* b_sum) {
     const normalised_row<T> at(x, mean, rstd, row, cols);
-    const const_array_map<T> g(y_bar + row * cols, cols);
-    if (x_bar != nullptr)
-      array_map<T>(x_bar + row * cols, cols) += at.project(g * const_array_map<T>(w, cols)) * at.rstd;
-    if (w_sum != nullptr) array_map<T>(w_sum, cols) += g * at.u();
-    if (b_sum != nullptr) array_map<T>(b_sum, cols) += g;
+    at.pull_back(y_bar + row * cols, w, x_bar != nullptr ? x_bar + row * cols : nullptr, w_sum, b_sum);
   });
 }
 
 template <class T>
 void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar,
                            const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
-  const auto map = [cols](const T* from) { return const_array_map<T>(from, cols); };
+  using batch = xsimd::batch<T>;
   sum_over_rows(rows, cols, dw_bar, db_bar, [=](index_t row, T* w_sum, T* b_sum) {
     const normalised_row<T> at(x, mean, rstd, row, cols);
-    const auto g = map(y_bar + row * cols);
-    if (dy_bar != nullptr) {
-      const auto dg = map(dy_bar + row * cols);
-      if (dx_bar != nullptr) array_map<T>(dx_bar + row * cols, cols) += at.project(dg * map(w)) * at.rstd;
-      if (w_sum != nullptr) array_map<T>(w_sum, cols) += dg * at.u();
-      if (b_sum != nullptr) array_map<T>(b_sum, cols) += dg;
+    const T* const g = y_bar + row * cols;
+    T* const out = dx_bar != nullptr ? dx_bar + row * cols : nullptr;
+    if (dy_bar != nullptr) at.pull_back(dy_bar + row * cols, w, out, w_sum, b_sum);
+    if (dw != nullptr && out != nullptr) at.add_projected(g, dw, out);
+    if (dx == nullptr) return;
+
+    const T* const along = dx + row * cols;
+    const auto of_dx = at.parts_of([](const batch& v) { return v; }, along);
+    const auto du = [=](const batch& v, const batch& d) { return at.project(d, at.u(v), of_dx); };
+    if (out != nullptr) {  // u_bar = g w, and d(rstd) / rstd = -slope
+      const auto of_u_bar = at.parts_of(at.product, g, w);
+      const T slope = of_dx.along * at.rstd, n = static_cast<T>(cols);
+      const T mixed = sum_batches(cols, [&](const batch& v, const batch& d, const batch& a, const batch& b) { return du(v, d) * a * b; },
+                                  at.x, along, g, w) / n;
+      const auto subtract = [=](const batch& v, const batch& d, const batch& a, const batch& b, batch& to) {
+        to -= at.project(a * b, at.u(v), of_u_bar) * slope + (du(v, d) * of_u_bar.along + at.u(v) * mixed) * at.rstd;
+      };
+      for_batches(cols, subtract, at.x, along, g, w, out);
     }
-    if (dw != nullptr && dx_bar != nullptr)
-      array_map<T>(dx_bar + row * cols, cols) += at.project(g * map(dw)) * at.rstd;
-    if (dx != nullptr) {
-      const auto u = at.u();
-      const auto du = at.project(map(dx + row * cols)) * at.rstd;
-      if (dx_bar != nullptr) {
-        const auto u_bar = g * map(w);
-        const T slope = (u * map(dx + row * cols)).mean() * at.rstd;  // -d(rstd) / rstd
-        array_map<T>(dx_bar + row * cols, cols) -=
-            (at.project(u_bar) * slope + du * (u * u_bar).mean() + u * (du * u_bar).mean()) * at.rstd;
-      }
-      if (w_sum != nullptr) array_map<T>(w_sum, cols) += g * du;
-    }
+    if (w_sum != nullptr)
+      for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
   });
 }
 

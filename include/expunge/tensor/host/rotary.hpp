@@ -3,8 +3,6 @@
 
 #include <cstdint>
 
-#include <Eigen/Core>
-
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/rows.hpp"
 
@@ -20,20 +18,22 @@ void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* si
   const T direction = transpose ? T{-1} : T{1};
   parallel_blocks(rows, detail::rows_per_block(heads * dim), [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row) {
-      const detail::const_array_map<T> c(cos + positions[row] * half, half);
-      const detail::const_array_map<T> s(sin + positions[row] * half, half);
+      const T* const c = cos + positions[row] * half;
+      const T* const s = sin + positions[row] * half;
       for (index_t head = row * heads; head < (row + 1) * heads; ++head) {
-        const detail::const_array_map<T> first(x + head * dim, half);
-        const detail::const_array_map<T> second(x + head * dim + half, half);
-        detail::array_map<T> y_first(y + head * dim, half);
-        detail::array_map<T> y_second(y + head * dim + half, half);
-        if (accumulate) {
-          y_first += c * first - direction * s * second;
-          y_second += c * second + direction * s * first;
-        } else {
-          y_first = c * first - direction * s * second;
-          y_second = c * second + direction * s * first;
-        }
+        const T* const in = x + head * dim;
+        T* const out = y + head * dim;
+        const auto turn = [&](const auto& f) { detail::for_batches(half, f, c, s, in, in + half, out, out + half); };
+        if (accumulate)
+          turn([=](const auto& cj, const auto& sj, const auto& first, const auto& second, auto& y_first, auto& y_second) {
+            y_first += cj * first - direction * sj * second;
+            y_second += cj * second + direction * sj * first;
+          });
+        else
+          turn([=](const auto& cj, const auto& sj, const auto& first, const auto& second, auto& y_first, auto& y_second) {
+            y_first = cj * first - direction * sj * second;
+            y_second = cj * second + direction * sj * first;
+          });
       }
     }
   });

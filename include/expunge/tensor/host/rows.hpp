@@ -4,17 +4,12 @@
 #include <algorithm>
 #include <cstdint>
 
-#include <Eigen/Core>
-
 #include "expunge/core/thread_pool.hpp"
+#include "expunge/tensor/host/batches.hpp"
 
 namespace expunge::host {
 
 namespace detail {
-template <class T>
-using array_map = Eigen::Map<Eigen::Array<T, Eigen::Dynamic, 1>>;
-template <class T>
-using const_array_map = Eigen::Map<const Eigen::Array<T, Eigen::Dynamic, 1>>;
 inline index_t rows_per_block(index_t cols) { return std::max<index_t>(1, 16384 / std::max<index_t>(1, cols)); }
 }  // namespace detail
 
@@ -30,9 +25,7 @@ void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_
 template <class T>
 void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table) {
   parallel_blocks(cols, 64, [&](index_t begin, index_t end) {
-    for (index_t r = 0; r < count; ++r)
-      detail::array_map<T>(table + rows[r] * cols + begin, end - begin) +=
-          detail::const_array_map<T>(values + r * cols + begin, end - begin);
+    for (index_t r = 0; r < count; ++r) detail::add_to(end - begin, values + r * cols + begin, table + rows[r] * cols + begin);
   });
 }
 
@@ -46,8 +39,7 @@ void broadcast_row(const T* row, index_t rows, index_t cols, T* out) {
 template <class T>
 void segment_sum(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   parallel_for(segments, [&](index_t s) {
-    detail::array_map<T> sum(out + s * cols, cols);
-    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r) sum += detail::const_array_map<T>(values + r * cols, cols);
+    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r) detail::add_to(cols, values + r * cols, out + s * cols);
   });
 }
 
@@ -55,8 +47,7 @@ void segment_sum(const T* values, const std::int32_t* offsets, index_t segments,
 template <class T>
 void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   parallel_for(segments, [&](index_t s) {
-    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r)
-      detail::array_map<T>(out + r * cols, cols) += detail::const_array_map<T>(values + s * cols, cols);
+    for (index_t r = offsets[s]; r < offsets[s + 1]; ++r) detail::add_to(cols, values + s * cols, out + r * cols);
   });
 }
 
@@ -64,8 +55,7 @@ void segment_broadcast(const T* values, const std::int32_t* offsets, index_t seg
 template <class T>
 void column_sum(const T* values, index_t rows, index_t cols, T* out) {
   parallel_blocks(cols, 256, [&](index_t begin, index_t end) {
-    for (index_t r = 0; r < rows; ++r)
-      detail::array_map<T>(out + begin, end - begin) += detail::const_array_map<T>(values + r * cols + begin, end - begin);
+    for (index_t r = 0; r < rows; ++r) detail::add_to(end - begin, values + r * cols + begin, out + begin);
   });
 }
 
@@ -74,8 +64,7 @@ template <class T>
 void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   parallel_for(segments, [&](index_t s) {
     for (index_t r = offsets[s]; r < offsets[s + 1]; ++r)
-      detail::array_map<T>(out + r * cols, cols) +=
-          detail::const_array_map<T>(values + s * cols, cols) * detail::const_array_map<T>(factor + r * cols, cols);
+      detail::for_batches(cols, [](const auto& v, const auto& f, auto& to) { to += v * f; }, values + s * cols, factor + r * cols, out + r * cols);
   });
 }
 
@@ -83,7 +72,8 @@ void segment_multiply(const T* values, const T* factor, const std::int32_t* offs
 template <class T>
 void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
   parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
-    for (index_t r = begin; r < end; ++r) detail::array_map<T>(out + r * cols, cols) = detail::const_array_map<T>(values + r * cols, cols) * factor[r];
+    for (index_t r = begin; r < end; ++r)
+      detail::for_batches(cols, [f = factor[r]](const auto& v, auto& to) { to = v * f; }, values + r * cols, out + r * cols);
   });
 }
 
@@ -97,11 +87,12 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
       if (out != nullptr) std::fill_n(out + s * cols, cols, T{0});
     const index_t first = offsets[s];
     for (index_t r = first; r < offsets[s + 1]; ++r) {
-      const auto product = detail::const_array_map<T>(a + r * cols, cols) * detail::const_array_map<T>(b + r * cols, cols);
-      const auto into = [&](T* out) { return detail::array_map<T>(out + s * cols, cols); };
-      if (sum != nullptr) into(sum) += product;
-      if (largest != nullptr) into(largest) = r == first ? product.eval() : into(largest).max(product).eval();
-      if (smallest != nullptr) into(smallest) = r == first ? product.eval() : into(smallest).min(product).eval();
+      const auto gather = [&](T* out, const auto& f) {  // out is 0 before the first row
+        if (out != nullptr) detail::for_batches(cols, f, a + r * cols, b + r * cols, out + s * cols);
+      };
+      gather(sum, [](const auto& x, const auto& y, auto& to) { to += x * y; });
+      gather(largest, [&](const auto& x, const auto& y, auto& to) { to = r == first ? x * y : xsimd::max(to, x * y); });
+      gather(smallest, [&](const auto& x, const auto& y, auto& to) { to = r == first ? x * y : xsimd::min(to, x * y); });
     }
   });
 }

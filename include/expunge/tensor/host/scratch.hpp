@@ -1,7 +1,9 @@
 // Scratch memory of the calling thread that only grows, so that a repeated kernel allocates nothing.
 #pragma once
 
-#include <Eigen/Core>
+#include <vector>
+
+#include <xsimd/xsimd.hpp>
 
 #include "expunge/core/shape.hpp"
 
@@ -11,8 +13,8 @@ namespace expunge::host::detail {
 /// later call from the same thread for the same purpose may move it.
 template <class Purpose, class T>
 T* scratch(index_t size) {
-  thread_local Eigen::Array<T, Eigen::Dynamic, 1> memory;
-  if (memory.size() < size) memory.setZero(size);
+  thread_local std::vector<T, xsimd::default_allocator<T>> memory;
+  if (std::ssize(memory) < size) memory.assign(static_cast<std::size_t>(size), T{0});
   return memory.data();
 }
 
