@@ -4,7 +4,8 @@
 //   A              its own rows, in place                   -
 //   A transposed   rows copied, [rows][depth]               all rows of the block at once, per depth
 //   B              panels [depth][width], copied            panel by panel where A is in place (B may be weights in memory:
-//   B transposed   panels [depth][width], transposed        the next panel is fetched meanwhile); else all at once
+//   B transposed   panels [depth][width], transposed        the next panel is fetched meanwhile); else all at once. B is
+//                                                           copied by the first tile of rows, which reads it in place
 //
 //   loop           extent                                   what stays where
 //   blocks         shared by threads                        -
@@ -65,19 +66,19 @@ struct gemm_plan {
     else pack_straight(b + from * n + j, n, length, count, out, width);
   }
 
-  /// Share `share` of what is read after `panel` at `depth`, as many lines each as a third of 12 tiles or more can ask for:
-  /// of the next panel of B transposed, whose rows lie one after the other, or a column of lines of the next depth or panel.
+  /// Asks for one of `shares` parts of what the block's thread will read after `panel` at `depth`: of the next panel of B
+  /// transposed, whose rows lie one after the other, or a column of lines of B's next depth or panel. A part is as much as a
+  /// third of 12 tiles has steps for.
   void fetch(index_t depth, index_t panel, index_t next, index_t share, prefetcher& soon) const {
     constexpr index_t line = prefetcher::line<T>;
-    if (!transpose_b && depth + 1 < depths.parts) ++depth, next = panel;
-    else if (!transpose_b) depth = 0;
-    if (next >= panels) return;
-    const T* const start = b + next * width * (transpose_b ? k : 1);
+    const bool deeper = !transpose_b && depth + 1 < depths.parts;
+    if (!deeper && next >= panels) return;
     if (transpose_b) {
       const index_t lines = std::min(width, n - next * width) * k / line, parts = shares * depths.parts, part = depth * shares + share;
-      soon.begin(start + lines * part / parts * line, line, (lines + parts - 1) / parts);
+      soon.begin(b + next * width * k + lines * part / parts * line, line, (lines + parts - 1) / parts);
     } else {
-      soon.begin(start + depths.begin(depth) * n + share * line, n, depths.begin(depth + 1) - depths.begin(depth));
+      const index_t to = deeper ? depth + 1 : 0, from = depths.begin(to);
+      soon.begin(b + from * n + (deeper ? panel : next) * width + share * line, n, depths.begin(to + 1) - from);
     }
   }
 
