@@ -218,6 +218,7 @@ cudaError_t cudaDeviceGetDefaultMemPool(cudaMemPool_t* pool, int) {
 }
 
 cudaError_t cudaMemPoolSetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, void* value) {
+  const std::lock_guard lock(the().guard);
   if (attribute != cudaMemPoolAttrReleaseThreshold) return report(cudaErrorInvalidValue);
   the().kept = *static_cast<const std::uint64_t*>(value);
   return cudaSuccess;

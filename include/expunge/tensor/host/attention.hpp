@@ -1,6 +1,7 @@
 // Causal attention with grouped queries over ragged examples, by blocks of queries; probabilities are recomputed from lse.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 
@@ -57,11 +58,8 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
     if (q_bar == nullptr && k_bar == nullptr) return;
     const auto s_bar = at.template matrix<detail::score_cotangents, T>();
     at.products(s_bar, false, T{1}, out_bar, v);  // cotangents of the probabilities
-    for (index_t i = 0; i < at.rows; ++i) {
-      const T delta = detail::sum_batches(sizes.dim, [](const auto& x, const auto& y) { return x * y; }, at.queries(out_bar)[i], at.queries(out)[i]);
-      detail::for_batches(at.template padded<T>(at.visible(i)), [delta](const auto& x, auto& y) { y = x * (y - delta); }, p[i], s_bar[i]);
-      at.mask(s_bar, i);
-    }
+    for (index_t i = 0; i < at.rows; ++i)
+      at.differentiate_softmax(p, i, detail::dot(sizes.dim, at.queries(out_bar)[i], at.queries(out)[i]), s_bar);
     if (q_bar != nullptr) at.to_queries(q_bar, true, scale, s_bar, k);
     if (k_bar != nullptr) at.to_keys(k_bar, scale, s_bar, q);
   });
@@ -89,7 +87,7 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
     for (index_t i = 0; i < at.rows; ++i) {
       const index_t size = at.template padded<T>(at.visible(i));
       if (dout_bar == nullptr && dv == nullptr) std::fill_n(ds_bar[i], size, T{0});
-      const T delta = detail::sum_batches(size, [](const auto& x, const auto& y) { return x * y; }, p[i], s_bar[i]);
+      const T delta = detail::dot(size, p[i], s_bar[i]);
       const auto product_tangent = [](const auto& x, const auto& dx, const auto& y, const auto& dy) { return dx * y + x * dy; };
       const T ddelta = detail::sum_batches(size, product_tangent, p[i], dp[i], s_bar[i], ds_bar[i]);
       const auto softmax_pullback = [=](const auto& x, const auto& dx, auto& y, auto& dy) {

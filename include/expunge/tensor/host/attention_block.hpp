@@ -105,6 +105,13 @@ struct attention_block {
     return p;
   }
 
+  /// Row i of the scores' s, tangent or cotangent, through softmax: s = p * (s - mean), with the mean of s under p.
+  template <class T>
+  void differentiate_softmax(const rows_at<T>& p, index_t i, T mean, const rows_at<T>& s) const {
+    for_batches(padded<T>(visible(i)), [mean](const auto& x, auto& y) { y = x * (y - mean); }, p[i], s[i]);
+    mask(s, i);
+  }
+
   /// Tangent of the probabilities p along (dq, dk): p * (ds - rowsum(p * ds)) with the tangent ds of the scaled scores.
   template <class T>
   rows_at<T> probability_tangent(const rows_at<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk) const {
@@ -114,9 +121,7 @@ struct attention_block {
     for (index_t i = 0; i < rows; ++i) {
       const index_t size = padded<T>(visible(i));
       if (dq == nullptr && dk == nullptr) std::fill_n(dp[i], size, T{0});
-      const T mean = sum_batches(size, [](const auto& a, const auto& b) { return a * b; }, p[i], dp[i]);
-      for_batches(size, [mean](const auto& a, auto& b) { b = a * (b - mean); }, p[i], dp[i]);
-      mask(dp, i);
+      differentiate_softmax(p, i, dot(size, p[i], dp[i]), dp);
     }
     return dp;
   }

@@ -81,6 +81,12 @@ T sum_of(index_t size, const T* from) {
   return sum_batches(size, [](const auto& x) { return x; }, from);
 }
 
+/// The inner product of a and b.
+template <class T>
+T dot(index_t size, const T* a, const T* b) {
+  return sum_batches(size, [](const auto& x, const auto& y) { return x * y; }, a, b);
+}
+
 template <class T>
 T largest_of(index_t size, const T* from) {
   using batch = xsimd::batch<T>;

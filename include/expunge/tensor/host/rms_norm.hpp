@@ -15,7 +15,7 @@ void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, T* 
   parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row) {
       const T* const in = x + row * cols;
-      const T square = detail::sum_batches(cols, [](const auto& v) { return v * v; }, in) / static_cast<T>(cols);
+      const T square = detail::dot(cols, in, in) / static_cast<T>(cols);
       const T r = T{1} / std::sqrt(square + epsilon);
       rstd[row] = r;
       detail::for_batches(cols, [r](const auto& v, const auto& weight, auto& to) { to = v * r * weight; }, in, w, y + row * cols);
