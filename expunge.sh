@@ -3,7 +3,7 @@
 set -eu
 cd "$(dirname "$0")"
 
-packages="g++ cmake ninja-build pkg-config libeigen3-dev libxtensor-dev libxsimd-dev nlohmann-json3-dev libpcre2-dev libutf8proc-dev libcli11-dev"
+packages="g++ cmake ninja-build pkg-config libeigen3-dev libxtensor-dev libxsimd-dev nlohmann-json3-dev libjansson-dev libpcre2-dev libutf8proc-dev libcli11-dev"
 
 usage() {
   cat >&2 <<END

@@ -73,7 +73,7 @@ BOOST_AUTO_TEST_CASE(broken_files_are_refused_by_name_line_and_remedy) {
   check_line_refused(paris + paris, {"one JSON object a line"});
   check_line_refused("[1]", {"array", "one JSON object a line"});
   check_line_refused("{\"id\": \"\xff\", \"question\": \"q\", \"answer\": \"a\"}", {"UTF-8"});
-  check_line_refused(R"({"id": "a", "id": "b", "question": "q", "answer": "a"})", {"duplicate", "'id'"});
+  check_line_refused(R"({"id": "a", "id": "b", "question": "q", "answer": "a"})", {"duplicate", "\"id\""});
 }
 
 BOOST_AUTO_TEST_CASE(broken_facts_are_refused_by_name_line_and_remedy) {

@@ -1,5 +1,6 @@
 // Decoders of every family against transformers: logits, gradients, files of all kinds; what we save we and others read.
 #include <boost/test/unit_test.hpp>
+#include <nlohmann/json.hpp>
 
 #include <cstdlib>
 #include <filesystem>

@@ -10,13 +10,11 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "expunge/core/error.hpp"
 #include "expunge/data/fact.hpp"
 #include "expunge/io/atomic_file.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
-#include "expunge/io/strict_json.hpp"
 
 namespace expunge::data {
 
@@ -40,28 +38,27 @@ inline void require_usable(const fact& f, const std::string& where) {
 }
 
 inline fact parse_fact(std::string_view line, const std::string& where) {
-  nlohmann::json object;
+  io::json object;
   try {
-    object = io::parse_strict_json(line, where);
+    object = io::parse_json(line, where);
   } catch (const error& e) {
     fail(e.what(), ": write one JSON object a line, in UTF-8");
   }
   require(object.is_object(), where, ": found a JSON ", object.type_name(), ": write one JSON object a line");
-  const auto string_of = [&](const nlohmann::json& value, std::string_view key) {
+  const auto string_of = [&](const io::json& value, std::string_view key) {
     require(value.is_string(), where, ": '", key, "' holds a JSON ", value.type_name(), ": make it a string");
-    return value.get<std::string>();
+    return value.as<std::string>();
   };
-  const auto string_at = [&](const char* key) {
-    const auto found = object.find(key);
-    require(found != object.end(), where, ": the key '", key, "' is missing: every fact needs 'id', 'question' and 'answer'");
-    return string_of(*found, key);
+  const auto string_at = [&](std::string_view key) {
+    require(object.contains(key), where, ": the key '", key, "' is missing: every fact needs 'id', 'question' and 'answer'");
+    return string_of(object[key], key);
   };
-  const auto strings_at = [&](const char* key) {
+  const auto strings_at = [&](std::string_view key) {
     std::vector<std::string> out;
-    const auto found = object.find(key);
-    if (found == object.end()) return out;
-    require(found->is_array(), where, ": '", key, "' holds a JSON ", found->type_name(), ": make it an array of strings");
-    for (const auto& value : *found) out.push_back(string_of(value, key));
+    if (!object.contains(key)) return out;
+    const io::json list = object[key];
+    require(list.is_array(), where, ": '", key, "' holds a JSON ", list.type_name(), ": make it an array of strings");
+    for (const io::json& value : list.elements()) out.push_back(string_of(value, key));
     return out;
   };
   return {string_at("id"), string_at("question"), string_at("answer"), strings_at("false_answers"), strings_at("paraphrases")};
@@ -102,11 +99,11 @@ inline void save_facts(const std::filesystem::path& path, std::span<const fact> 
   for (const fact& f : facts) {
     detail::require_usable(f, path.string());
     require(ids.insert(f.id).second, path, ": the id '", f.id, "' occurs twice: rename one of them");
-    const auto text = [](const nlohmann::json& value) { return value.dump(); };
     try {
-      lines += "{\"id\":" + text(f.id) + ",\"question\":" + text(f.question) + ",\"answer\":" + text(f.answer) + ",\"false_answers\":" +
-               text(f.false_answers) + ",\"paraphrases\":" + text(f.paraphrases) + "}\n";
-    } catch (const nlohmann::json::exception& e) {
+      lines += "{\"id\":" + io::json_string_of(f.id) + ",\"question\":" + io::json_string_of(f.question) + ",\"answer\":" +
+               io::json_string_of(f.answer) + ",\"false_answers\":" + io::json_strings_of(f.false_answers) + ",\"paraphrases\":" +
+               io::json_strings_of(f.paraphrases) + "}\n";
+    } catch (const error& e) {
       fail(path, ": the fact '", f.id, "' is not UTF-8: ", e.what());
     }
   }

@@ -18,12 +18,10 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "expunge/core/error.hpp"
 #include "expunge/io/elements.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
-#include "expunge/io/strict_json.hpp"
 #include "expunge/io/tensor_entry.hpp"
 
 namespace expunge::io {
@@ -50,7 +48,7 @@ class safetensors_file {
     std::memcpy(&header_size, text.data(), sizeof header_size);
     require(header_size <= text.size() - sizeof header_size && header_size <= max_header_size, file_.path(),
             ": header of ", header_size, " bytes in a file of ", text.size(), "; truncated, or not safetensors");
-    const auto header = parse_strict_json(text.substr(sizeof header_size, header_size), file_.path());
+    const auto header = parse_json(text.substr(sizeof header_size, header_size), file_.path());
     require(header.is_object(), file_.path(), ": the header is no JSON object");
     read_header(header, file_.bytes().subspan(sizeof header_size + header_size));
   }
@@ -86,13 +84,13 @@ class safetensors_file {
     tensor_entry entry;
   };
 
-  void read_header(const nlohmann::json& header, std::span<const std::byte> data) {
+  void read_header(const json& header, std::span<const std::byte> data) {
     std::vector<placed> all;
-    for (const auto& [name, value] : members(header)) {
+    for (const auto& [name, value] : header.members()) {
       if (name == "__metadata__")
         read_metadata(value);
       else
-        all.push_back(read_entry(name, value));
+        all.push_back(read_entry(std::string(name), value));
     }
     std::sort(all.begin(), all.end(),
               [](const placed& a, const placed& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
@@ -110,37 +108,36 @@ class safetensors_file {
     require(position == data.size(), path(), ": ", data.size() - position, " bytes after the last tensor");
   }
 
-  void read_metadata(const nlohmann::json& value) {
+  void read_metadata(const json& value) {
     require(value.is_object(), path(), ": __metadata__ is no JSON object");
-    for (const auto& [key, text] : members(value)) {
+    for (const auto& [key, text] : value.members()) {
       require(text.is_string(), path(), ": __metadata__ '", key, "' is no string");
-      metadata_.emplace(key, text.get<std::string>());
+      metadata_.emplace(key, text.as<std::string>());
     }
   }
 
-  placed read_entry(const std::string& name, const nlohmann::json& value) const {
+  placed read_entry(const std::string& name, const json& value) const {
     const auto check = [&](bool condition, const auto&... what) {
       require(condition, path(), ": tensor '", name, "': ", what...);
     };
-    check(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
+    check(value.is_object() && value.members().size() == 3 && value.contains("dtype") && value.contains("shape") &&
               value.contains("data_offsets"), "expected the keys dtype, shape and data_offsets");
     placed made{0, 0, {.name = name, .type = dtype::f32, .extents = {}, .bytes = {}}};
-    const nlohmann::json& type = value["dtype"];
-    const std::string type_name = type.is_string() ? type.get<std::string>() : "";
+    const json type = value["dtype"], shape = value["shape"], offsets = value["data_offsets"];
+    const std::string type_name = type.is_string() ? type.as<std::string>() : "";
     const auto known = std::find_if(safetensors_dtype_names.begin(), safetensors_dtype_names.end(),
                                     [&](const auto& pair) { return pair.second == type_name; });
     check(known != safetensors_dtype_names.end(), "unsupported dtype ", type.dump());
     made.entry.type = known->first;
-    check(value["shape"].is_array(), "shape is no list");
-    for (const auto& extent : value["shape"]) {
-      check(extent.is_number_unsigned() && std::in_range<index_t>(extent.get<std::uint64_t>()), "bad extent ", extent.dump());
-      made.entry.extents.push_back(extent.get<index_t>());
-    }
-    const auto& offsets = value["data_offsets"];
-    check(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
-          "bad data_offsets");
-    made.begin = offsets[0].get<std::uint64_t>();
-    made.end = offsets[1].get<std::uint64_t>();
+    const auto natural = [&](const json& number, const char* what) {
+      check(number.is_integer() && number.as<index_t>() >= 0, "bad ", what, ' ', number.dump());
+      return number.as<index_t>();
+    };
+    check(shape.is_array(), "shape is no list");
+    for (const json& extent : shape.elements()) made.entry.extents.push_back(natural(extent, "extent"));
+    check(offsets.is_array() && offsets.elements().size() == 2, "bad data_offsets");
+    made.begin = static_cast<std::uint64_t>(natural(offsets.elements()[0], "data_offsets"));
+    made.end = static_cast<std::uint64_t>(natural(offsets.elements()[1], "data_offsets"));
     check(made.begin <= made.end, "bad data_offsets");
     const std::uint64_t size = made.end - made.begin;
     const std::size_t unit = size_of(made.entry.type);

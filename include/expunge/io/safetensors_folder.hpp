@@ -13,9 +13,9 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
 #include "expunge/io/safetensors.hpp"
-#include "expunge/io/strict_json.hpp"
 
 namespace expunge::io {
 
@@ -62,13 +62,12 @@ class safetensors_folder {
   }
 
   void open_shards(const std::filesystem::path& index) {
-    const auto json = parse_strict_json(mapped_file(index).text(), index);
-    require(json.is_object() && json.contains("weight_map") && json["weight_map"].is_object(), index,
-            ": expected an object 'weight_map'");
+    const json weight_map = parse_json(mapped_file(index).text(), index)["weight_map"];
+    require(weight_map.is_object(), index, ": expected an object 'weight_map'");
     std::map<std::string, std::size_t> opened;  // shard -> position in files_
-    for (const auto& [name, value] : members(json["weight_map"])) {
+    for (const auto& [name, value] : weight_map.members()) {
       require(value.is_string(), index, ": the shard of '", name, "' is no string");
-      const auto& shard = value.get_ref<const std::string&>();
+      const auto shard = value.as<std::string>();
       require(std::filesystem::path(shard).filename() == shard, index, ": shard '", shard, "' is no plain file name");
       const auto [known, is_new] = opened.emplace(shard, files_.size());
       if (is_new) files_.emplace_back(path_ / shard);

@@ -13,10 +13,9 @@
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "expunge/core/error.hpp"
 #include "expunge/io/atomic_file.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/io/safetensors.hpp"
 #include "expunge/io/tensor_entry.hpp"
 
@@ -45,29 +44,32 @@ inline void write_safetensors(
     return size_of(a->type) > size_of(b->type);
   });
 
-  nlohmann::json header = nlohmann::json::object();
+  const auto text_of = [&](std::string_view name) {
+    try {
+      return json_string_of(name);
+    } catch (const error& e) {
+      fail(path, ": names and metadata must be UTF-8: ", e.what());
+    }
+  };
+  std::string text = "{";
+  const auto add = [&](std::string_view name, const std::string& value) { text += (text.back() == '{' ? "" : ",") + text_of(name) + ":" + value; };
+  if (!metadata.empty()) {
+    text += "\"__metadata__\":{";
+    for (const auto& [key, value] : metadata) add(key, text_of(value));
+    text += "}";
+  }
   std::set<std::string_view> names{"__metadata__"};
-  for (const auto& [key, value] : metadata) header["__metadata__"][key] = value;
   std::uint64_t position = 0;
   for (const tensor_entry* entry : ordered) {
     require(names.insert(entry->name).second, path, ": tensor name '", entry->name, "' is reserved or used twice");
     const std::uint64_t end = position + byte_size(*entry);
     const auto type_name = std::find_if(safetensors_dtype_names.begin(), safetensors_dtype_names.end(),
                                         [&](const auto& pair) { return pair.first == entry->type; });
-    nlohmann::json& described = header[entry->name];
-    described["dtype"] = std::string(type_name->second);
-    described["shape"] = nlohmann::json::array();
-    for (const index_t extent : entry->extents) described["shape"].push_back(extent);
-    for (const std::uint64_t offset : {position, end}) described["data_offsets"].push_back(offset);
+    add(entry->name, "{\"dtype\":" + text_of(type_name->second) + ",\"shape\":" + to_string(entry->extents) + ",\"data_offsets\":[" +
+                         std::to_string(position) + "," + std::to_string(end) + "]}");
     position = end;
   }
-
-  std::string text;
-  try {
-    text = header.dump();
-  } catch (const nlohmann::json::exception& e) {
-    fail(path, ": names and metadata must be UTF-8: ", e.what());
-  }
+  text += "}";
   text.append((8 - text.size() % 8) % 8, ' ');
 
   write_file_atomically(path, [&](atomic_file& file) {

@@ -145,7 +145,7 @@ void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folde
     }
     return std::as_bytes(std::span<const float>(buffer));
   });
-  io::write_file_atomically(folder / "config.json", hf_config(m.config, end_token).dump(2) + "\n");
+  io::write_file_atomically(folder / "config.json", hf_config(m.config, end_token));
 }
 
 }  // namespace expunge::model

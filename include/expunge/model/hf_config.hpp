@@ -1,15 +1,16 @@
 // config.json of Hugging Face, read into and written from a decoder_config.
 #pragma once
 
+#include <array>
+#include <charconv>
 #include <cmath>
+#include <concepts>
 #include <filesystem>
 #include <string>
-#include <vector>
+#include <string_view>
 
-#include <nlohmann/json.hpp>
-
+#include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
-#include "expunge/io/strict_json.hpp"
 #include "expunge/model/decoder_config.hpp"
 
 namespace expunge::model {
@@ -18,26 +19,27 @@ namespace detail {
 
 /// A value of a JSON object with the file and key in every complaint.
 template <class T>
-T json_value(const nlohmann::json& object, const char* key, const std::filesystem::path& file) {
-  require(object.contains(key) && !object[key].is_null(), file, ": '", key, "' is missing");
-  require(!std::same_as<T, index_t> || object[key].is_number_integer(), file, ": '", key, "' is ", object[key].dump(), ", not a whole number");
+T json_value(const io::json& object, const char* key, const std::filesystem::path& file) {
+  const io::json value = object[key];
+  require(!value.is_null(), file, ": '", key, "' is missing");
+  require(!std::same_as<T, index_t> || value.is_integer(), file, ": '", key, "' is ", value.dump(), ", not a whole number");
   try {
-    return object[key].get<T>();
-  } catch (const nlohmann::json::exception& e) {
+    return value.as<T>();
+  } catch (const error& e) {
     fail(file, ": '", key, "': ", e.what());
   }
 }
 template <class T>
-T json_value_or(const nlohmann::json& object, const char* key, T fallback, const std::filesystem::path& file) {
-  return object.contains(key) && !object[key].is_null() ? json_value<T>(object, key, file) : fallback;
+T json_value_or(const io::json& object, const char* key, T fallback, const std::filesystem::path& file) {
+  return object[key].is_null() ? fallback : json_value<T>(object, key, file);
 }
 
-inline void read_rope_scaling(const nlohmann::json& json, decoder_config& c, const std::filesystem::path& file) {
+inline void read_rope_scaling(const io::json& json, decoder_config& c, const std::filesystem::path& file) {
   // Older files: rope_theta and rope_scaling; newer ones: rope_parameters with both.
   c.rotary_base = json_value_or<double>(json, "rope_theta", 10000, file);
   for (const char* key : {"rope_scaling", "rope_parameters"}) {
-    if (!json.contains(key) || !json[key].is_object()) continue;
-    const auto& r = json[key];
+    const io::json r = json[key];
+    if (!r.is_object()) continue;
     c.rotary_base = json_value_or<double>(r, "rope_theta", c.rotary_base, file);
     const auto type = json_value_or<std::string>(r, "rope_type", json_value_or<std::string>(r, "type", "default", file), file);
     if (type == "default") continue;
@@ -53,7 +55,7 @@ inline void read_rope_scaling(const nlohmann::json& json, decoder_config& c, con
 inline decoder_config read_hf_config(const std::filesystem::path& file) {
   using detail::json_value, detail::json_value_or;
   const io::mapped_file content(file);
-  const auto json = io::parse_strict_json(content.text(), file);
+  const auto json = io::parse_json(content.text(), file);
   require(json.is_object(), file, ": expected a JSON object");
   const auto type = json_value<std::string>(json, "model_type", file);
   decoder_config c;
@@ -97,38 +99,44 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
   return c;
 }
 
-/// The config.json that transformers reads back. `end_token` < 0: none.
-inline nlohmann::json hf_config(const decoder_config& c, index_t end_token = -1) {
-  nlohmann::json j;
-  const auto text = [](const char* value) { return std::string(value); };
+/// The text of a config.json that transformers reads. `end_token` < 0: none.
+inline std::string hf_config(const decoder_config& c, index_t end_token = -1) {
   const bool gpt2 = c.family == decoder_family::gpt2;
   const bool qwen2 = c.family == decoder_family::qwen2;
-  j["architectures"] = std::vector{text(gpt2 ? "GPT2LMHeadModel" : qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM")};
-  j["model_type"] = text(gpt2 ? "gpt2" : qwen2 ? "qwen2" : "llama");
-  j["vocab_size"] = c.vocabulary;
-  j["tie_word_embeddings"] = c.tied;
-  j["torch_dtype"] = text("float32");
-  if (end_token >= 0) j["eos_token_id"] = end_token;
-  j[gpt2 ? "n_embd" : "hidden_size"] = c.width;
-  j[gpt2 ? "n_layer" : "num_hidden_layers"] = c.layers;
-  j[gpt2 ? "n_head" : "num_attention_heads"] = c.heads;
-  j[gpt2 ? "n_inner" : "intermediate_size"] = c.ffn_width;
-  j[gpt2 ? "n_positions" : "max_position_embeddings"] = c.context;
-  j[gpt2 ? "layer_norm_epsilon" : "rms_norm_eps"] = c.norm_epsilon;
-  j[gpt2 ? "activation_function" : "hidden_act"] = text(gpt2 ? "gelu_new" : "silu");
-  if (gpt2) return j;
-  j["num_key_value_heads"] = c.kv_heads;
-  j["head_dim"] = c.head_dim;
-  j["rope_theta"] = c.rotary_base;
-  if (c.scaling.factor != 1) {
-    nlohmann::json& scaling = j["rope_scaling"];
-    scaling["rope_type"] = text("llama3");
-    scaling["factor"] = c.scaling.factor;
-    scaling["low_freq_factor"] = c.scaling.low_frequency_factor;
-    scaling["high_freq_factor"] = c.scaling.high_frequency_factor;
-    scaling["original_max_position_embeddings"] = static_cast<index_t>(c.scaling.original_context);
+  std::string out = "{";
+  const auto add = [&](std::string_view key, const std::string& value) {
+    out += (out.back() == '{' ? "\n  \"" : ",\n  \"") + std::string(key) + "\": " + value;
+  };
+  const auto text = [](std::string_view value) { return io::json_string_of(value); };
+  const auto whole = [](index_t value) { return std::to_string(value); };
+  const auto real = [](double value) {  // the shortest that gives it back
+    std::array<char, 32> digits;
+    const std::string shortest(digits.data(), std::to_chars(digits.begin(), digits.end(), value).ptr);
+    return shortest.find_first_of(".e") == std::string::npos ? shortest + ".0" : shortest;
+  };
+  add("architectures", "[" + text(gpt2 ? "GPT2LMHeadModel" : qwen2 ? "Qwen2ForCausalLM" : "LlamaForCausalLM") + "]");
+  add("model_type", text(gpt2 ? "gpt2" : qwen2 ? "qwen2" : "llama"));
+  add("vocab_size", whole(c.vocabulary));
+  add("tie_word_embeddings", c.tied ? "true" : "false");
+  add("torch_dtype", text("float32"));
+  if (end_token >= 0) add("eos_token_id", whole(end_token));
+  add(gpt2 ? "n_embd" : "hidden_size", whole(c.width));
+  add(gpt2 ? "n_layer" : "num_hidden_layers", whole(c.layers));
+  add(gpt2 ? "n_head" : "num_attention_heads", whole(c.heads));
+  add(gpt2 ? "n_inner" : "intermediate_size", whole(c.ffn_width));
+  add(gpt2 ? "n_positions" : "max_position_embeddings", whole(c.context));
+  add(gpt2 ? "layer_norm_epsilon" : "rms_norm_eps", real(c.norm_epsilon));
+  add(gpt2 ? "activation_function" : "hidden_act", text(gpt2 ? "gelu_new" : "silu"));
+  if (!gpt2) {
+    add("num_key_value_heads", whole(c.kv_heads));
+    add("head_dim", whole(c.head_dim));
+    add("rope_theta", real(c.rotary_base));
   }
-  return j;
+  if (!gpt2 && c.scaling.factor != 1)
+    add("rope_scaling", "{\"rope_type\": \"llama3\", \"factor\": " + real(c.scaling.factor) + ", \"low_freq_factor\": " +
+                            real(c.scaling.low_frequency_factor) + ", \"high_freq_factor\": " + real(c.scaling.high_frequency_factor) +
+                            ", \"original_max_position_embeddings\": " + whole(static_cast<index_t>(c.scaling.original_context)) + "}");
+  return out + "\n}\n";
 }
 
 }  // namespace expunge::model

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "expunge/io/json.hpp"
 #include "expunge/model/decoder_folder.hpp"
 #include "expunge/model/decoder_gguf.hpp"
 #include "expunge/text/tokenizer_gguf.hpp"
@@ -63,11 +64,9 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
                            "added_tokens.json", "generation_config.json", "chat_template.jinja"})
     if (std::filesystem::exists(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
   const io::mapped_file config(folder / "config.json");
-  const auto json = io::parse_strict_json(config.text(), folder / "config.json");
-  if (json.contains("eos_token_id")) {
-    const auto& end = json["eos_token_id"].is_array() && !json["eos_token_id"].empty() ? json["eos_token_id"][0] : json["eos_token_id"];
-    if (end.is_number_integer()) out.end_token = end.get<std::int32_t>();  // Llama 3 lists several
-  }
+  const io::json end = io::parse_json(config.text(), folder / "config.json")["eos_token_id"];
+  const auto ends = end.is_array() ? end.elements() : std::vector{end};  // Llama 3 lists several
+  if (!ends.empty() && ends[0].is_integer()) out.end_token = static_cast<std::int32_t>(ends[0].as<index_t>());
   return out;
 }
 

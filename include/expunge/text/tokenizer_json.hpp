@@ -6,11 +6,9 @@
 #include <string_view>
 #include <utility>
 
-#include <nlohmann/json.hpp>
-
 #include "expunge/core/error.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
-#include "expunge/io/strict_json.hpp"
 #include "expunge/text/pre_tokenizer.hpp"
 #include "expunge/text/tokenizer.hpp"
 #include "expunge/text/tokenizer_json_parts.hpp"
@@ -23,26 +21,24 @@ namespace expunge::text {
 /// Throws expunge::error naming the part for anything else that would change ids, for malformed JSON and for tables that
 /// contradict each other.
 [[nodiscard]] inline tokenizer tokenizer_from_json(std::string_view json, const std::filesystem::path& name = "tokenizer.json") {
-  const nlohmann::json root = io::parse_strict_json(json, name);
+  const io::json root = io::parse_json(json, name);
   try {
     for (const char* key : {"truncation", "padding"})
-      require(detail::json_member(root, key).is_null(), key, " is not supported; set it to null");
-    const nlohmann::json& normalizer = detail::json_member(root, "normalizer");
+      require(root[key].is_null(), key, " is not supported; set it to null");
+    const io::json normalizer = root["normalizer"];
     const normalization form = normalizer.is_null() ? normalization::none : normalization::nfc;
     require(form == normalization::none || detail::json_type(normalizer, "normalizer") == "NFC", "normalizer ", normalizer.dump(),
             " is not supported; null and NFC are");
-    const std::string decoder = detail::json_type(detail::json_member(root, "decoder"), "decoder");
+    const std::string decoder = detail::json_type(root["decoder"], "decoder");
     require(decoder == "ByteLevel", "decoder ", decoder, " is not supported; ByteLevel is");
     pre_tokenizer cutter;
     bool byte_level = false;
-    detail::add_pre_tokenizer(detail::json_member(root, "pre_tokenizer"), cutter, byte_level);
+    detail::add_pre_tokenizer(root["pre_tokenizer"], cutter, byte_level);
     require(byte_level, "pre_tokenizer has no ByteLevel step; only byte-level BPE is supported");
     special_frame frame;
-    detail::read_frame(detail::json_member(root, "post_processor"), frame);
-    return {detail::read_bpe(detail::json_member(root, "model")), std::move(cutter),
-            detail::read_added_tokens(detail::json_member(root, "added_tokens")), std::move(frame), form};
-  } catch (const nlohmann::json::exception& e) {
-    fail(name, ": ", e.what());
+    detail::read_frame(root["post_processor"], frame);
+    return {detail::read_bpe(root["model"]), std::move(cutter),
+            detail::read_added_tokens(root["added_tokens"]), std::move(frame), form};
   } catch (const error& e) {
     fail(name, ": ", e.what());
   }

@@ -8,9 +8,8 @@
 #include <utility>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
 #include "expunge/core/error.hpp"
+#include "expunge/io/json.hpp"
 #include "expunge/text/added_tokens.hpp"
 #include "expunge/text/bpe.hpp"
 #include "expunge/text/pre_tokenizer.hpp"
@@ -18,29 +17,22 @@
 
 namespace expunge::text::detail {
 
-/// The member `key` of `object`; null where it is missing.
-inline const nlohmann::json& json_member(const nlohmann::json& object, const char* key) {
-  static const nlohmann::json null;
-  const auto at = object.find(key);
-  return at == object.end() ? null : *at;
-}
-
-inline bool json_flag(const nlohmann::json& object, const char* key, bool fallback) {
-  const nlohmann::json& value = json_member(object, key);
+inline bool json_flag(const io::json& object, const char* key, bool fallback) {
+  const io::json value = object[key];
   require(value.is_null() || value.is_boolean(), "'", key, "' is ", value.dump(), ", not true or false");
-  return value.is_null() ? fallback : value.get<bool>();
+  return value.is_null() ? fallback : value.as<bool>();
 }
 
-inline std::string json_type(const nlohmann::json& part, std::string_view name) {
-  const nlohmann::json& type = json_member(part, "type");
+inline std::string json_type(const io::json& part, std::string_view name) {
+  const io::json type = part["type"];
   require(type.is_string(), name, " has no type");
-  return type.get<std::string>();
+  return type.as<std::string>();
 }
 
-inline std::int32_t json_id(const nlohmann::json& id, std::string_view token) {
-  require(id.is_number_unsigned() && id.get<std::uint64_t>() <= std::numeric_limits<std::int32_t>::max(), "the id of '",
+inline std::int32_t json_id(const io::json& id, std::string_view token) {
+  require(id.is_integer() && id.as<index_t>() >= 0 && id.as<index_t>() <= std::numeric_limits<std::int32_t>::max(), "the id of '",
           token, "' is ", id.dump(), ", not a whole number from 0 on that fits 32 bits");
-  return id.get<std::int32_t>();
+  return static_cast<std::int32_t>(id.as<index_t>());
 }
 
 inline std::string regex_of_literal(std::string_view literal) {
@@ -54,11 +46,11 @@ inline std::string regex_of_literal(std::string_view literal) {
 }
 
 /// Adds the steps of `part` to `cutter`. ByteLevel writes text in the byte alphabet, so it must come, and come last.
-inline void add_pre_tokenizer(const nlohmann::json& part, pre_tokenizer& cutter, bool& byte_level) {
+inline void add_pre_tokenizer(const io::json& part, pre_tokenizer& cutter, bool& byte_level) {
   const std::string type = json_type(part, "pre_tokenizer");
   require(!byte_level, "pre_tokenizer: ", type, " after ByteLevel is not supported");
   if (type == "Sequence") {
-    for (const nlohmann::json& step : part.at("pretokenizers")) add_pre_tokenizer(step, cutter, byte_level);
+    for (const io::json& step : part.at("pretokenizers").elements()) add_pre_tokenizer(step, cutter, byte_level);
   } else if (type == "ByteLevel") {
     require(!json_flag(part, "add_prefix_space", true), "pre_tokenizer ByteLevel: add_prefix_space is not supported");
     if (json_flag(part, "use_regex", true)) cutter.split(gpt2_pattern);
@@ -66,10 +58,10 @@ inline void add_pre_tokenizer(const nlohmann::json& part, pre_tokenizer& cutter,
   } else if (type == "Digits") {
     cutter.split(json_flag(part, "individual_digits", false) ? digit_pattern : R"(\p{N}+)");
   } else if (type == "Split") {
-    const nlohmann::json& pattern = part.at("pattern");
-    const std::string regex = pattern.contains("String") ? regex_of_literal(pattern.at("String").get<std::string>())
-                                                         : pattern.at("Regex").get<std::string>();
-    const auto behavior = part.at("behavior").get<std::string>();
+    const io::json pattern = part.at("pattern");
+    const std::string regex = pattern.contains("String") ? regex_of_literal(pattern.at("String").as<std::string>())
+                                                         : pattern.at("Regex").as<std::string>();
+    const auto behavior = part.at("behavior").as<std::string>();
     const bool invert = json_flag(part, "invert", false);
     const bool drop = behavior == "Removed" && invert;  // the matches stay, what lies between them goes
     require(drop || behavior == "Isolated", "pre_tokenizer Split: behavior ", behavior, " with invert ", invert,
@@ -81,22 +73,22 @@ inline void add_pre_tokenizer(const nlohmann::json& part, pre_tokenizer& cutter,
 }
 
 /// Reads the ids that a post-processor puts around a single text.
-inline void read_frame(const nlohmann::json& part, special_frame& frame) {
+inline void read_frame(const io::json& part, special_frame& frame) {
   if (part.is_null()) return;
   const std::string type = json_type(part, "post_processor");
   if (type == "Sequence") {
-    for (const nlohmann::json& step : part.at("processors")) read_frame(step, frame);
+    for (const io::json& step : part.at("processors").elements()) read_frame(step, frame);
   } else if (type == "TemplateProcessing") {
     require(frame.before.empty() && frame.after.empty(), "post_processor: a second TemplateProcessing is not supported");
     bool after_text = false;
-    for (const nlohmann::json& piece : part.at("single")) {
+    for (const io::json& piece : part.at("single").elements()) {
       if (piece.contains("Sequence")) {
         require(!after_text, "post_processor TemplateProcessing: the text occurs twice in 'single'");
         after_text = true;
         continue;
       }
-      const auto name = piece.at("SpecialToken").at("id").get<std::string>();
-      for (const nlohmann::json& id : part.at("special_tokens").at(name).at("ids"))
+      const auto name = piece.at("SpecialToken").at("id").as<std::string>();
+      for (const io::json& id : part.at("special_tokens").at(name).at("ids").elements())
         (after_text ? frame.after : frame.before).push_back(json_id(id, name));
     }
     require(after_text, "post_processor TemplateProcessing: 'single' does not hold the text");
@@ -105,10 +97,11 @@ inline void read_frame(const nlohmann::json& part, special_frame& frame) {
   }
 }
 
-inline std::vector<added_token> read_added_tokens(const nlohmann::json& parts) {
+inline std::vector<added_token> read_added_tokens(const io::json& parts) {
   std::vector<added_token> out;
-  for (const nlohmann::json& part : parts) {
-    const auto content = part.at("content").get<std::string>();
+  if (parts.is_null()) return out;
+  for (const io::json& part : parts.elements()) {
+    const auto content = part.at("content").as<std::string>();
     require(!json_flag(part, "single_word", false), "added_tokens: single_word (of '", content, "') is not supported");
     out.push_back({.id = json_id(part.at("id"), content), .content = content, .special = json_flag(part, "special", false),
                    .strip_left = json_flag(part, "lstrip", false), .strip_right = json_flag(part, "rstrip", false),
@@ -117,33 +110,33 @@ inline std::vector<added_token> read_added_tokens(const nlohmann::json& parts) {
   return out;
 }
 
-inline bpe read_bpe(const nlohmann::json& model) {
+inline bpe read_bpe(const io::json& model) {
   require(json_type(model, "model") == "BPE", "model ", json_type(model, "model"), " is not supported; BPE is");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
-    const nlohmann::json& value = json_member(model, key);
+    const io::json value = model[key];
     require(value.is_null() || value.dump() == "\"\"", "model: ", key, " is not supported");
   }
-  const nlohmann::json& dropout = json_member(model, "dropout");
-  require(dropout.is_null() || (dropout.is_number() && dropout.get<double>() == 0), "model: dropout is not supported; set it to null");
+  const io::json dropout = model["dropout"];
+  require(dropout.is_null() || (dropout.is_number() && dropout.as<double>() == 0), "model: dropout is not supported; set it to null");
   require(!json_flag(model, "byte_fallback", false), "model: byte_fallback is not supported");
   bpe::vocabulary vocab;
-  for (const auto& [token, id] : model.at("vocab").get_ref<const nlohmann::json::object_t&>())
-    vocab.emplace(token, json_id(id, token));
+  for (const auto& [token, id] : model.at("vocab").members()) vocab.emplace(token, json_id(id, token));
   require(!vocab.empty(), "model: the vocabulary is empty");
   bpe_options options{.ignore_merges = json_flag(model, "ignore_merges", false), .unknown = {}};
-  if (const nlohmann::json& unknown = json_member(model, "unk_token"); !unknown.is_null()) {
-    const auto at = vocab.find(unknown.get<std::string>());
+  if (const io::json unknown = model["unk_token"]; !unknown.is_null()) {
+    const auto at = vocab.find(unknown.as<std::string>());
     require(at != vocab.end(), "model: unk_token ", unknown.dump(), " is not in the vocabulary");
     require(!json_flag(model, "fuse_unk", false), "model: fuse_unk is not supported");
     options.unknown = at->second;
   }
   bpe::merge_list merges;
-  for (const nlohmann::json& merge : model.at("merges").get_ref<const nlohmann::json::array_t&>()) {
+  for (const io::json& merge : model.at("merges").elements()) {
     if (merge.is_string()) {
-      merges.push_back(parse_merge(merge.get<std::string>()));
+      merges.push_back(parse_merge(merge.as<std::string>()));
     } else {
-      require(merge.is_array() && merge.size() == 2, "model: the merge ", merge.dump(), " is not a pair of tokens");
-      merges.emplace_back(merge[0].get<std::string>(), merge[1].get<std::string>());
+      const auto pair = merge.is_array() ? merge.elements() : std::vector<io::json>{};
+      require(pair.size() == 2, "model: the merge ", merge.dump(), " is not a pair of tokens");
+      merges.emplace_back(pair[0].as<std::string>(), pair[1].as<std::string>());
     }
   }
   return {std::move(vocab), merges, options};

@@ -3,13 +3,13 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
-#include <nlohmann/json.hpp>
-
+#include "expunge/io/json.hpp"
 #include "expunge/text/pre_tokenizer.hpp"
 #include "expunge/text/tokenizer_gguf.hpp"
 
@@ -19,65 +19,56 @@ namespace expunge::text {
 [[nodiscard]] inline std::string tokenizer_json_of_gguf(std::span<const std::string> tokens, std::span<const std::string> merges,
                                                         std::span<const std::int32_t> types, std::string_view pre,
                                                         const special_frame& frame = {}) {
-  using nlohmann::json;
   static_cast<void>(pre_tokenizer::named(pre));  // refuses unknown names
-  const auto parsed = [](std::string_view text) { return json::parse(text); };
-  const auto byte_level = [&](bool use_regex) {
-    json step = parsed(R"({"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true})");
-    step["use_regex"] = use_regex;
-    return step;
+  const auto text = [](std::string_view value) { return io::json_string_of(value); };
+  const auto append = [](std::string& list, const std::string& item) { list += (list.empty() ? "" : ",") + item; };
+  const auto byte_level = [](bool use_regex) {
+    return std::string(R"({"type":"ByteLevel","add_prefix_space":false,"trim_offsets":true,"use_regex":)") + (use_regex ? "true}" : "false}");
   };
   const bool llama3 = pre == "llama-bpe" || pre == "llama3";
-  json out = parsed(R"({
-    "version": "1.0", "truncation": null, "padding": null, "added_tokens": [], "normalizer": null,
-    "model": {"type": "BPE", "dropout": null, "unk_token": null, "continuing_subword_prefix": null, "end_of_word_suffix": null,
-              "fuse_unk": false, "byte_fallback": false, "vocab": {}, "merges": []}})");
-  out["model"]["ignore_merges"] = llama3;
-  out["decoder"] = out["post_processor"] = out["pre_tokenizer"] = byte_level(true);
-  if (pre == "smollm") {
-    out["pre_tokenizer"] = parsed(R"({"type": "Sequence", "pretokenizers": [{"type": "Digits", "individual_digits": true}]})");
-    out["pre_tokenizer"]["pretokenizers"].push_back(byte_level(true));
-  } else if (llama3 || pre == "qwen2") {
-    out["pre_tokenizer"] = parsed(R"({"type": "Sequence", "pretokenizers": [{"type": "Split", "behavior": "Isolated", "invert": false}]})");
-    json& steps = out["pre_tokenizer"]["pretokenizers"];
-    steps[0]["pattern"]["Regex"] = std::string(llama3 ? llama3_pattern : qwen2_pattern);
-    steps.push_back(byte_level(false));
-  }
-  if (pre == "qwen2") out["normalizer"] = parsed(R"({"type": "NFC"})");
+  std::string cutter = byte_level(true);
+  if (pre == "smollm")
+    cutter = R"({"type":"Sequence","pretokenizers":[{"type":"Digits","individual_digits":true},)" + byte_level(true) + "]}";
+  else if (llama3 || pre == "qwen2")
+    cutter = R"({"type":"Sequence","pretokenizers":[{"type":"Split","behavior":"Isolated","invert":false,"pattern":{"Regex":)" +
+             text(llama3 ? llama3_pattern : qwen2_pattern) + "}}," + byte_level(false) + "]}";
 
+  std::string vocabulary, added;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
+    const std::string token = text(tokens[i]), id = std::to_string(i);
+    append(vocabulary, token + ":" + id);
     const auto type = types.empty() ? gguf_token_type::normal : static_cast<gguf_token_type>(types[i]);
-    out["model"]["vocab"][tokens[i]] = i;
     if (type != gguf_token_type::control && type != gguf_token_type::user_defined) continue;
-    json token = parsed(R"({"single_word": false, "lstrip": false, "rstrip": false, "normalized": false})");
-    token["id"] = i;
-    token["content"] = tokens[i];
-    token["special"] = type == gguf_token_type::control;
-    out["added_tokens"].push_back(token);
+    append(added, R"({"single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"id":)" + id + ",\"content\":" + token +
+                      ",\"special\":" + (type == gguf_token_type::control ? "true}" : "false}"));
   }
-  out["model"]["merges"] = std::vector<std::string>(merges.begin(), merges.end());
 
+  std::string post = byte_level(true);
   if (!frame.before.empty() || !frame.after.empty()) {
-    json post = parsed(R"({"type": "TemplateProcessing", "single": [], "special_tokens": {}})");
+    std::string pieces;
+    std::map<std::string, std::string> special;
     const auto put = [&](const std::vector<std::int32_t>& ids) {
       for (const std::int32_t id : ids) {
-        const std::string& name = tokens[static_cast<std::size_t>(id)];
-        json piece = parsed(R"({"SpecialToken": {"type_id": 0}})"), special = json::object();
-        piece["SpecialToken"]["id"] = special["id"] = name;
-        special["ids"].push_back(id);
-        special["tokens"].push_back(name);
-        post["single"].push_back(piece);
-        post["special_tokens"][name] = special;
+        const std::string name = text(tokens[static_cast<std::size_t>(id)]);
+        append(pieces, R"({"SpecialToken":{"type_id":0,"id":)" + name + "}}");
+        special[name] = "{\"id\":" + name + ",\"ids\":[" + std::to_string(id) + "],\"tokens\":[" + name + "]}";
       }
     };
     put(frame.before);
-    post["single"].push_back(parsed(R"({"Sequence": {"id": "A", "type_id": 0}})"));
+    append(pieces, R"({"Sequence":{"id":"A","type_id":0}})");
     put(frame.after);
-    post["pair"] = post["single"];
-    post["pair"].push_back(parsed(R"({"Sequence": {"id": "B", "type_id": 1}})"));
-    out["post_processor"] = post;
+    std::string members;
+    for (const auto& [name, value] : special) append(members, name + ":" + value);
+    post = R"({"type":"TemplateProcessing","single":[)" + pieces + R"(],"pair":[)" + pieces + R"(,{"Sequence":{"id":"B","type_id":1}}],"special_tokens":{)" +
+           members + "}}";
   }
-  return out.dump();
+
+  return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[)" + added + R"(],"normalizer":)" +
+         (pre == "qwen2" ? R"({"type":"NFC"})" : "null") + R"(,"pre_tokenizer":)" + cutter + R"(,"post_processor":)" + post + R"(,"decoder":)" +
+         byte_level(true) +
+         R"(,"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,)"
+         R"("byte_fallback":false,"ignore_merges":)" + (llama3 ? "true" : "false") + R"(,"vocab":{)" + vocabulary + R"(},"merges":)" +
+         io::json_strings_of(merges) + "}}";
 }
 
 }  // namespace expunge::text
