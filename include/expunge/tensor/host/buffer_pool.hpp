@@ -1,4 +1,5 @@
-// Reference-counted host memory from free lists by size class, so that a repeated computation allocates nothing.
+// Reference-counted host memory from free lists by size class, so that a repeated computation allocates nothing, in huge pages where
+// the system has them.
 #pragma once
 
 #include <algorithm>
@@ -12,24 +13,35 @@
 #include <string>
 #include <utility>
 
+#ifdef __linux__
+#include <sys/mman.h>
+#endif
+
 #include "expunge/core/error.hpp"
 
 namespace expunge::host {
 
-/// One allocation: the header sits in front of its 64-byte aligned bytes, or beside memory that somebody else owns.
+/// Memory from the system from which buffers are cut one after the other; it goes back as a whole. The header is in front of it.
+struct slab {
+  std::size_t size, used, in_use = 0;  // bytes, bytes cut so far, buffers in use
+  slab* next;
+};
+
+/// Memory for a tensor: the header sits in front of its 64-byte aligned bytes, or beside memory that somebody else owns.
 struct buffer {
   std::atomic<std::int64_t> references{1};
   std::byte* data = nullptr;
   std::size_t size_class = 0;
+  slab* home = nullptr;
   buffer* next = nullptr;
 };
 
-/// Free lists of buffers; each size class wastes at most an eighth. Its memory is kept until the process ends or
+/// Free lists of buffers; each size class wastes at most a sixteenth. Its memory is kept until the process ends or
 /// release_unused() is called. Safe to use from many threads.
 class buffer_pool {
  public:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t classes = 512;
+  static constexpr std::size_t classes = 1024;
   static constexpr std::size_t external = classes;  // marks a buffer whose bytes are not ours
 
   static buffer_pool& instance() {
@@ -43,30 +55,20 @@ class buffer_pool {
 
   /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
-    const std::size_t size_class = class_of(bytes);
-    {
-      const std::lock_guard lock(mutex_);
-      in_use_ += capacity_of(size_class);
-      peak_ = std::max(peak_, in_use_);
-      if (buffer* found = free_[size_class]) {
-        free_[size_class] = found->next;
-        found->references.store(1, std::memory_order_relaxed);
-        return found;
-      }
-      ++allocations_;
-    }
-    const std::size_t total = header_size + capacity_of(size_class);
-    auto* memory = static_cast<std::byte*>(::operator new(total, std::align_val_t{alignment}, std::nothrow));
-    if (memory == nullptr) {
-      const std::lock_guard lock(mutex_);
-      in_use_ -= capacity_of(size_class);
+    const std::lock_guard lock(mutex_);
+    buffer* found = nullptr;
+    // Batches differ a little in their rows: one class more, so that they share buffers.
+    for (std::size_t c = class_of(bytes), last = c + 1; found == nullptr && c <= last; ++c)
+      if (free_[c] != nullptr) found = std::exchange(free_[c], free_[c]->next);
+    if (found == nullptr) found = cut(class_of(bytes));
+    if (found == nullptr)
       throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
                           " in use; use smaller batches or a smaller model");
-    }
-    auto* made = new (memory) buffer;
-    made->data = memory + header_size;
-    made->size_class = size_class;
-    return made;
+    found->references.store(1, std::memory_order_relaxed);
+    ++found->home->in_use;
+    in_use_ += capacity_of(found->size_class);
+    peak_ = std::max(peak_, in_use_);
+    return found;
   }
 
   /// A reference-counted handle to memory that must outlive it.
@@ -85,21 +87,18 @@ class buffer_pool {
     }
     const std::lock_guard lock(mutex_);
     in_use_ -= capacity_of(unused->size_class);
+    --unused->home->in_use;
     unused->next = std::exchange(free_[unused->size_class], unused);
   }
 
-  /// Returns the memory of all free buffers to the system.
+  /// Returns to the system the slabs of which no buffer is in use.
   void release_unused() {
     const std::lock_guard lock(mutex_);
-    for (buffer*& list : free_)
-      while (list != nullptr) {
-        buffer* current = std::exchange(list, list->next);
-        current->~buffer();
-        ::operator delete(static_cast<void*>(current), std::align_val_t{alignment});
-      }
+    for (buffer*& list : free_) remove_if(list, [](const buffer& b) { return b.home->in_use == 0; }, [](buffer*) {});
+    remove_if(slabs_, [](const slab& s) { return s.in_use == 0; }, [](slab* s) { ::operator delete(static_cast<void*>(s), std::align_val_t{huge_page}); });
   }
 
-  /// How often memory was asked from the system so far; constant in the steady state.
+  /// How many buffers were made so far; constant in the steady state.
   [[nodiscard]] std::size_t allocations() const {
     const std::lock_guard lock(mutex_);
     return allocations_;
@@ -116,22 +115,65 @@ class buffer_pool {
   }
 
  private:
-  static constexpr std::size_t header_size = 64;
-  static_assert(sizeof(buffer) <= header_size);
+  static constexpr std::size_t header_size = 64, huge_page = std::size_t{1} << 21;
+  static_assert(sizeof(buffer) <= header_size && sizeof(slab) <= header_size);
+#ifdef __SANITIZE_ADDRESS__
+  static constexpr std::size_t slab_size = 0;  // a slab for each buffer, so that what is out of its range is seen
+#else
+  static constexpr std::size_t slab_size = 64 * huge_page;
+#endif
 
-  // Eight classes an octave, from 64 bytes on: (8 + step) * 2^(octave + 3).
+  /// A new buffer of a class; null where the system has no room.
+  buffer* cut(std::size_t size_class) {
+    const std::size_t total = header_size + (capacity_of(size_class) + alignment - 1) / alignment * alignment;
+    slab* home = slabs_;
+    while (home != nullptr && home->size - home->used < total) home = home->next;
+    if (home == nullptr) home = make_slab(std::max(slab_size, header_size + total));
+    if (home == nullptr) return nullptr;
+    std::byte* const memory = reinterpret_cast<std::byte*>(home) + std::exchange(home->used, home->used + total);
+    auto* made = new (memory) buffer;
+    made->data = memory + header_size;
+    made->size_class = size_class;
+    made->home = home;
+    ++allocations_;
+    return made;
+  }
+  slab* make_slab(std::size_t size) {
+    void* const memory = ::operator new(size, std::align_val_t{huge_page}, std::nothrow);
+    if (memory == nullptr) return nullptr;
+#ifdef __linux__
+    ::madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);  // a hint; products read rows that lie far apart
+#endif
+    return slabs_ = new (memory) slab{size, header_size, 0, slabs_};
+  }
+
+  /// Takes out of a list what is `unwanted`, and calls `end` with it.
+  template <class Item, class Unwanted, class End>
+  static void remove_if(Item*& list, const Unwanted& unwanted, const End& end) {
+    for (Item** at = &list; *at != nullptr;) {
+      if (Item* const item = *at; unwanted(*item)) {
+        *at = item->next;
+        end(item);
+      } else {
+        at = &item->next;
+      }
+    }
+  }
+
+  // Sixteen classes an octave, from 64 bytes on: (16 + step) * 2^(octave + 2).
   static std::size_t class_of(std::size_t bytes) {
     if (bytes <= 64) return 0;
-    const auto octave = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 4;  // bytes - 1 in [8, 16) * 2^octave
-    const std::size_t step = ((bytes - 1) >> octave) - 8;
-    return (octave - 3) * 8 + step + 1;
+    const auto octave = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 5;  // bytes - 1 in [16, 32) * 2^octave
+    const std::size_t step = ((bytes - 1) >> octave) - 16;
+    return (octave - 2) * 16 + step + 1;
   }
   static std::size_t capacity_of(std::size_t size_class) {
-    return (8 + size_class % 8) << (3 + size_class / 8);
+    return (16 + size_class % 16) << (2 + size_class / 16);
   }
 
   mutable std::mutex mutex_;
   std::array<buffer*, classes> free_{};
+  slab* slabs_ = nullptr;
   std::size_t allocations_ = 0, in_use_ = 0, peak_ = 0;
 };
 
