@@ -18,7 +18,7 @@ void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T
     return;
   }
   if constexpr (detail::library_multiplies<T>) detail::library_gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
-  else if (!transpose_a && transpose_b && m <= 2 * detail::gemm_tile<T>::rows) detail::few_rows_gemm(m, n, k, alpha, a, b, beta, c);
+  else if (!transpose_a && transpose_b && m <= detail::few_rows<T>) detail::few_rows_gemm(m, n, k, alpha, a, b, beta, c);
   else detail::own_gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
 }
 
