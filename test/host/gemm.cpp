@@ -52,6 +52,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(equals_the_sum, T, decltype(std::tuple<float, doub
       }
 }
 
+// Every height of a tile and one more, widths and depths around those of tiles and vectors: what reads a transposed B in place.
+BOOST_AUTO_TEST_CASE_TEMPLATE(few_rows_equal_the_sum, T, decltype(std::tuple<float, double>{})) {
+  for (index_t m = 1; m <= 18; ++m)
+    for (const index_t n : {1, 2, 3, 4, 5, 25, 97})
+      for (const index_t k : {1, 7, 15, 16, 17, 700})
+        BOOST_TEST_CONTEXT(m << " x " << n << " x " << k) {
+          product<T>(false, true, m, n, k, T{1}, T{0}, std::numeric_limits<T>::quiet_NaN());
+          product<T>(false, true, m, n, k, T{-0.5}, T{0.25}, T{2});
+        }
+}
+
 // Whose products these are: a build with EXPUNGE_BLAS must not quietly test our own kernel.
 #if defined(EXPUNGE_BLAS_EIGEN) || defined(EXPUNGE_BLAS_OPENBLAS)
 static_assert(host::detail::library_multiplies<float> && host::detail::library_multiplies<double>);
@@ -67,7 +78,7 @@ BOOST_AUTO_TEST_CASE(the_same_bits_for_any_number_of_threads) {
   const auto all = [&](std::size_t count) {
     pool.set_threads(count);
     std::vector<float> out;
-    for (const auto& [ta, tb, m, n, k] : {std::tuple{false, true, 450, 160, 200}, {false, false, 100, 330, 700}, {true, false, 700, 310, 100}}) {
+    for (const auto& [ta, tb, m, n, k] : {std::tuple{false, true, 450, 160, 200}, {false, true, 9, 700, 130}, {false, false, 100, 330, 700}, {true, false, 700, 310, 100}}) {
       const auto c = product<float>(ta, tb, m, n, k, 1, 0, 0);
       out.insert(out.end(), c.begin(), c.end());
     }
