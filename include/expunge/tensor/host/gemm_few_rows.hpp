@@ -52,11 +52,11 @@ struct inner_product_tile {
   T alpha;
   const T *a, *b;  // rows `stride` apart
   index_t stride;
-  T beta;         // 0 never reads C
-  T* c;           // rows of n
+  T beta;  // 0 never reads C
+  T* c;    // rows of n
   index_t n;
-  const T* next;  // rows like b's, or the part of them that is this tile's to fetch: `step` elements of each for a vector of depth
-  index_t step;
+  const T* next;  // this tile's part of rows like b's that it fetches meanwhile,
+  index_t step;   // so many elements of each for a vector of depth
 
   template <std::size_t... R, std::size_t... V, std::size_t... S>
   void run(std::index_sequence<R...>, std::index_sequence<V...>, std::index_sequence<S...>) const {
@@ -73,7 +73,7 @@ struct inner_product_tile {
     const T* fetch = next;
     index_t p = 0;
     for (; p + size <= depth; p += size, fetch += step) {
-      if constexpr (sizeof...(R) > 1) (__builtin_prefetch(fetch + static_cast<index_t>(V) * stride, 0, 2), ...);
+      if (sizeof...(R) > 1 || step != 0) (__builtin_prefetch(fetch + static_cast<index_t>(V) * stride, 0, 2), ...);
       multiply_add([&](const T* row) __attribute__((always_inline)) { return batch::load_unaligned(row + p); });
     }
     if (p < depth)
@@ -124,7 +124,8 @@ void few_rows_gemm(index_t m, index_t n, index_t k, T alpha, const T* a, const T
   const even_split depths(k, gemm_plan<T>::longest);
   const index_t width = tile::columns(m), grain = width * std::max<index_t>(8, (index_t{1} << 16) / (m * k * width));
   const index_t others = (static_cast<index_t>(thread_pool::instance().threads()) - 1) * grain;  // the blocks before this thread's next one
-  const index_t tiles = (m + tile::rows - 1) / tile::rows, step = static_cast<index_t>(xsimd::batch<T>::size) / tiles;
+  const index_t tiles = (m + tile::rows - 1) / tile::rows;
+  const index_t step = m == 1 ? 0 : static_cast<index_t>(xsimd::batch<T>::size) / tiles;  // for a lone row the hardware fetches
   parallel_blocks(n, grain, [&](index_t begin, index_t end) {
     for (index_t d = 0; d < depths.parts; ++d) {
       const index_t from = depths.begin(d), depth = depths.begin(d + 1) - from;
