@@ -57,6 +57,8 @@ class json {
     else return expect(is_string(), "a string"), T(json_string_value(at_), json_string_length(at_));
   }
 
+  /// Members of an object or elements of an array; 0 of anything else.
+  [[nodiscard]] std::size_t size() const { return is_object() ? json_object_size(at_) : json_array_size(at_); }
   /// The member of an object; null where it is missing or this is no object.
   [[nodiscard]] json operator[](std::string_view key) const {
     json_t* const found = json_object_getn(at_, key.data(), key.size());
@@ -80,7 +82,7 @@ class json {
   [[nodiscard]] std::vector<json> elements() const {
     expect(is_array(), "an array");
     std::vector<json> all;
-    for (std::size_t i = 0; i < json_array_size(at_); ++i) all.emplace_back(json_incref(json_array_get(at_, i)));
+    for (std::size_t i = 0; i < size(); ++i) all.emplace_back(json_incref(json_array_get(at_, i)));
     return all;
   }
 

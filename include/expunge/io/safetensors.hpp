@@ -120,7 +120,7 @@ class safetensors_file {
     const auto check = [&](bool condition, const auto&... what) {
       require(condition, path(), ": tensor '", name, "': ", what...);
     };
-    check(value.is_object() && value.members().size() == 3 && value.contains("dtype") && value.contains("shape") &&
+    check(value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
               value.contains("data_offsets"), "expected the keys dtype, shape and data_offsets");
     placed made{0, 0, {.name = name, .type = dtype::f32, .extents = {}, .bytes = {}}};
     const json type = value["dtype"], shape = value["shape"], offsets = value["data_offsets"];
@@ -135,9 +135,10 @@ class safetensors_file {
     };
     check(shape.is_array(), "shape is no list");
     for (const json& extent : shape.elements()) made.entry.extents.push_back(natural(extent, "extent"));
-    check(offsets.is_array() && offsets.elements().size() == 2, "bad data_offsets");
-    made.begin = static_cast<std::uint64_t>(natural(offsets.elements()[0], "data_offsets"));
-    made.end = static_cast<std::uint64_t>(natural(offsets.elements()[1], "data_offsets"));
+    check(offsets.is_array() && offsets.size() == 2, "bad data_offsets");
+    const auto range = offsets.elements();
+    made.begin = static_cast<std::uint64_t>(natural(range[0], "data_offsets"));
+    made.end = static_cast<std::uint64_t>(natural(range[1], "data_offsets"));
     check(made.begin <= made.end, "bad data_offsets");
     const std::uint64_t size = made.end - made.begin;
     const std::size_t unit = size_of(made.entry.type);

@@ -134,8 +134,8 @@ inline bpe read_bpe(const io::json& model) {
     if (merge.is_string()) {
       merges.push_back(parse_merge(merge.as<std::string>()));
     } else {
-      const auto pair = merge.is_array() ? merge.elements() : std::vector<io::json>{};
-      require(pair.size() == 2, "model: the merge ", merge.dump(), " is not a pair of tokens");
+      require(merge.is_array() && merge.size() == 2, "model: the merge ", merge.dump(), " is not a pair of tokens");
+      const auto pair = merge.elements();
       merges.emplace_back(pair[0].as<std::string>(), pair[1].as<std::string>());
     }
   }

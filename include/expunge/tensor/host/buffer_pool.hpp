@@ -56,11 +56,12 @@ class buffer_pool {
   /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
+    const std::size_t size_class = class_of(bytes);
     buffer* found = nullptr;
     // Batches differ a little in their rows: one class more, so that they share buffers.
-    for (std::size_t c = class_of(bytes), last = c + 1; found == nullptr && c <= last; ++c)
-      if (free_[c] != nullptr) found = std::exchange(free_[c], free_[c]->next);
-    if (found == nullptr) found = cut(class_of(bytes));
+    for (const std::size_t c : {size_class, size_class + 1})
+      if (found == nullptr && free_[c] != nullptr) found = std::exchange(free_[c], free_[c]->next);
+    if (found == nullptr) found = cut(size_class);
     if (found == nullptr)
       throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
                           " in use; use smaller batches or a smaller model");
