@@ -56,8 +56,7 @@ BOOST_AUTO_TEST_CASE(row_sums_of_parameter_attributions_are_neuron_attributions)
   const auto batch = some_batch(m);
   attribution::recording<M, attribution::per_parameter> by_parameter({});
   attribution::recording<M, attribution::per_neuron> by_neuron({});
-  const auto unused = zeros_like(m);
-  const auto p = attributions(by_parameter, by_parameter.record(m, batch, unused)), n = attributions(by_neuron, by_neuron.record(m, batch, unused));
+  const auto p = attributions(by_parameter, by_parameter.record(m, batch, {})), n = attributions(by_neuron, by_neuron.record(m, batch, {}));
   for (std::size_t layer = 0; layer < m.layers.size(); ++layer) {
     const auto w = p[2 * layer].to_vector(), b = p[2 * layer + 1].to_vector(), a = n[layer].to_vector();
     for (std::size_t i = 0; i < b.size(); ++i) {
@@ -77,7 +76,7 @@ BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
   std::vector<X> v;
   const auto weighted = [&](const M& at) {
     attribution::recording<M, attribution::per_neuron> r({});
-    const auto features = attributions(r, r.record(at, batch, zeros_like(at)));
+    const auto features = attributions(r, r.record(at, batch, {}));
     if (v.empty())
       for (const X& f : features) {
         std::vector<double> values(static_cast<std::size_t>(f.size()));
@@ -90,11 +89,11 @@ BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
   };
   weighted(m);
   attribution::recording<M, attribution::per_neuron> r({});
-  const auto gradients = zeros_like(m);
+  auto gradients = zeros_like(m);
   const X nll = r.record(m, batch, gradients);
   r.attribute(zeros<X>(nll.extents()));
   for (std::size_t f = 0; f < v.size(); ++f) r.weigh(f, v[f]);
-  r.finish();
+  r.finish(gradients);
   auto parameters = nn::parameters(m);
   for (std::size_t i = 0; i < parameters.size(); ++i)
     for (index_t j = 0; j < parameters[i].size(); ++j) {

@@ -29,12 +29,6 @@ struct setting {
   }
 };
 
-std::vector<X> zeros_like(const M& m) {
-  std::vector<X> out;
-  for (const X& p : nn::parameters(m)) out.push_back(zeros<X>(p.extents()));
-  return out;
-}
-
 std::vector<X> random_like(const M& m, std::uint64_t seed) {
   philox g(seed);
   std::vector<X> out;
@@ -61,12 +55,13 @@ double worst_error(const Policy& policy, bool joint) {
   const std::vector<index_t> ids{0, 1, 3}, later{1, 3, 4};
   const auto run = [&](const M& at) {
     auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget), joint);
-    const auto g0 = zeros_like(first), g1 = zeros_like(first);
+    std::vector<X> g0(nn::parameters(first).size()), g1 = g0;
     const auto r0 = setting::chosen(s.retain, {0, 1});
     step_sums<X> s0, s1;
     objective(first, ids, setting::chosen(s.forget, ids), r0, g0, s0);
     BOOST_TEST(s0.values()[s0.penalty] == 0);
     objective(at, later, setting::chosen(s.forget, later), r0, g1, s1);
+    loss::fill_absent(g1, nn::parameters(at));
     return std::pair{s1.terms(s1.values()), g1};
   };
   const auto [terms, gradients] = run(second);
@@ -125,7 +120,7 @@ BOOST_AUTO_TEST_CASE(lambda_zero_is_the_base_loss) {
   auto plain = start(gradient_difference{2.0}, s.model, std::span<const model::labelled_sample>(s.forget));
   auto penalised = ssiuu<>{{2.0}, {.lambda = 0}, {}}.start(s.model, std::span<const model::labelled_sample>(s.forget));
   for (int step = 0; step < 2; ++step) {
-    const auto g = zeros_like(s.model), h = zeros_like(s.model);
+    std::vector<X> g(nn::parameters(s.model).size()), h = g;
     step_sums<X> sums;
     plain(s.model, ids, b, r, g, sums);
     penalised(s.model, ids, b, r, h, sums);
@@ -143,7 +138,8 @@ BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
   auto per_example = ssiuu<>{{}, {.reduction = reduction::example}, {}}.start(s.model, forget);
   const auto step = [&](const std::vector<index_t>& ids) {
     step_sums<X> sums;
-    per_example(s.model, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0}), zeros_like(s.model), sums);
+    std::vector<X> gradients(nn::parameters(s.model).size());
+    per_example(s.model, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0}), gradients, sums);
   };
   step({0, 1});
   step({1, 2});

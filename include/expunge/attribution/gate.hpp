@@ -64,9 +64,10 @@ struct gate_rule {
   void restrict(const batch_part& part) { part.restrict(h), part.restrict_offsets(offsets); }
   [[nodiscard]] bool is_tangent_source() const { return !state->tangent.absent(); }
 
-  X pushforward(const X& dx) const {
+  X pushforward(const X& dx) {
     X y = dx.absent() ? zeros<X>(h.extents()) : clone(dx);
     if (is_tangent_source()) multiply(h, y.mutable_data());
+    h = {};  // the second sweep does not ask for it
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
@@ -84,13 +85,13 @@ struct gate_rule {
   void pullback_tangent(const X& /*dx*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
     if (!dx_bar.wanted()) return;
     dx_bar.add(dy_bar);
-    if (is_tangent_source() && !y_bar.absent()) multiply(y_bar, dx_bar.accumulator(h.extents()));
+    if (is_tangent_source() && !y_bar.absent()) multiply(y_bar, dx_bar.accumulator(y_bar.extents()));
   }
 
  private:
   void multiply(const X& factor, typename X::pointer out) const {
     X::template run<primitive::segment_multiply>(state->tangent.data(), factor.data(), offsets.data(), offsets.size() - 1,
-                                                 h.cols(), out);
+                                                 state->tangent.cols(), out);
   }
 };
 

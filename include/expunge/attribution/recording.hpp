@@ -6,7 +6,8 @@
 //              d/dtheta of  sum_b w_b S_b + sum v A  (v, w constant)
 //
 // A joint recording holds the retain examples behind the forget examples, so that each weight is read once for both. The first
-// sweep then gives the retain examples' gradients too (their seeds are w), after which all is cut down to the forget examples.
+// sweep then gives the retain examples' cotangents too (their seeds are w), after which all is cut down to the forget examples; the
+// retain examples' weight gradients are one product with those of the second sweep.
 // First order per parameter needs no second sweep: the cotangents of an example's rows for any seed are those for seed 1 times
 // the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both gradients.
 #pragma once
@@ -46,19 +47,19 @@ class recording {
     if constexpr (neurons) gates_.which = policy.which;
   }
 
-  /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter).
+  /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter, or absent).
   /// Returns the summed NLL of each example, S [examples].
   const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
     rows_.clear();
-    return run(model, batch, batch.examples(), gradients, false);
+    return run(model, batch, batch.examples(), gradients);
   }
 
-  /// The same for a joint batch, whose first `forget` examples are to be forgotten; the sweeps will write the gradients.
-  const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients)
+  /// The same for a joint batch, whose first `forget` examples are to be forgotten.
+  const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget)
     requires nn::row_structured<typename M::batch_type>
   {
     rows_ = batch.row_counts;
-    return run(model, batch, forget, gradients, true);
+    return run(model, batch, forget, {});
   }
 
   /// The first sweep, after which feature(0 .. features()) can be read. `weights` [examples]: the derivative of the base loss by S.
@@ -78,12 +79,11 @@ class recording {
       copy_into(of_forget, forget_seed);
       fill(seed, 1);
       const std::array shares{gradient_share<X>{whole, {weights, rows_, labels_}, second}, gradient_share<X>{forget, {slopes, rows_, labels_}, first}};
-      tape_.pullback(nll_, seed, shares, nullptr);
+      tape_.pullback(nll_, seed, shares);
     } else {
       std::vector<gradient_share<X>> shares;
       if (!neurons) shares.push_back({forget, {}, first});
-      if (forget_ < all) shares.push_back({retain, {}, second});
-      tape_.pullback(nll_, seed, shares, &forget);
+      tape_.pullback(nll_, seed, shares, &forget, forget_ < all ? &retain : nullptr);
       nll_.value = forget_nll;
     }
   }
@@ -123,7 +123,6 @@ class recording {
     if (g.absent()) g = zeros<X>(phi.extents());  // the loss does not depend on it
     cotangent<X>& gradient = leaf.adjoint_tangent;
     if (gradient.value.absent()) gradient.value = zeros<X>(g.extents());
-    gradient.settle();
     if (with_tangents_) {
       leaf.tangent = X(g.extents());
       add_map_sum(sum, factor, penalty, reference, gradient.value, leaf.tangent, std::as_const(g), phi);
@@ -132,26 +131,32 @@ class recording {
     }
   }
 
-  /// The second sweep: adds to the gradients d/dtheta of the base loss (its weights constant) and of what was weighed.
-  void finish() {
-    if (one_sweep()) return tape_.pullback_tangent(nll_, {});
-    X seed = weights_;
-    if (with_tangents_) tape_.pushforward();
-    if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
-      seed = mapped(functor::assign{functor::second_seed{}}, weights_, probability_, tangent);
-    tape_.pullback_tangent(nll_, seed);
+  /// The second sweep: adds d/dtheta of the base loss (its weights constant) and of what was weighed to the gradients given to record(),
+  /// and puts them into `gradients`. One that stays absent is zero.
+  void finish(std::vector<X>& gradients) {
+    if (one_sweep()) {
+      tape_.pullback_tangent(nll_, {});
+    } else {
+      X seed = weights_;
+      if (with_tangents_) tape_.pushforward();
+      if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
+        seed = mapped(functor::assign{functor::second_seed{}}, weights_, probability_, tangent);
+      tape_.pullback_tangent(nll_, seed);
+    }
+    gradients.clear();
+    for (const V& leaf : leaves_) gradients.push_back(std::move(leaf.origin->adjoint_tangent.value));
   }
 
  private:
   static constexpr bool neurons = std::same_as<Policy, per_neuron>;
 
-  const X& run(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients, bool fresh) {
+  const X& run(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients) {
     tape_.clear();
     gates_.rewind();
     leaves_.clear();
     with_tangents_ = false;
     const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
-      leaves_.push_back(tape_.leaf(p, gradients[i], fresh));
+      leaves_.push_back(tape_.leaf(p, gradients.empty() ? X{} : gradients[i]));
       return leaves_.back();
     });
     if constexpr (neurons) nll_ = lifted.nll(batch, gate_observer<X>{&gates_});

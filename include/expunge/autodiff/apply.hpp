@@ -10,7 +10,7 @@
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
-// `static constexpr bool indexes_batch = true`.
+// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`.
 //   X again();                                                      the value once more, from what was saved
 //   bool forget(const X& x); void remember(const X& x);             lets go of x where it was saved, and takes it again
 // are for values that are not kept for the sweep (recompute.hpp): the first of those that make one, the others of those that read it.

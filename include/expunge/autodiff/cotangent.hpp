@@ -8,21 +8,14 @@
 
 namespace expunge {
 
-/// The cotangent of one value while a reverse sweep gathers it. `in_place` marks memory that the caller gave (gradients of
-/// parameters); otherwise the first contribution may simply be kept. `fresh` memory holds nothing yet: the first contribution is
-/// written, not added, so that nobody need clear it.
+/// The cotangent of one value while a reverse sweep gathers it; absent until the first contribution, which is kept or written, so that
+/// nobody need clear memory. `in_place` marks memory that the caller gave. `fresh` memory is being written for the first time.
 template <class X>
 struct cotangent {
   X value{};
   bool in_place = false;
   bool wanted = true;
   bool fresh = false;
-
-  /// What nothing was added to is zero: call at the end of a sweep.
-  void settle() {
-    if (fresh) fill(value, 0);
-    fresh = false;
-  }
 };
 
 /// A pullback's handle to the cotangent of one input; not wanted for constants, and then nothing need be computed.
@@ -41,8 +34,6 @@ class cotangent_slot {
     if (contribution.absent()) return;
     if (target_->value.absent()) {
       target_->value = contribution;
-    } else if (take_fresh()) {
-      copy_into(target_->value, contribution);
     } else if (writable()) {
       axpy(target_->value, value_type{1}, contribution);
     } else {
@@ -55,8 +46,6 @@ class cotangent_slot {
   void add_mapped(const F& f, const X& first, const Rest&... rest) const {
     if (target_->value.absent()) {
       target_->value = mapped(functor::assign{f}, first, rest...);
-    } else if (take_fresh()) {
-      map_in_place(functor::assign{f}, target_->value, first, rest...);
     } else {
       make_writable();
       map_in_place(functor::accumulate{f}, target_->value, first, rest...);
@@ -66,13 +55,10 @@ class cotangent_slot {
   /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
   void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
     if (a.absent() || b.absent()) return;
-    if (target_->value.absent()) target_->value = X(extents), target_->fresh = true;
-    if (take_fresh()) {
-      gemm(transpose_a, transpose_b, alpha, a, b, value_type{0}, target_->value);
-    } else {
-      make_writable();
-      gemm(transpose_a, transpose_b, alpha, a, b, value_type{1}, target_->value);
-    }
+    const bool first = target_->value.absent();
+    if (first) target_->value = X(extents);
+    else make_writable();
+    gemm(transpose_a, transpose_b, alpha, a, b, first ? value_type{0} : value_type{1}, target_->value);
   }
 
   /// The same for some rows of a cotangent of shape `extents`: those from `begin` on, as many as the product has. For products that
@@ -88,18 +74,12 @@ class cotangent_slot {
   /// The memory to accumulate into (zeros at first), for kernels that add; null where not wanted.
   [[nodiscard]] typename X::pointer accumulator(const shape& extents) const {
     if (!wanted()) return nullptr;
-    if (target_->value.absent())
-      target_->value = zeros<X>(extents);
-    else if (target_->fresh)
-      target_->settle();
-    else
-      make_writable();
+    if (target_->value.absent()) target_->value = zeros<X>(extents);
+    else make_writable();
     return target_->value.mutable_data();
   }
 
  private:
-  /// True once for fresh memory, which the caller then writes.
-  [[nodiscard]] bool take_fresh() const { return std::exchange(target_->fresh, false); }
   [[nodiscard]] bool writable() const { return target_->in_place || target_->value.unique(); }
   void make_writable() const {
     if (!writable()) target_->value = clone(target_->value);

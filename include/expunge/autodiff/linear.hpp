@@ -9,6 +9,7 @@ namespace detail {
 
 template <class X>
 struct linear_rule {
+  static constexpr bool sums_over_rows = true;
   X x{}, w{};
 
   X forward(const X& x_, const X& w_, const X& b) {

@@ -18,6 +18,7 @@ struct node<dual<tensor<T, S>>> {
   cotangent<X> adjoint;
   cotangent<X> adjoint_tangent;
   bool of_parameters = false;  // made from leaves alone, so that its cotangents are sums over the batch
+  index_t readers = 0;         // operations that may still ask for the tangent
 
   node() = default;
   node(const node&) = delete;
@@ -32,6 +33,9 @@ struct node<dual<tensor<T, S>>> {
   /// Adds to `target` of the inputs that are, or are not, of parameters what the pullback of `y_bar` gives them; with a part, of
   /// its rows alone, which `y_bar` then has.
   virtual void pullback_into(bool /*parameters*/, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {}
+  /// Says whether the second sweep is to gather the parameters' second gradient for the rows of now together with its own, and keeps
+  /// what that takes.
+  virtual bool postpone() { return false; }
   /// Cuts all that was kept down to a part of the batch.
   virtual void restrict(const batch_part& /*part*/) {}
 };
@@ -62,10 +66,11 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
  public:
   using X = tensor<T, S>;
 
-  /// A tracked input; its second-order cotangent is added to `gradient` in place where that is given, or written where it is fresh.
-  var<dual<X>> leaf(const X& value, const X& gradient = {}, bool fresh = false) {
+  /// A tracked input; its second-order cotangent is added to `gradient` in place where that is given.
+  var<dual<X>> leaf(const X& value, const X& gradient = {}) {
     auto* made = this->template emplace<node<dual<X>>>();
-    made->adjoint_tangent = {gradient, !gradient.absent(), true, fresh && !gradient.absent()};
+    made->adjoint_tangent.value = gradient;
+    made->adjoint_tangent.in_place = !gradient.absent();
     made->of_parameters = true;
     leaves_.push_back(made);
     return {value, made, this};
@@ -87,8 +92,10 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
 
   /// First sweep over a batch laid out by example. What depends on rows gets its cotangents once; the parameters get one
   /// gradient for each share, by a pullback of the rows' cotangents so cut and weighted. What is kept for a second sweep is cut down
-  /// to the part `kept`; without one nothing is, and the second sweep only carries on what was made from parameters.
-  void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept) {
+  /// to the part `kept`; without one nothing is, and the second sweep only carries on what was made from parameters. `rest`: the
+  /// examples behind `kept`, where the second gradient is to have their share, at the latest after the second sweep.
+  void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept = nullptr,
+                const batch_part* rest = nullptr) {
     check(output, seed);
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     for (std::size_t i = this->nodes_.size(); i > 0; --i) {
@@ -99,8 +106,13 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
         continue;
       }
       if (reached) n.pullback_into(false, &node<dual<X>>::adjoint, n.adjoint.value, nullptr);
-      if (reached && n.reads_parameters())
-        for (const gradient_share<X>& s : shares) n.pullback_into(true, s.into, s.weights.applied(n.adjoint.value, s.part), &s.part);
+      const auto share = [&](const batch_part& part, const row_weights<X>& weights, cotangent<X> node<dual<X>>::*into) {
+        n.pullback_into(true, into, weights.applied(n.adjoint.value, part), &part);
+      };
+      if (reached && n.reads_parameters()) {
+        for (const gradient_share<X>& s : shares) share(s.part, s.weights, s.into);
+        if (rest != nullptr && !n.postpone()) share(*rest, {}, &node<dual<X>>::adjoint_tangent);
+      }
       if (kept != nullptr) n.restrict(*kept);
       else n.release();
     }
@@ -122,7 +134,6 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     for (std::size_t i = this->nodes_.size(); i > 0; --i) {
       node<dual<X>>& n = *this->nodes_[i - 1];
       if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();
-      n.adjoint_tangent.settle();
       n.release();
     }
   }

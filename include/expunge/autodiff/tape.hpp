@@ -109,11 +109,12 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
  public:
   using X = tensor<T, S>;
 
-  /// A tracked input. Where `gradient` is given (a tensor of the same shape), its cotangent is added there in place, or written
-  /// where the gradient is `fresh` (its contents are then void); otherwise gradient_of() returns it after the sweep.
-  var<X> leaf(const X& value, const X& gradient = {}, bool fresh = false) {
+  /// A tracked input. Where `gradient` is given (a tensor of the same shape), its cotangent is added there in place; otherwise
+  /// gradient_of() returns it after the sweep.
+  var<X> leaf(const X& value, const X& gradient = {}) {
     auto* made = this->template emplace<node<X>>();
-    made->adjoint = {gradient, !gradient.absent(), true, fresh && !gradient.absent()};
+    made->adjoint.value = gradient;
+    made->adjoint.in_place = !gradient.absent();
     return {value, made, this};
   }
 
@@ -127,7 +128,6 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
     for (std::size_t i = this->nodes_.size(); i > 0; --i) {
       node<X>& n = *this->nodes_[i - 1];
       if (!n.adjoint.value.absent()) n.pullback();
-      n.adjoint.settle();
       n.release();
     }
   }

@@ -48,8 +48,8 @@ class step_sums {
   device_sum<X> sums_ = zeros<device_sum<X>>(shape{places});
 };
 
-/// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective (as base_objective below: it
-/// writes every gradient); a base loss need not.
+/// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective (as base_objective
+/// below); a base loss need not.
 template <class P, class M>
 concept stateful_policy = requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) {
   policy.start(model, forget);
@@ -58,6 +58,13 @@ concept stateful_policy = requires(const P& policy, const M& model, std::span<co
 /// What the trainer accepts.
 template <class P, class M>
 concept loss_policy = stateful_policy<P, M> || forget_loss<P, typename M::value_type> || retain_loss<P, typename M::value_type>;
+
+/// Zeros for the gradients of parameters on which nothing depended.
+template <class X>
+void fill_absent(std::vector<X>& gradients, const std::vector<X>& parameters) {
+  for (std::size_t i = 0; i < gradients.size(); ++i)
+    if (gradients[i].absent()) gradients[i] = zeros<X>(parameters[i].extents());
+}
 
 /// Examples of a step, as the model's make_batch takes them.
 template <class M>
@@ -98,31 +105,37 @@ class base_objective {
 
   explicit base_objective(const Base& base, bool joint = true) : base_(base), joint_(joint) {}
 
-  /// Writes the gradient into `gradients` and adds what it measured to `out`. `forget_ids` are the examples' places in the forget set.
+  /// Makes the `gradients` (absent at first; one that stays absent is zero) and adds what it measured to `out`. `forget_ids` are the
+  /// examples' places in the forget set.
   void operator()(const M& model, std::span<const index_t> /*forget_ids*/, const example_list<M>& forget, const example_list<M>& retain,
-                  const std::vector<X>& gradients, step_sums<X>& out) {
+                  std::vector<X>& gradients, step_sums<X>& out) {
     if constexpr (!needs_retain) {
-      pass(model, forget, std::ssize(forget), gradients, true, out);
+      pass(model, forget, std::ssize(forget), gradients, out);
     } else if constexpr (!needs_forget) {
-      pass(model, retain, 0, gradients, true, out);
+      pass(model, retain, 0, gradients, out);
     } else if (joint_) {
       example_list<M> all = forget;
       all.insert(all.end(), retain.begin(), retain.end());
-      pass(model, all, std::ssize(forget), gradients, true, out);
+      pass(model, all, std::ssize(forget), gradients, out);
     } else {
-      pass(model, forget, std::ssize(forget), gradients, true, out);
-      pass(model, retain, 0, gradients, false, out);
+      pass(model, forget, std::ssize(forget), gradients, out);
+      pass(model, retain, 0, gradients, out);
     }
   }
 
   /// Records the model on `examples`, of which the first `forget` are to be forgotten, and adds to the gradients or, where they are
-  /// fresh, writes them.
-  void pass(const M& model, const example_list<M>& examples, index_t forget, const std::vector<X>& gradients, bool fresh, step_sums<X>& out) {
+  /// absent, makes them.
+  void pass(const M& model, const example_list<M>& examples, index_t forget, std::vector<X>& gradients, step_sums<X>& out) {
     tape_.clear();
+    std::vector<var<X>> leaves;
     const auto batch = model.make_batch(examples);
-    const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) { return tape_.leaf(p, gradients[i], fresh); });
+    const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) {
+      leaves.push_back(tape_.leaf(p, gradients[i]));
+      return leaves.back();
+    });
     const var<X> nll = lifted.nll(batch, nn::no_observer{});
     tape_.pullback(nll, detail::base_weights(base_, nll.value, batch.lengths, forget, out));
+    for (std::size_t i = 0; i < leaves.size(); ++i) gradients[i] = gradient_of(leaves[i]);
     tape_.clear();
   }
 

@@ -37,24 +37,20 @@ class ssiuu_objective {
     if (s.reference == reference::original)
       for (std::size_t i = 0; i < forget.size(); ++i) {
         recorder& r = *recordings(1)[0];
-        r.record(model, batch_of(model, static_cast<index_t>(i)), std::vector<X>(nn::parameters(model).size()));
+        r.record(model, batch_of(model, static_cast<index_t>(i)), {});
         r.attribute(zeros<X>(shape{1}));
         for (std::size_t f = 0; f < r.features(); ++f) seen_[static_cast<index_t>(i)].push_back(r.feature(f));
       }
   }
 
-  /// Writes the gradient into `gradients` and adds what it measured to `out`. `forget_ids` are the examples' places in the forget set.
+  /// Makes the `gradients` and adds what it measured to `out`, see base_objective.
   void operator()(const M& model, std::span<const index_t> forget_ids, const example_list<M>& forget, const example_list<M>& retain,
-                  const std::vector<X>& gradients, step_sums<X>& out) {
+                  std::vector<X>& gradients, step_sums<X>& out) {
     require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
             "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
             "as large as the forget set");
     const bool one_by_one = !neurons && by_example(), joint = joint_ && !one_by_one;
-    if (!joint) {
-      if (needs_retain) base_.pass(model, retain, 0, gradients, true, out);
-      else
-        for (X g : gradients) fill(g, 0);
-    }
+    if (!joint && needs_retain) base_.pass(model, retain, 0, gradients, out);
     if (one_by_one) singles(model, forget_ids, gradients, out);
     else together(model, forget_ids, forget, joint && needs_retain ? retain : example_list<M>{}, gradients, joint, out);
     if (policy_.settings.reference == reference::previous)
@@ -82,14 +78,14 @@ class ssiuu_objective {
 
   /// The batch in one recording: its examples are the units of neurons, it is itself the unit of parameters.
   void together(const M& model, std::span<const index_t> ids, example_list<M> examples, const example_list<M>& retain,
-                const std::vector<X>& gradients, bool joint, step_sums<X>& out) {
+                std::vector<X>& gradients, bool joint, step_sums<X>& out) {
     recorder& r = *recordings(1)[0];
     const index_t forget = std::ssize(examples);
     examples.insert(examples.end(), retain.begin(), retain.end());
     const auto batch = model.make_batch(examples);
     const X nll = [&] {
       if constexpr (nn::row_structured<typename M::batch_type>)
-        if (joint) return r.record_joint(model, batch, forget, gradients);
+        if (joint) return r.record_joint(model, batch, forget);
       return r.record(model, batch, gradients);
     }();
     r.attribute(detail::base_weights(policy_.base, nll, batch.lengths, forget, out));
@@ -97,7 +93,7 @@ class ssiuu_objective {
       if constexpr (neurons) weigh_neurons(r, f, ids, out);
       else weigh_parameter(r, f, out);
     }
-    r.finish();
+    r.finish(gradients);
   }
 
   void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_sums<X>& out) {
@@ -122,8 +118,9 @@ class ssiuu_objective {
   }
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
-  void singles(const M& model, std::span<const index_t> ids, const std::vector<X>& gradients, step_sums<X>& out) {
+  void singles(const M& model, std::span<const index_t> ids, std::vector<X>& gradients, step_sums<X>& out) {
     const std::size_t count = ids.size();
+    fill_absent(gradients, nn::parameters(model));  // the recordings add to the same memory
     auto& records = recordings(count);
     const auto n = static_cast<index_t>(count);
     X nll(shape{n});
@@ -143,7 +140,7 @@ class ssiuu_objective {
       for (std::size_t u = 0; u < count; ++u)
         if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
     }
-    for (std::size_t u = 0; u < count; ++u) records[u]->finish();
+    for (std::size_t u = 0; u < count; ++u) records[u]->finish(gradients);
   }
 
   /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its

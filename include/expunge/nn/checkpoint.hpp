@@ -25,7 +25,7 @@ struct checkpoint_node final : node<X> {
     for_each_parameter(
         [&](const name_path&, const var<X>& outer, var<X>& inner) {
           inner = again.leaf(outer.value);
-          if (outer.origin != nullptr) inner.origin->adjoint = outer.origin->adjoint;  // gradients go straight to their memory
+          if (outer.origin != nullptr) inner.origin->adjoint = std::move(outer.origin->adjoint);  // what was gathered already
           else inner.origin->adjoint.wanted = false;
         },
         std::as_const(module), inside);
@@ -33,7 +33,7 @@ struct checkpoint_node final : node<X> {
     again.pullback(run(inside, in), this->adjoint.value);
     for_each_parameter(
         [&](const name_path&, const var<X>& outer, const var<X>& inner) {
-          if (outer.origin != nullptr) outer.origin->adjoint = inner.origin->adjoint;
+          if (outer.origin != nullptr) outer.origin->adjoint = std::move(inner.origin->adjoint);
         },
         std::as_const(module), std::as_const(inside));
     if (const cotangent_slot<X> slot(input != nullptr ? &input->adjoint : nullptr); slot.wanted()) slot.add(gradient_of(in));

@@ -51,8 +51,7 @@ class host_storage {
 
   /// True where no other handle can see a change: the memory is ours and this is its only handle.
   [[nodiscard]] bool unique() const {
-    return buffer_ != nullptr && buffer_->size_class != host::buffer_pool::external &&
-           buffer_->references.load(std::memory_order_acquire) == 1;
+    return buffer_ != nullptr && buffer_->home != nullptr && buffer_->references.load(std::memory_order_acquire) == 1;
   }
 
   [[nodiscard]] pointer data() const { return reinterpret_cast<T*>(buffer_->data); }

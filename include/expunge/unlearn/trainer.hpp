@@ -89,10 +89,7 @@ class trainer {
     require(settings_.clip > 0, "clip is ", settings_.clip, ", expected a positive norm");
 
     std::vector<X> parameters = nn::parameters(model_);
-    std::vector<X> gradients;
-    nn::for_each_parameter([&](const nn::name_path& name, const X& p) {
-      gradients.push_back(with_purpose([&] { return X(p.extents()); }, "gradient of ", name.str()));
-    }, model_);
+    std::vector<X> gradients(parameters.size());  // only while a step needs them: activations then take their place
     auto optimizer = with_purpose([&] { return optimizer_.start(parameters); }, "moments of the optimizer");
     const index_t retain_batch = settings_.retain_batch > 0 ? settings_.retain_batch : settings_.batch;
     batch_order forget_order(settings_.order, with_forget ? std::ssize(forget) : 1, settings_.batch, settings_.seed, 1);
@@ -115,6 +112,7 @@ class trainer {
         const held_operands held(parameters);  // until the update only reads them
         loss::step_sums<X> gathered;
         objective(model_, ids, to_forget, to_retain, gradients, gathered);
+        loss::fill_absent(gradients, parameters);
         for (const X& g : gradients) gathered.add(gathered.squared_norm, g, g);
         return gathered.values();  // the one place where a step waits for the device
       }, "step ", report.step, " (the model is as it was before the step)");
@@ -126,6 +124,7 @@ class trainer {
       const double factor = settings_.schedule(report.step - 1);
       report.learning_rate = factor * optimizer_.learning_rate;
       optimizer.update(parameters, gradients, factor, std::min(1.0, settings_.clip / report.gradient_norm));
+      std::ranges::fill(gradients, X{});
       report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       if (settings_.on_step) settings_.on_step(report);
     } while (!stop(report));

@@ -1,5 +1,5 @@
-// Reference-counted host memory from free lists by size class, so that a repeated computation allocates nothing, in huge pages where
-// the system has them.
+// Reference-counted host memory, so that a repeated computation asks the system for nothing: blocks of a few large slabs, split and merged
+// as they are lent and given back (Knuth's boundary tags), in huge pages where the system has them.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <functional>
+#include <limits>
 #include <mutex>
 #include <new>
 #include <string>
@@ -16,33 +18,37 @@
 #ifdef __linux__
 #include <sys/mman.h>
 #endif
+#ifdef __SANITIZE_ADDRESS__
+#include <sanitizer/asan_interface.h>
+#endif
 
 #include "expunge/core/error.hpp"
 
 namespace expunge::host {
 
-/// Memory from the system from which buffers are cut one after the other; it goes back as a whole. The header is in front of it.
+/// Memory from the system, which goes back as a whole. Behind this header it is blocks without gaps.
 struct slab {
-  std::size_t size, used, in_use = 0;  // bytes, bytes cut so far, buffers in use
+  std::size_t size;           // bytes, with the header
+  const std::byte* furthest;  // the end of the memory that was ever lent
   slab* next;
 };
 
-/// Memory for a tensor: the header sits in front of its 64-byte aligned bytes, or beside memory that somebody else owns.
+/// A block: the header sits in front of its 64-byte aligned bytes, or beside memory that somebody else owns.
 struct buffer {
   std::atomic<std::int64_t> references{1};
   std::byte* data = nullptr;
-  std::size_t size_class = 0;
-  slab* home = nullptr;
-  buffer* next = nullptr;
+  std::size_t size = 0;      // bytes up to the next block
+  slab* home = nullptr;      // null where the bytes are not ours
+  buffer* before = nullptr;  // the block in front of it
+  buffer *next = nullptr, *previous = nullptr;  // in its free list
+  bool free = false;
 };
 
-/// Free lists of buffers; each size class wastes at most a sixteenth. Its memory is kept until the process ends or
-/// release_unused() is called. Safe to use from many threads.
+/// Lends the smallest free block that is large enough, to a sixteenth. Keeps its memory until the process ends or release_unused() is
+/// called. Safe to use from many threads.
 class buffer_pool {
  public:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t classes = 1024;
-  static constexpr std::size_t external = classes;  // marks a buffer whose bytes are not ours
 
   static buffer_pool& instance() {
     static buffer_pool pool;
@@ -56,18 +62,21 @@ class buffer_pool {
   /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
-    const std::size_t size_class = class_of(bytes);
-    buffer* found = nullptr;
-    // Batches differ a little in their rows: one class more, so that they share buffers.
-    for (const std::size_t c : {size_class, size_class + 1})
-      if (found == nullptr && free_[c] != nullptr) found = std::exchange(free_[c], free_[c]->next);
-    if (found == nullptr) found = cut(size_class);
+    const bool possible = bytes < std::numeric_limits<std::size_t>::max() / 2;
+    const std::size_t size = possible ? (std::max<std::size_t>(bytes, 1) + red_zone + alignment - 1) / alignment * alignment : 0;
+    buffer* const found = possible ? find(size) : nullptr;
     if (found == nullptr)
       throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
                           " in use; use smaller batches or a smaller model");
+    unlist(*found);
+    split(*found, size);
     found->references.store(1, std::memory_order_relaxed);
-    ++found->home->in_use;
-    in_use_ += capacity_of(found->size_class);
+    watch(found->data, bytes, true);
+    if (const std::byte* const end = found->data + size; end > found->home->furthest) {
+      found->home->furthest = end;
+      ++allocations_;
+    }
+    in_use_ += found->size;
     peak_ = std::max(peak_, in_use_);
     return found;
   }
@@ -76,30 +85,46 @@ class buffer_pool {
   static buffer* adopt(std::byte* data) {
     auto* made = new buffer;
     made->data = data;
-    made->size_class = external;
     return made;
   }
 
   /// Gives back a buffer whose last reference is gone.
   void recycle(buffer* unused) {
-    if (unused->size_class == external) {
+    if (unused->home == nullptr) {
       delete unused;
       return;
     }
     const std::lock_guard lock(mutex_);
-    in_use_ -= capacity_of(unused->size_class);
-    --unused->home->in_use;
-    unused->next = std::exchange(free_[unused->size_class], unused);
+    in_use_ -= unused->size;
+    if (buffer* const after = behind(*unused); after != nullptr && after->free) {
+      unlist(*after);
+      merge(*unused, *after);
+    }
+    if (buffer* const before = unused->before; before != nullptr && before->free) {
+      unlist(*before);
+      merge(*before, *unused);
+      unused = before;
+    }
+    list(*unused);
   }
 
   /// Returns to the system the slabs of which no buffer is in use.
   void release_unused() {
     const std::lock_guard lock(mutex_);
-    for (buffer*& list : free_) remove_if(list, [](const buffer& b) { return b.home->in_use == 0; }, [](buffer*) {});
-    remove_if(slabs_, [](const slab& s) { return s.in_use == 0; }, [](slab* s) { ::operator delete(static_cast<void*>(s), std::align_val_t{huge_page}); });
+    for (slab** at = &slabs_; *at != nullptr;) {
+      slab* const s = *at;
+      if (buffer& first = *first_of(*s); first.free && behind(first) == nullptr) {
+        unlist(first);
+        *at = s->next;
+        watch(first.data, first.size, true);
+        ::operator delete(static_cast<void*>(s), std::align_val_t{huge_page});
+      } else {
+        at = &s->next;
+      }
+    }
   }
 
-  /// How many buffers were made so far; constant in the steady state.
+  /// How often memory was lent that never was before; constant in the steady state.
   [[nodiscard]] std::size_t allocations() const {
     const std::lock_guard lock(mutex_);
     return allocations_;
@@ -116,60 +141,93 @@ class buffer_pool {
   }
 
  private:
-  static constexpr std::size_t header_size = 64, huge_page = std::size_t{1} << 21;
+  static constexpr std::size_t header_size = 64, huge_page = std::size_t{1} << 21, classes = 1024;
   static_assert(sizeof(buffer) <= header_size && sizeof(slab) <= header_size);
+  // Of a slab only what was lent takes memory, so that one may be large, and large buffers find room between small ones.
 #ifdef __SANITIZE_ADDRESS__
-  static constexpr std::size_t slab_size = 0;  // a slab for each buffer, so that what is out of its range is seen
+  static constexpr std::size_t slab_size = 8 * huge_page, red_zone = alignment;
 #else
-  static constexpr std::size_t slab_size = 64 * huge_page;
+  static constexpr std::size_t slab_size = 512 * huge_page, red_zone = 0;
 #endif
 
-  /// A new buffer of a class; null where the system has no room.
-  buffer* cut(std::size_t size_class) {
-    const std::size_t total = header_size + (capacity_of(size_class) + alignment - 1) / alignment * alignment;
-    slab* home = slabs_;
-    while (home != nullptr && home->size - home->used < total) home = home->next;
-    if (home == nullptr) home = make_slab(std::max(slab_size, header_size + total));
-    if (home == nullptr) return nullptr;
-    std::byte* const memory = reinterpret_cast<std::byte*>(home) + std::exchange(home->used, home->used + total);
-    auto* made = new (memory) buffer;
-    made->data = memory + header_size;
-    made->size_class = size_class;
-    made->home = home;
-    ++allocations_;
-    return made;
+  /// A free block of at least `size` bytes; null where the system has no room.
+  buffer* find(std::size_t size) {
+    for (std::size_t c = class_of(size); c < classes; ++c) {
+      buffer* first = nullptr;  // in the order of addresses, so that memory that was lent before is lent again
+      for (buffer* b = free_[c]; b != nullptr; b = b->next)
+        if (b->size >= size && (first == nullptr || std::less<>{}(b, first))) first = b;
+      if (first != nullptr) return first;
+    }
+    const std::size_t needed = 2 * header_size + size;
+    buffer* const made = make_slab(std::max(slab_size, needed));
+    return made == nullptr && needed < slab_size ? make_slab(needed) : made;
   }
-  slab* make_slab(std::size_t size) {
+  /// Its only block, free.
+  buffer* make_slab(std::size_t size) {
     void* const memory = ::operator new(size, std::align_val_t{huge_page}, std::nothrow);
     if (memory == nullptr) return nullptr;
 #ifdef __linux__
     ::madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);  // a hint; products read rows that lie far apart
 #endif
-    return slabs_ = new (memory) slab{size, header_size, 0, slabs_};
+    slabs_ = new (memory) slab{size, nullptr, slabs_};
+    return make_block(*slabs_, reinterpret_cast<std::byte*>(slabs_) + header_size, size - header_size, nullptr);
   }
 
-  /// Takes out of a list what is `unwanted`, and calls `end` with it.
-  template <class Item, class Unwanted, class End>
-  static void remove_if(Item*& list, const Unwanted& unwanted, const End& end) {
-    for (Item** at = &list; *at != nullptr;) {
-      if (Item* const item = *at; unwanted(*item)) {
-        *at = item->next;
-        end(item);
-      } else {
-        at = &item->next;
-      }
-    }
+  /// Cuts off what lies behind the first `size` bytes, where it is a block.
+  void split(buffer& b, std::size_t size) {
+    const std::size_t rest = b.size - size;
+    if (rest < header_size + alignment) return;
+    buffer* const after = behind(b);
+    b.size = size;
+    buffer* const made = make_block(*b.home, b.data + size, rest, &b);
+    if (after != nullptr) after->before = made;
+  }
+  buffer* make_block(slab& home, std::byte* memory, std::size_t size, buffer* before) {
+    watch(memory, header_size, true);
+    auto* made = new (memory) buffer;
+    made->data = memory + header_size;
+    made->size = size - header_size;
+    made->home = &home;
+    made->before = before;
+    list(*made);
+    return made;
+  }
+  /// Makes one block of `b` and the one behind it.
+  static void merge(buffer& b, const buffer& after) {
+    b.size += header_size + after.size;
+    if (buffer* const next = behind(b); next != nullptr) next->before = &b;
+  }
+  static buffer* first_of(slab& s) { return reinterpret_cast<buffer*>(reinterpret_cast<std::byte*>(&s) + header_size); }
+  static buffer* behind(const buffer& b) {
+    std::byte* const at = b.data + b.size;
+    return at == reinterpret_cast<std::byte*>(b.home) + b.home->size ? nullptr : reinterpret_cast<buffer*>(at);
   }
 
-  // Sixteen classes an octave, from 64 bytes on: (16 + step) * 2^(octave + 2).
-  static std::size_t class_of(std::size_t bytes) {
-    if (bytes <= 64) return 0;
-    const auto octave = static_cast<std::size_t>(std::bit_width(bytes - 1)) - 5;  // bytes - 1 in [16, 32) * 2^octave
-    const std::size_t step = ((bytes - 1) >> octave) - 16;
-    return (octave - 2) * 16 + step + 1;
+  void list(buffer& b) {
+    buffer*& head = free_[class_of(b.size)];
+    b.free = true;
+    b.previous = nullptr;
+    b.next = head;
+    if (head != nullptr) head->previous = &b;
+    head = &b;
+    watch(b.data, b.size, false);
   }
-  static std::size_t capacity_of(std::size_t size_class) {
-    return (16 + size_class % 16) << (2 + size_class / 16);
+  void unlist(buffer& b) {
+    (b.previous != nullptr ? b.previous->next : free_[class_of(b.size)]) = b.next;
+    if (b.next != nullptr) b.next->previous = b.previous;
+    b.free = false;
+  }
+  // Sixteen classes an octave, from 64 bytes on: each holds blocks of (16 + step) * 2^(octave + 2) bytes and more, up to the next.
+  static std::size_t class_of(std::size_t size) {
+    const auto octave = static_cast<std::size_t>(std::bit_width(size)) - 5;  // size in [16, 32) * 2^octave
+    return (octave - 2) * 16 + (size >> octave) - 16;
+  }
+
+  /// Tells the address sanitizer whether these bytes may be touched.
+  static void watch([[maybe_unused]] const std::byte* data, [[maybe_unused]] std::size_t size, [[maybe_unused]] bool lent) {
+#ifdef __SANITIZE_ADDRESS__
+    lent ? __asan_unpoison_memory_region(data, size) : __asan_poison_memory_region(data, size);
+#endif
   }
 
   mutable std::mutex mutex_;
