@@ -99,11 +99,12 @@ class recording {
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
-  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f) and is constant. Once a feature.
+  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f) and is constant. Once a feature, which is gone then.
   void weigh(std::size_t f, const X& v) {
     with_tangents_ = order_ == curvature::exact;
     if constexpr (neurons) {
       gates_.gates[f].tangent = v;
+      gates_.gates[f].sum = {};
     } else {
       if (with_tangents_) set_tangent(leaves_[f], product(v, leaves_[f].value));
       if (const X& g = gradient_of(leaves_[f]); !g.absent())  // the share of A = phi g that phi itself carries

@@ -24,12 +24,13 @@ class batch_part {
   [[nodiscard]] bool leading() const { return examples_.begin == 0; }
   [[nodiscard]] index_t examples() const { return examples_.end - examples_.begin; }
 
-  /// Cuts x down to this part's share (a view). Throws expunge::error where x is not laid out by example.
+  /// Cuts x down to this part's share: a view. Throws expunge::error where x is not laid out by example.
   template <class X>
   void restrict(X& x) const {
     if (x.absent()) return;
     const range r = range_for(x.extents());
-    x = x.slice(r.begin, r.end);
+    if (r.begin == 0) x.keep_rows(r.end);
+    else x = x.slice(r.begin, r.end);
   }
   void restrict(shape& s) const {
     const range r = range_for(s);

@@ -83,6 +83,13 @@ class tensor {
     return made;
   }
 
+  /// The first rows alone. Where nobody else has the others their memory goes, if the storage can.
+  void keep_rows(index_t count) {
+    { const tensor all = std::move(*this); *this = all.slice(0, count); }
+    if constexpr (requires { storage_.shrink(index_t{}); })
+      if (unique()) storage_.shrink(offset_ + size());
+  }
+
   void upload(std::span<const T> values) const {
     require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " values for shape ", shape_);
     storage_.upload(offset_, values);
