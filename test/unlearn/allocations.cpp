@@ -63,7 +63,7 @@ struct usage {
 template <class Loss, class Optimizer>
 usage measure(const Loss& policy, const Optimizer& optimizer, index_t width) {
   auto& pool = host::buffer_pool::instance();
-  pool.release_unused();  // before the model shares its slab
+  pool.release_unused();
   auto m = model::random_decoder<X>({.vocabulary = 256, .width = width, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = width / 4,
                                      .ffn_width = 2 * width, .context = 32, .tied = false}, 1);
   const auto forget = sequences(1), retain = sequences(2);

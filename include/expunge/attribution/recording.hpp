@@ -146,16 +146,14 @@ class recording {
     }
     gradients.clear();
     for (const V& leaf : leaves_) gradients.push_back(std::move(leaf.origin->adjoint_tangent.value));
+    clear();
   }
 
  private:
   static constexpr bool neurons = std::same_as<Policy, per_neuron>;
 
   const X& run(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients) {
-    tape_.clear();
-    gates_.rewind();
-    leaves_.clear();
-    with_tangents_ = false;
+    clear();
     const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
       leaves_.push_back(tape_.leaf(p, gradients.empty() ? X{} : gradients[i]));
       return leaves_.back();
@@ -165,6 +163,15 @@ class recording {
     forget_ = forget;
     labels_ = batch.lengths;
     return nll_.value;
+  }
+
+  void clear() {
+    tape_.clear();
+    gates_.rewind();
+    leaves_.clear();
+    nll_ = {};
+    probability_ = weights_ = {};
+    with_tangents_ = false;
   }
 
   [[nodiscard]] bool one_sweep() const { return !rows_.empty() && !neurons && order_ == curvature::first_order; }

@@ -153,7 +153,7 @@ class ssiuu_objective {
     if (s.reference == reference::previous && s.reduction == reduction::batch) {
       if (f < previous_.size()) std::ranges::fill(slopes, apply_rho(total, minus(total, previous_[f]), out));
       else previous_.resize(f + 1);
-      previous_[f] = total;
+      keep(previous_[f], total);
       return slopes;
     }
     // At step 1 the model is the original: differences are rounding errors, which an absolute value would take for growth.
@@ -176,9 +176,15 @@ class ssiuu_objective {
       for (std::size_t u = 0; u < a.size(); ++u) {
         std::vector<X>& kept = seen_[ids[u]];
         kept.resize(std::max(kept.size(), f + 1));
-        kept[f] = neurons ? clone(a[u]) : a[u];  // a slice would keep the whole batch alive
+        keep(kept[f], a[u]);
       }
     return slopes;
+  }
+
+  /// Copies x to where its predecessor was, so that a step leaves memory as it found it.
+  static void keep(X& kept, const X& x) {
+    if (kept.absent()) kept = clone(x);
+    else copy_into(kept, x);
   }
 
   [[nodiscard]] const X* reference_of(index_t id, std::size_t f) const {

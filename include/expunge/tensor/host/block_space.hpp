@@ -22,11 +22,13 @@ namespace expunge::host {
 
 class block_space;
 
-/// Memory from the system, which goes back as a whole. Behind this header it is blocks without gaps.
+struct buffer;
+
+/// Memory from the system, which goes back as a whole. Behind this header it is blocks without gaps, up to what was never lent.
 struct slab {
   block_space* space;
-  std::size_t size;           // bytes, with the header
-  const std::byte* furthest;  // the end of the memory that was ever lent
+  std::size_t size, used;  // bytes, with the header
+  buffer* last;
   slab* next;
 };
 
@@ -46,7 +48,7 @@ class block_space {
  public:
   static constexpr std::size_t alignment = 64, huge_page = std::size_t{1} << 21;
 
-  /// Only what was lent of a slab takes memory, so that slabs may be large; large blocks then find room between small ones.
+  /// Only what was lent of a slab takes memory, so that slabs may be large.
   explicit block_space(std::size_t slab_size) : slab_size_(slab_size) {}
   block_space(const block_space&) = delete;
   block_space& operator=(const block_space&) = delete;
@@ -55,15 +57,14 @@ class block_space {
   /// At least `bytes` bytes; null where the system has no room.
   buffer* take(std::size_t bytes) {
     const std::size_t size = size_of(bytes);
-    buffer* const found = find(size);
-    if (found == nullptr) return nullptr;
-    unlist(*found);
-    split(*found, size);
-    watch(found->data, bytes, true);
-    if (const std::byte* const end = found->data + size; end > found->home->furthest) {
-      found->home->furthest = end;
-      ++extensions_;
+    buffer* found = find(size);
+    if (found != nullptr) {
+      unlist(*found);
+      split(*found, size);
+    } else {
+      found = extend(size);
     }
+    if (found != nullptr) watch(found->data, bytes, true);
     return found;
   }
 
@@ -87,10 +88,10 @@ class block_space {
   void release_unused() {
     for (slab** at = &slabs_; *at != nullptr;) {
       slab* const s = *at;
-      if (buffer& first = *reinterpret_cast<buffer*>(inside(*s)); first.free && behind(first) == nullptr) {
-        unlist(first);
+      if (buffer& last = *s->last; last.free && last.before == nullptr) {
+        unlist(last);
         *at = s->next;
-        watch(first.data, first.size, true);
+        watch(last.data, last.size, true);
         ::operator delete(static_cast<void*>(s), std::align_val_t{huge_page});
       } else {
         at = &s->next;
@@ -121,23 +122,39 @@ class block_space {
         if (b->size >= size && (first == nullptr || std::less<>{}(b, first))) first = b;
       if (first != nullptr) return first;
     }
-    const std::size_t needed = 2 * header_size + size;
-    buffer* const made = make_slab(std::max(slab_size_, needed));
-    return made == nullptr && needed < slab_size_ ? make_slab(needed) : made;
+    return nullptr;
   }
-  /// Its only block.
-  buffer* make_slab(std::size_t size) {
+
+  /// A block that ends in memory that was never lent.
+  buffer* extend(std::size_t size) {
+    slab* home = slabs_;
+    while (home != nullptr && home->size - home->used < missing(*home, size)) home = home->next;
+    const std::size_t alone = 2 * header_size + size;
+    if (home == nullptr) home = make_slab(std::max(slab_size_, alone));
+    if (home == nullptr && alone < slab_size_) home = make_slab(alone);
+    if (home == nullptr) return nullptr;
+    ++extensions_;
+    std::byte* const end = reinterpret_cast<std::byte*>(home) + home->used;
+    home->used += missing(*home, size);
+    if (buffer* const last = home->last; last != nullptr && last->free) {
+      unlist(*last);
+      last->size = size;
+      return last;
+    }
+    return home->last = make_block(*home, end, header_size + size, home->last);
+  }
+  /// What a slab's last block, if it is free, or a new one behind it lacks to have this size.
+  static std::size_t missing(const slab& s, std::size_t size) {
+    return s.last != nullptr && s.last->free ? size - s.last->size : header_size + size;
+  }
+  slab* make_slab(std::size_t size) {
     void* const memory = ::operator new(size, std::align_val_t{huge_page}, std::nothrow);
     if (memory == nullptr) return nullptr;
 #ifdef __linux__
     ::madvise(memory, size / huge_page * huge_page, MADV_HUGEPAGE);  // a hint; products read rows that lie far apart
 #endif
-    slabs_ = new (memory) slab{this, size, nullptr, slabs_};
-    buffer* const made = make_block(*slabs_, inside(*slabs_), size - header_size, nullptr);
-    list(*made);
-    return made;
+    return slabs_ = new (memory) slab{this, size, header_size, nullptr, slabs_};
   }
-  static std::byte* inside(slab& s) { return reinterpret_cast<std::byte*>(&s) + header_size; }
 
   /// Makes what lies behind the first `size` bytes a free block, where it is large enough for one.
   void split(buffer& b, std::size_t size) {
@@ -146,7 +163,7 @@ class block_space {
     buffer* const after = behind(b);
     b.size = size;
     buffer* const made = make_block(*b.home, b.data + size, rest, &b);
-    if (after != nullptr) after->before = made;
+    (after != nullptr ? after->before : b.home->last) = made;
     merge_behind(*made);
     list(*made);
   }
@@ -168,11 +185,12 @@ class block_space {
   /// Makes one block of `b` and the one behind it.
   static void merge(buffer& b) {
     b.size += header_size + behind(b)->size;
-    if (buffer* const next = behind(b); next != nullptr) next->before = &b;
+    buffer* const next = behind(b);
+    (next != nullptr ? next->before : b.home->last) = &b;
   }
   static buffer* behind(const buffer& b) {
     std::byte* const at = b.data + b.size;
-    return at == reinterpret_cast<std::byte*>(b.home) + b.home->size ? nullptr : reinterpret_cast<buffer*>(at);
+    return at == reinterpret_cast<std::byte*>(b.home) + b.home->used ? nullptr : reinterpret_cast<buffer*>(at);
   }
 
   void list(buffer& b) {
