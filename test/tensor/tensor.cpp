@@ -135,6 +135,58 @@ BOOST_AUTO_TEST_CASE(memory_goes_back_where_none_of_its_slab_is_in_use) {
   BOOST_TEST(pool.allocations() == before + 1);
 }
 
+BOOST_AUTO_TEST_CASE(memory_given_back_in_pieces_is_lent_as_a_whole) {
+  host::buffer_pool pool;
+  constexpr std::size_t piece = 1000000, count = 8;
+  std::vector<host::buffer*> pieces;
+  for (std::size_t i = 0; i < count; ++i) pieces.push_back(pool.acquire(piece));
+  const std::size_t before = pool.allocations();
+  BOOST_TEST(before == count);
+  for (const std::size_t i : {1, 6, 3, 4, 0, 2, 7, 5}) pool.recycle(pieces[i]);  // with a neighbour in front, behind, both, neither
+  host::buffer* const whole = pool.acquire(count * piece);
+  BOOST_TEST(whole == pieces[0]);
+  std::fill_n(whole->data, count * piece, std::byte{1});
+  BOOST_TEST(pool.allocations() == before);
+  pool.recycle(whole);
+  for (std::size_t i = 0; i < count; ++i) BOOST_TEST(pool.acquire(piece) == pieces[i]);
+  pool.recycle(pieces[6]);
+  host::buffer* const longer = pool.acquire(2 * piece);  // behind all, for what is free is too short
+  BOOST_TEST(longer->data > pieces[7]->data);
+  for (host::buffer* b : pieces)
+    if (b != pieces[6]) pool.recycle(b);
+  pool.recycle(longer);
+}
+
+BOOST_AUTO_TEST_CASE(the_rows_that_are_kept_keep_their_memory_alone) {
+  auto& pool = host::buffer_pool::instance();
+  pool.forget_peak();
+  const std::size_t before = pool.peak_bytes();
+  constexpr index_t rows = 100, cols = 1000;
+  constexpr std::size_t row = cols * sizeof(float);
+  tensor<float> x(shape{rows, cols});
+  for (index_t i = 0; i < rows; ++i) {
+    tensor<float> part = x.slice(i, i + 1);
+    fill(part, static_cast<float>(i));
+  }
+  tensor<float> all = x;
+  const float* const place = x.data();
+  keep_rows(x, 70);  // a view, for `all` has the rest
+  pool.forget_peak();
+  BOOST_TEST(pool.peak_bytes() - before >= rows * row);
+  tensor<float> y = all.slice(0, 60);
+  BOOST_TEST(x.rows() == 70);
+  BOOST_TEST(all.to_vector().back() == 99);
+  x = {};
+  all = {};
+  keep_rows(y, 50);
+  BOOST_TEST(y.data() == place);
+  pool.forget_peak();
+  BOOST_TEST(pool.peak_bytes() - before < 51 * row);
+  BOOST_TEST(y.to_vector().back() == 49);
+  const tensor<float> other(shape{49, cols});  // in what was given back
+  BOOST_TEST(y.to_vector().back() == 49);
+}
+
 BOOST_AUTO_TEST_CASE(size_classes_hold_what_was_asked) {
   for (index_t n = 1; n < 5000; n += 7) {
     tensor<float> x(shape{n});

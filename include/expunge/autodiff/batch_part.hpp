@@ -5,7 +5,7 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
-#include "expunge/tensor/tensor.hpp"
+#include "expunge/tensor/math.hpp"
 
 namespace expunge {
 
@@ -29,7 +29,7 @@ class batch_part {
   void restrict(X& x) const {
     if (x.absent()) return;
     const range r = range_for(x.extents());
-    if (r.begin == 0) x.keep_rows(r.end);
+    if (r.begin == 0) keep_rows(x, r.end);
     else x = x.slice(r.begin, r.end);
   }
   void restrict(shape& s) const {

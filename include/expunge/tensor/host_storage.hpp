@@ -54,7 +54,7 @@ class host_storage {
     return buffer_ != nullptr && buffer_->home != nullptr && buffer_->references.load(std::memory_order_acquire) == 1;
   }
 
-  /// Gives back all but the first `size` elements of memory with one handle.
+  /// Gives back all but the first `size` elements of memory that is ours and has no other handle.
   void shrink(index_t size) const { host::buffer_pool::instance().shrink(*buffer_, static_cast<std::size_t>(size) * sizeof(T)); }
 
   [[nodiscard]] pointer data() const { return reinterpret_cast<T*>(buffer_->data); }

@@ -2,6 +2,8 @@
 #pragma once
 
 #include <cmath>
+#include <concepts>
+#include <utility>
 
 #include "expunge/core/error.hpp"
 #include "expunge/tensor/functor.hpp"
@@ -62,6 +64,15 @@ X clone(const X& x) {
 template <class X>
 void copy_into(X& y, const X& x) {
   map_in_place(functor::assign{functor::copy{}}, y, x);
+}
+
+/// Leaves the first rows of x. The memory of the others goes where nobody else has it.
+template <class X>
+void keep_rows(X& x, index_t count) {
+  const bool frees = x.unique() && count < x.extents()[0];
+  x = X(std::move(x)).slice(0, count);
+  if constexpr (requires(typename X::storage_type s) { s.shrink(index_t{}); }) x.release_rest();
+  else if constexpr (std::floating_point<typename X::value_type>) x = frees ? clone(x) : x;
 }
 
 /// y += factor * x

@@ -83,9 +83,8 @@ class tensor {
     return made;
   }
 
-  /// The first rows alone. Where nobody else has the others their memory goes, if the storage can.
-  void keep_rows(index_t count) {
-    { const tensor all = std::move(*this); *this = all.slice(0, count); }
+  /// Gives back the memory behind the last element, where nobody else has it and the storage can.
+  void release_rest() {
     if constexpr (requires { storage_.shrink(index_t{}); })
       if (unique()) storage_.shrink(offset_ + size());
   }

@@ -19,6 +19,7 @@
 namespace expunge::unlearn {
 
 /// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values().
+/// Gradients are made while activations go, and `activations` is what they take beyond that.
 struct memory_plan {
   std::size_t weights = 0;
   std::size_t gradients = 0;
@@ -74,19 +75,21 @@ struct batch_size {
   return out;
 }
 
-/// What a loss policy asks of a tape, and how many values it keeps beside it. A base loss keeps none.
+/// What a loss policy asks of a tape, and how many values it keeps beside it.
 struct loss_memory {
-  bool joint = true;      // forget and retain examples on one tape
+  bool joint = true;        // forget and retain examples on one tape
   bool recomputes = false;  // on a tape that computes cheap values again (autodiff/recompute.hpp)
-  bool replayed = false;  // on a tape that keeps the first sweep's cotangents
-  bool tangents = false;  // and tangents
-  bool gates = false;     // and the outputs of all linear layers
+  bool replayed = false;    // on a tape that keeps the first sweep's cotangents
+  bool tangents = false;    // and tangents
+  bool gates = false;       // and the outputs of all linear layers
+  index_t made = 0;         // gradients that a sweep makes while activations go
   index_t references = 0, attributions = 0;
 };
 
+/// A base loss keeps nothing beside the tape.
 template <class Loss>
 loss_memory memory_of(const Loss&, index_t /*parameters*/, index_t /*neurons*/, index_t /*batch*/, index_t /*forget*/) {
-  return {.recomputes = true};
+  return {.recomputes = true, .made = 1};
 }
 template <class Base, class Attribution>
 loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t parameters, index_t neurons, index_t batch, index_t forget) {
@@ -95,8 +98,8 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t para
   const bool exact = s.curvature == attribution::curvature::exact, previous = s.reference == loss::reference::previous;
   const bool by_example = !previous || s.reduction == loss::reduction::example;
   const index_t unit = by_neuron ? neurons : parameters;
-  const bool one_sweep = !by_neuron && !by_example && !exact;
-  return {by_neuron || !by_example, false, !one_sweep, exact, by_neuron, unit * (!by_example ? 1 : previous ? batch : forget),
+  const bool joint = by_neuron || !by_example, one_sweep = joint && !by_neuron && !exact;
+  return {joint, false, !one_sweep, exact, by_neuron, one_sweep ? 2 : joint ? 1 : 0, unit * (!by_example ? 1 : previous ? batch : forget),
           by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
 }
 
@@ -104,29 +107,33 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t para
 inline index_t moments_of(const optim::sgd& o) { return o.momentum != 0 ? 1 : 0; }
 inline index_t moments_of(const optim::adamw&) { return 2; }
 
-/// Values (numbers, not bytes) of a decoder's recorded pass where most are alive. Per row and layer, with w the width, q and v the
-/// widths of queries and values, f of the feed-forward layer and h heads:
-///   saved for the sweep      2 w + 2 q + 2 v + 2 f + h + 2    (inputs of both norms, q k v and the output of attention, gate and up;
-///                                                             without a gate f)
-///   where not recomputed     2 w + f                          (outputs of the norms and of the activation)
-///   gates                    2 w + q + v                      (outputs that nobody else saves)
-///   cotangents, replayed     4 w + 3 q + 3 v + 3 f
-///   tangents, exact          6 w + 3 q + 3 v + 3 f, with gates 2 w + q + 2 v + 2 f more
-/// and per label 2 w and, where few enough to be kept (autodiff/linear_cross_entropy.hpp), the logits. To that comes what the sweep has
-/// in hand: the cotangents of one layer, or of a range of logits with tangents and all. Tangents are those of the forget examples alone.
-[[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use) {
-  const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim;
-  const index_t f = c.ffn_width, inner = c.family == model::decoder_family::gpt2 ? 2 * f : 3 * f;
-  index_t layer = 4 * w + 2 * q + 2 * v + inner + c.heads + 2;
-  if (use.recomputes) layer -= 2 * w + f;
-  if (use.gates) layer += 2 * w + q + v;
-  if (use.replayed) layer += 4 * w + 3 * q + 3 * v + inner;
+/// Values (numbers, not bytes) of a decoder's recorded pass beyond `use.made` gradients of all `parameters`, where most are in use: at the
+/// end of the forward pass, or at the beginning or the end of the last sweep. Per row and layer, with w the width, q and v the widths of
+/// queries and values, f of the feed-forward layer and h heads:
+///   read by linear layers    2 w + q + f                      (outputs of the norms, of attention and of the activation)
+///   their outputs            2 w + q + 2 v + 2 f              (without a gate one f less)
+///   read by others           2 w + q + 2 v + 2 f + h + 2      (inputs of the norms, q k v, gate and up)
+/// A tape that computes cheap values again keeps q of the first and all of the last. A replayed one keeps, of all rows, the first, the
+/// cotangents of the second and what gates share with others; of the forget examples' rows the last, the cotangents of the first, and
+/// tangents of both or, before there are any, what gates alone keep. Per label there are 2 w and, where few enough to be kept
+/// (autodiff/linear_cross_entropy.hpp), the logits. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
+/// of logits with tangents and all, and the gradient of the output layer, which is made first.
+[[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
+                                               index_t parameters) {
+  const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
+  const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
+  const index_t read = 2 * w + q + f, outputs = 2 * w + q + 2 * v + opened, others = 2 * w + q + 2 * v + opened + c.heads + 2;
+  const index_t alone = use.gates ? 2 * w + q + v : 0, shared = use.gates ? v + opened : 0;
+  const index_t all_rows = use.replayed ? read + outputs + shared : use.recomputes ? q + others : read + others;
+  const index_t forget_rows = use.replayed ? others - shared + read + std::max(alone, use.tangents ? read + others : 0) : 0;
   const bool kept = detail::keeps_logits(b.labels, w);
   const index_t logits = kept ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
-  const index_t tangents = use.tangents ? 6 * w + 3 * q + 3 * v + inner + (use.gates ? 2 * w + q + 2 * v + inner - f : 0) : 0;
-  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits;
-  return c.layers * (b.rows * layer + forget.rows * tangents) + b.labels * (2 * w + (kept ? logits : 0)) +
-         std::max(in_hand, b.rows * (inner + 2 * w));
+  const index_t of_labels = b.labels * (2 * w + (kept ? logits : 0));
+  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits + use.made * c.vocabulary * w;
+  const index_t forward = c.layers * b.rows * (read + others + alone) + of_labels;
+  const index_t begin = c.layers * (b.rows * all_rows + forget.rows * forget_rows) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
+  const index_t end = use.made * parameters + b.rows * (opened + f + 2 * w);
+  return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;
 }
 
 /// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out. `rounded`: the storage holds operands
@@ -143,8 +150,8 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * value_bytes; };
   return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
           bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
-          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use)
-                          : std::max(activation_values(c, forget, forget, use), activation_values(c, retain, {}, {}))),
+          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use, parameters)
+                          : std::max(activation_values(c, forget, forget, use, parameters), activation_values(c, retain, {}, {.recomputes = true}, parameters))),
           rounded ? 2 * static_cast<std::size_t>(parameters) : 0};
 }
 
