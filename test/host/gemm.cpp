@@ -63,6 +63,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(few_rows_equal_the_sum, T, decltype(std::tuple<flo
         }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(long_depths_equal_the_sum, T, decltype(std::tuple<float, double>{})) {
+  for (const auto& [m, n, k] : {std::array<index_t, 3>{1, 130, 8071}, {23, 70, 15001}, {64, 129, 8192}}) {
+    BOOST_TEST(host::detail::has_long_depth(m, n, k));
+    product<T>(false, false, m, n, k, T{1}, T{0}, std::numeric_limits<T>::quiet_NaN());
+    product<T>(false, false, m, n, k, T{-0.5}, T{0.25}, T{2});
+  }
+}
+
 // Whose products these are: a build with EXPUNGE_BLAS must not quietly test our own kernel.
 #if defined(EXPUNGE_BLAS_EIGEN) || defined(EXPUNGE_BLAS_OPENBLAS)
 static_assert(host::detail::library_multiplies<float> && host::detail::library_multiplies<double>);
@@ -78,7 +86,7 @@ BOOST_AUTO_TEST_CASE(the_same_bits_for_any_number_of_threads) {
   const auto all = [&](std::size_t count) {
     pool.set_threads(count);
     std::vector<float> out;
-    for (const auto& [ta, tb, m, n, k] : {std::tuple{false, true, 450, 160, 200}, {false, true, 9, 700, 130}, {false, false, 100, 330, 700}, {true, false, 700, 310, 100}}) {
+    for (const auto& [ta, tb, m, n, k] : {std::tuple{false, true, 450, 160, 200}, {false, true, 9, 700, 130}, {false, false, 100, 330, 700}, {true, false, 700, 310, 100}, {false, false, 20, 70, 15000}}) {
       const auto c = product<float>(ta, tb, m, n, k, 1, 0, 0);
       out.insert(out.end(), c.begin(), c.end());
     }

@@ -64,11 +64,12 @@ struct gate_rule {
   void restrict(const batch_part& part) { part.restrict(h), part.restrict_offsets(offsets); }
   [[nodiscard]] bool is_tangent_source() const { return !state->tangent.absent(); }
 
-  X pushforward(const X& dx) {
-    X y = dx.absent() ? zeros<X>(h.extents()) : clone(dx);
-    if (is_tangent_source()) multiply(h, y.mutable_data());
+  // Arguments by value: a tensor that nobody else has is changed in place.
+  X pushforward(X dx) {
+    if (dx.absent()) dx = zeros<X>(h.extents());
+    if (is_tangent_source()) multiply_add(h, dx);
     h = {};  // the second sweep does not ask for it
-    return y;
+    return dx;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     const index_t examples = offsets.size() - 1;
@@ -82,16 +83,21 @@ struct gate_rule {
                                                  state->smallest.mutable_data());
     if (x_bar.wanted()) x_bar.add(y_bar);
   }
-  void pullback_tangent(const X& /*dx*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
+  void pullback_tangent(const X& /*dx*/, const X& y_bar, X dy_bar, cotangent_slot<X> dx_bar) const {
     if (!dx_bar.wanted()) return;
+    if (is_tangent_source() && !y_bar.absent()) {
+      if (dy_bar.absent()) dy_bar = zeros<X>(y_bar.extents());
+      multiply_add(y_bar, dy_bar);
+    }
     dx_bar.add(dy_bar);
-    if (is_tangent_source() && !y_bar.absent()) multiply(y_bar, dx_bar.accumulator(y_bar.extents()));
   }
 
  private:
-  void multiply(const X& factor, typename X::pointer out) const {
+  /// out += v * factor
+  void multiply_add(const X& factor, X& out) const {
+    if (!out.unique()) out = clone(out);
     X::template run<primitive::segment_multiply>(state->tangent.data(), factor.data(), offsets.data(), offsets.size() - 1,
-                                                 state->tangent.cols(), out);
+                                                 state->tangent.cols(), out.mutable_data());
   }
 };
 

@@ -32,7 +32,9 @@ struct replayable : node<dual<X>> {
         [&](auto*... n) {
           bool any = (!tangent_at(n).absent() || ...);
           if constexpr (gate) any = any || rule.is_tangent_source();
-          if (any) this->tangent = rule.pushforward(tangent_at(n)...);
+          const auto taken = [](input* at) { return at != nullptr && at->readers == 1 ? std::exchange(at->tangent, {}) : tangent_at(at); };
+          if constexpr (gate) this->tangent = any ? rule.pushforward(taken(n)...) : X{};
+          else if (any) this->tangent = rule.pushforward(tangent_at(n)...);
         },
         inputs);
     if constexpr (linear || gate)  // the second sweep does not ask for their inputs' tangents
@@ -40,7 +42,7 @@ struct replayable : node<dual<X>> {
         if (n != nullptr && --n->readers == 0) n->tangent = {};
   }
 
-  void pullback_tangent() override { run_tangent(this->adjoint_tangent.value, [](const input*) { return true; }); }
+  void pullback_tangent() override { run_tangent(std::exchange(this->adjoint_tangent.value, {}), [](const input*) { return true; }); }
 
   void release() override {
     rule = Rule{};
@@ -80,10 +82,10 @@ struct replayable : node<dual<X>> {
   }
   /// The derivative of that where y_bar's is dy_bar.
   template <class Chosen>
-  void run_tangent(const X& dy_bar, const Chosen& chosen) {
+  void run_tangent(X dy_bar, const Chosen& chosen) {
     if constexpr (!linear)
       if (const X& y_bar = this->adjoint.value; gate || (!y_bar.absent() && std::ranges::any_of(inputs, [](const input* n) { return !tangent_at(n).absent(); })))
-        return std::apply([&](auto*... n) { rule.pullback_tangent(tangent_at(n)..., y_bar, dy_bar, slot(n, &input::adjoint_tangent, chosen)...); }, inputs);
+        return std::apply([&](auto*... n) { rule.pullback_tangent(tangent_at(n)..., y_bar, std::move(dy_bar), slot(n, &input::adjoint_tangent, chosen)...); }, inputs);
     if (!dy_bar.absent()) run(rule, dy_bar, &input::adjoint_tangent, chosen);
   }
 

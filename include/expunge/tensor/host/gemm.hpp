@@ -4,6 +4,7 @@
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/host/gemm_few_rows.hpp"
 #include "expunge/tensor/host/gemm_library.hpp"
+#include "expunge/tensor/host/gemm_long_depth.hpp"
 #include "expunge/tensor/host/gemm_own.hpp"
 
 namespace expunge::host {
@@ -18,6 +19,7 @@ void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T
     return;
   }
   if constexpr (detail::library_multiplies<T>) detail::library_gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
+  else if (!transpose_a && !transpose_b && detail::has_long_depth(m, n, k)) detail::long_depth_gemm(m, n, k, alpha, a, b, beta, c);
   else if (!transpose_a && transpose_b && m <= detail::few_rows<T>) detail::few_rows_gemm(m, n, k, alpha, a, b, beta, c);
   else detail::own_gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
 }
