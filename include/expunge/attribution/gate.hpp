@@ -121,3 +121,8 @@ struct gate_observer {
 }  // namespace expunge::attribution
 
 EXPUNGE_INSTANCES(EXPUNGE_ATTRIBUTION_MAPS, EXPUNGE_HOST_MAP)
+// A gate is never only evaluated.
+#define EXPUNGE_ATTRIBUTION_OPERATIONS(OPERATION, T)                                                                                      \
+  EXPUNGE_APPLY(expunge::var<expunge::tensor<T>>, EXPUNGE_UNARY, expunge::attribution::detail::gate_rule<expunge::tensor<T>>)              \
+  EXPUNGE_APPLY(expunge::var<expunge::dual<expunge::tensor<T>>>, EXPUNGE_UNARY, expunge::attribution::detail::gate_rule<expunge::tensor<T>>)
+EXPUNGE_OPERATION_INSTANCES(EXPUNGE_ATTRIBUTION_OPERATIONS)

@@ -5,12 +5,8 @@
 #include <concepts>
 #include <vector>
 
-#include "expunge/autodiff/attention.hpp"
-#include "expunge/autodiff/elementwise.hpp"
-#include "expunge/autodiff/linear_cross_entropy.hpp"
+#include "expunge/autodiff/operations.hpp"
 #include "expunge/autodiff/recompute.hpp"
-#include "expunge/autodiff/rows.hpp"
-#include "expunge/autodiff/second_order.hpp"
 #include "expunge/model/decoder_config.hpp"
 #include "expunge/model/key_value_cache.hpp"
 #include "expunge/nn/checkpoint.hpp"
