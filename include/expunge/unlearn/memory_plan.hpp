@@ -82,7 +82,7 @@ struct loss_memory {
   bool replayed = false;    // on a tape that keeps the first sweep's cotangents
   bool tangents = false;    // and tangents
   bool gates = false;       // and the outputs of all linear layers
-  index_t made = 0;         // gradients that a sweep makes while activations go
+  index_t made = 0;         // gradients that the last sweep makes while activations go; others are there before it
   index_t references = 0, attributions = 0;
 };
 
@@ -99,7 +99,7 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t para
   const bool by_example = !previous || s.reduction == loss::reduction::example;
   const index_t unit = by_neuron ? neurons : parameters;
   const bool joint = by_neuron || !by_example, one_sweep = joint && !by_neuron && !exact;
-  return {joint, false, !one_sweep, exact, by_neuron, one_sweep ? 2 : joint ? 1 : 0, unit * (!by_example ? 1 : previous ? batch : forget),
+  return {joint, false, !one_sweep, exact, by_neuron, one_sweep ? 2 : by_neuron ? 1 : 0, unit * (!by_example ? 1 : previous ? batch : forget),
           by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
 }
 
