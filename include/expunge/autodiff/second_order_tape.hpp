@@ -155,6 +155,7 @@ void set_tangent(const var<dual<X>>& x, const X& tangent) {
           x.value.extents());
   x.origin->tangent = tangent;
 }
+/// After pushforward(), of an output: a tangent that nothing but linear operations reads is dropped behind them.
 template <class X>
 const X& tangent_of(const var<dual<X>>& x) {
   return x.origin->tangent;
