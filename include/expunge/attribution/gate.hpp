@@ -108,6 +108,9 @@ template <class X>
 struct gate_observer {
   gate_list<X>* list;
 
+  /// A row without influence adds nothing to a sum, but may be an extreme.
+  [[nodiscard]] bool all_rows() const { return list->extremes; }
+
   template <class V>
   V operator()(const nn::site& where, const V& h, const typename X::index_tensor& offsets) const {
     if (!selected(list->which, where)) return h;

@@ -24,13 +24,16 @@ struct decoder_block {
 
   using X = tensor_of<V>;
 
-  /// x [rows, width] -> [rows, width]; `past` as in decoder::stream.
+  /// x [rows, width] -> [rows, width], or with `at_labels`, which leaves out what no label depends on, [labels, width]; `past` as in
+  /// decoder::stream.
   template <class Observer>
   V operator()(const decoder_config& config, index_t number, const V& x, const nn::token_batch<X>& batch, const rotary_table<X>& angles,
-               const Observer& observe, key_value_cache<X>* past) const {
+               const Observer& observe, key_value_cache<X>* past, bool at_labels) const {
     using T = typename X::value_type;
     const auto epsilon = static_cast<T>(config.norm_epsilon);
     const auto seen = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, batch.offsets); };
+    const auto seen_behind = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, at_labels ? batch.label_offsets : batch.offsets); };
+    const auto needed = [&](const V& h) { return at_labels ? gather(h, batch.label_rows) : h; };
     const auto rotated = [&](const V& h, index_t heads) {
       return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
@@ -39,17 +42,18 @@ struct decoder_block {
     const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a));
     recompute_later(a);
-    const V middle = x + seen(nn::module::o, o(attend(config, number, queries, keys, values, batch, past)));
+    const V attended = needed(attend(config, number, queries, keys, values, batch, past));
+    const V middle = needed(x) + seen_behind(nn::module::o, o(attended));
     const V b = ffn_norm(middle, epsilon);
     const auto gated = [&] {
-      const V opened = seen(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments
-      return swiglu(opened, seen(nn::module::up, up(b)));
+      const V opened = seen_behind(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments
+      return swiglu(opened, seen_behind(nn::module::up, up(b)));
     };
-    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b))) : gated();  // [rows, ffn_width]
+    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen_behind(nn::module::up, up(b))) : gated();  // [rows or labels, ffn_width]
     recompute_later(b);
     const V out = down(inner);
     recompute_later(inner);
-    return middle + seen(nn::module::down, out);
+    return middle + seen_behind(nn::module::down, out);
   }
 
   /// To an example's own rows, or to all that the batch names for it.
@@ -109,7 +113,7 @@ struct decoder {
     return nn::make_shared_token_batch<X>(examples, config.vocabulary, config.context);
   }
 
-  /// The residual stream after the last block, [rows, width]. A batch that shares rows may follow batches before it, whose keys and
+  /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow batches before it, whose keys and
   /// values are in `past` and come first in the numbers of its key_rows; its own are appended.
   template <class Observer = nn::no_observer>
   V stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
@@ -117,10 +121,11 @@ struct decoder {
     require(past == nullptr || batch.shares_rows(), "decoder: rows attend to a past only where the batch names its rows (make_shared_batch)");
     V x = gather(embedding, batch.tokens);
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
+    const bool fewer = !nn::needs_all_rows(observe) && batch.label_rows.size() < batch.tokens.size();
     for (std::size_t i = 0; i < blocks.size(); ++i) {
-      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, past](const auto& block, const auto& in,
-                                                                                                   const batch_type& rows) {
-        return block(c, number, in, rows, a, observe, past);
+      const auto run = [number = static_cast<index_t>(i), observe, c = config, a = angles, past, at_labels = fewer && i + 1 == blocks.size()](
+                           const auto& block, const auto& in, const batch_type& rows) {
+        return block(c, number, in, rows, a, observe, past, at_labels);
       };
       if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
         x = checkpoint ? nn::checkpointed(blocks[i], [run, batch](const auto& b, const auto& in) { return run(b, in, batch); }, x)
@@ -130,7 +135,7 @@ struct decoder {
         x = run(blocks[i], x, batch);
       }
     }
-    return x;
+    return fewer && !blocks.empty() ? x : gather(x, batch.label_rows);
   }
 
   /// Logits at the rows that predict a label, [labels, vocabulary].
@@ -178,7 +183,7 @@ struct decoder {
   /// The normalised stream at the rows that predict a label, [labels, width].
   template <class Observer>
   V last(const batch_type& batch, const Observer& observe, key_value_cache<X>* past = nullptr) const {
-    return final_norm(gather(stream(batch, observe, past), batch.label_rows), static_cast<typename X::value_type>(config.norm_epsilon));
+    return final_norm(stream(batch, observe, past), static_cast<typename X::value_type>(config.norm_epsilon));
   }
   [[nodiscard]] const V& vocabulary() const { return primal_of(head).absent() ? embedding : head; }
 };

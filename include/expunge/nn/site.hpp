@@ -32,6 +32,15 @@ struct no_observer {
   const V& operator()(const site&, const V& h, const I&) const {
     return h;
   }
+  [[nodiscard]] static bool all_rows() { return false; }
 };
+
+/// Whether an observer has to see all rows of a site. One that has `bool all_rows() const`, and it is false, may be shown only those that
+/// have an influence on a label, with their ranges.
+template <class Observer>
+bool needs_all_rows(const Observer& observe) {
+  if constexpr (requires { observe.all_rows(); }) return observe.all_rows();
+  else return true;
+}
 
 }  // namespace expunge::nn

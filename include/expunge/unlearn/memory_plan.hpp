@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <array>
 #include <cstddef>
 #include <functional>
 #include <iomanip>
@@ -117,21 +118,29 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// cotangents of the second and what gates share with others; of the forget examples' rows the last, the cotangents of the first, and
 /// tangents of both or, before there are any, what gates alone keep. Per label there are 2 w and, where few enough to be kept
 /// (autodiff/linear_cross_entropy.hpp), the logits. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
-/// of logits with tangents and all, and the gradient of the output layer, which is made first.
+/// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
                                                index_t parameters) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
   const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
-  const index_t read = 2 * w + q + f, outputs = 2 * w + q + 2 * v + opened, others = 2 * w + q + 2 * v + opened + c.heads + 2;
-  const index_t alone = use.gates ? 2 * w + q + v : 0, shared = use.gates ? v + opened : 0;
-  const index_t all_rows = use.replayed ? read + outputs + shared : use.recomputes ? q + others : read + others;
-  const index_t forget_rows = use.replayed ? others - shared + read + std::max(alone, use.tangents ? read + others : 0) : 0;
+  // Of attention, and of what follows it, which in the last block has labels instead of rows.
+  using pair = std::array<index_t, 2>;
+  const auto sum = [](auto... of) { return pair{(of[0] + ...), (of[1] + ...)}; };
+  const pair read{w + q, w + f}, outputs{q + 2 * v + w, opened + w}, others{w + q + 2 * v + c.heads + 1, w + opened + 1}, none{0, 0};
+  const pair alone = use.gates ? pair{q + v + w, w} : none, shared = use.gates ? pair{v, opened} : none;
+  const auto values = [&](const pair& x, const batch_size& of) {
+    return (c.layers * x[0] + (c.layers - 1) * x[1]) * of.rows + x[1] * std::min(of.labels, of.rows);
+  };
+  const pair all_rows = use.replayed ? sum(read, outputs, shared) : use.recomputes ? pair{q + others[0], others[1]} : sum(read, others);
+  const pair forget_rows = !use.replayed ? none : use.tangents ? pair{2 * (read[0] + others[0]) - shared[0], 2 * (read[1] + others[1]) - shared[1]}
+                                                               : pair{read[0] + others[0] + alone[0] - shared[0], read[1] + others[1] + alone[1] - shared[1]};
   const bool kept = detail::keeps_logits(b.labels, w);
   const index_t logits = kept ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
+  const index_t first_made = c.vocabulary * w + (parameters - (c.tied ? 1 : 2) * c.vocabulary * w) / c.layers;
   const index_t of_labels = b.labels * (2 * w + (kept ? logits : 0));
-  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits + use.made * c.vocabulary * w;
-  const index_t forward = c.layers * b.rows * (read + others + alone) + of_labels;
-  const index_t begin = c.layers * (b.rows * all_rows + forget.rows * forget_rows) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
+  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits + use.made * first_made;
+  const index_t forward = values(sum(read, others, alone), b) + of_labels;
+  const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
   const index_t end = use.made * parameters + b.rows * (opened + f + 2 * w);
   return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;
 }
