@@ -38,6 +38,7 @@ template <class X>
 struct gate_list {
   sites which = sites::all;
   bool extremes = false;
+  index_t examples = 0;  // the first so many have attributions; 0: all
   std::deque<gate_state<X>> gates{};  // stable addresses
   std::size_t next = 0;
 
@@ -54,6 +55,7 @@ template <class X>
 struct gate_rule {
   typename X::index_tensor offsets{};
   gate_state<X>* state = nullptr;
+  index_t limit = 0;
   bool extremes = false;
   X h{};
 
@@ -72,7 +74,7 @@ struct gate_rule {
     return dx;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
-    const index_t examples = offsets.size() - 1;
+    const index_t examples = limit > 0 ? limit : offsets.size() - 1;
     state->sum = X(shape{examples, h.cols()});
     if (extremes) {
       state->largest = X(shape{examples, h.cols()});
@@ -117,7 +119,7 @@ struct gate_observer {
     if (list->next == list->gates.size()) list->gates.push_back({where});
     gate_state<X>& state = list->gates[list->next++];
     require(state.where == where, "the model shows ", where, " where it showed ", state.where, " before");
-    return apply(detail::gate_rule<X>{offsets, &state, list->extremes, {}}, h);
+    return apply(detail::gate_rule<X>{offsets, &state, list->examples, list->extremes, {}}, h);
   }
 };
 

@@ -95,7 +95,7 @@ class recording {
 
   /// Attributions of a site, [forget examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
   [[nodiscard]] X feature(std::size_t f) const {
-    if constexpr (neurons) return gates_.gates[f].sum.slice(0, forget_);
+    if constexpr (neurons) return gates_.gates[f].sum;
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
@@ -154,6 +154,7 @@ class recording {
 
   const X& run(const M& model, const typename M::batch_type& batch, index_t forget, const std::vector<X>& gradients) {
     clear();
+    gates_.examples = forget;
     const auto lifted = nn::lifted<V>(model, [&](std::size_t i, const X& p) {
       leaves_.push_back(tape_.leaf(p, gradients.empty() ? X{} : gradients[i]));
       return leaves_.back();
