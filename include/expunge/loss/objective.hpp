@@ -137,6 +137,8 @@ class base_objective {
     tape_.pullback(nll, detail::base_weights(base_, nll.value, batch.lengths, forget, out));
     for (std::size_t i = 0; i < leaves.size(); ++i) gradients[i] = gradient_of(leaves[i]);
     tape_.clear();
+    for (X& g : gradients)
+      if (!g.absent() && !g.unique()) g = clone(g);  // parameters that are only added share a cotangent; the next pass adds in place
   }
 
  private:

@@ -22,6 +22,7 @@ concept storage =
       { s.data() } -> std::same_as<typename S::pointer>;
       s.upload(n, from);                                // host to device, from an element offset on
       s.download(n, to);                                // device to host
-    };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp
+    };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp;
+                                                        // maybe `s.shrink(n)`: gives back all but the first n elements
 
 }  // namespace expunge

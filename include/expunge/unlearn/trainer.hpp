@@ -1,6 +1,7 @@
 // The trainer: a model, a loss policy and an optimizer policy, composed into a loop of steps.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <cmath>
 #include <functional>
