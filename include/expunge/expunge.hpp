@@ -18,6 +18,7 @@
 #include "expunge/autodiff/elementwise.hpp"
 #include "expunge/autodiff/function.hpp"
 #include "expunge/autodiff/functor.hpp"
+#include "expunge/autodiff/instances.hpp"
 #include "expunge/autodiff/linear.hpp"
 #include "expunge/autodiff/linear_cross_entropy.hpp"
 #include "expunge/autodiff/norm.hpp"

@@ -109,7 +109,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, al
 
 BOOST_AUTO_TEST_CASE(memory_is_reused) {
   auto& pool = host::buffer_pool::instance();
-  pool.release_unused();  // so that the first gets a buffer of its own class
+  pool.release_unused();
   { const tensor<float> first(shape{1000}); }
   const std::size_t before = pool.allocations();
   for (int i = 0; i < 100; ++i) const tensor<float> again(shape{1000 - i / 10});

@@ -24,15 +24,18 @@ void* counted(std::size_t size, std::size_t alignment) {
   bytes.fetch_add(size, std::memory_order_relaxed);
   for (std::size_t seen = largest.load(); seen < size && !largest.compare_exchange_weak(seen, size);) {}
   const std::size_t rounded = (std::max<std::size_t>(size, 1) + alignment - 1) / alignment * alignment;
-  if (void* memory = std::aligned_alloc(alignment, rounded)) return memory;
+  return std::aligned_alloc(alignment, rounded);
+}
+void* counted_or_throw(std::size_t size, std::size_t alignment) {
+  if (void* memory = counted(size, alignment)) return memory;
   throw std::bad_alloc();
 }
 
 }  // namespace
 
 // Not inlined: g++ would compare the inlined half of a pair with the other half and warn.
-[[gnu::noinline]] void* operator new(std::size_t size) { return counted(size, alignof(std::max_align_t)); }
-[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) { return counted(size, static_cast<std::size_t>(alignment)); }
+[[gnu::noinline]] void* operator new(std::size_t size) { return counted_or_throw(size, alignof(std::max_align_t)); }
+[[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment) { return counted_or_throw(size, static_cast<std::size_t>(alignment)); }
 [[gnu::noinline]] void* operator new(std::size_t size, std::align_val_t alignment, const std::nothrow_t&) noexcept { return counted(size, static_cast<std::size_t>(alignment)); }
 [[gnu::noinline]] void operator delete(void* memory) noexcept { std::free(memory); }
 [[gnu::noinline]] void operator delete(void* memory, std::size_t) noexcept { std::free(memory); }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "expunge/attribution/functor.hpp"
+#include "expunge/autodiff/instances.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/nn/site.hpp"
 

@@ -24,7 +24,7 @@ class batch_part {
   [[nodiscard]] bool leading() const { return examples_.begin == 0; }
   [[nodiscard]] index_t examples() const { return examples_.end - examples_.begin; }
 
-  /// Cuts x down to this part's share: a view. Throws expunge::error where x is not laid out by example.
+  /// Cuts x down to this part's share. Throws expunge::error where x is not laid out by example.
   template <class X>
   void restrict(X& x) const {
     if (x.absent()) return;

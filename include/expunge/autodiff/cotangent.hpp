@@ -1,9 +1,6 @@
 // Where a pullback puts what it computes for one of its inputs.
 #pragma once
 
-#include <type_traits>
-#include <utility>
-
 #include "expunge/tensor/math.hpp"
 
 namespace expunge {

@@ -3,12 +3,12 @@
 
 #include "expunge/autodiff/attention.hpp"
 #include "expunge/autodiff/elementwise.hpp"
+#include "expunge/autodiff/instances.hpp"
 #include "expunge/autodiff/linear.hpp"
 #include "expunge/autodiff/linear_cross_entropy.hpp"
 #include "expunge/autodiff/norm.hpp"
 #include "expunge/autodiff/rows.hpp"
 #include "expunge/autodiff/second_order.hpp"
-#include "expunge/tensor/host/instances.hpp"
 
 // OPERATION(T, REPEAT, RULE): a rule on tensors of T; REPEAT(V) is V for each of its inputs behind the first.
 #define EXPUNGE_AUTODIFF_OPERATIONS(OPERATION, T)                                                                                        \

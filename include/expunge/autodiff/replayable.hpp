@@ -32,9 +32,9 @@ struct replayable : node<dual<X>> {
         [&](auto*... n) {
           bool any = (!tangent_at(n).absent() || ...);
           if constexpr (gate) any = any || rule.is_tangent_source();
-          const auto taken = [](input* at) { return at != nullptr && at->readers == 1 ? std::exchange(at->tangent, {}) : tangent_at(at); };
-          if constexpr (gate) this->tangent = any ? rule.pushforward(taken(n)...) : X{};
-          else if (any) this->tangent = rule.pushforward(tangent_at(n)...);
+          // A gate changes in place what nobody else reads.
+          const auto given = [](input* at) { return gate && at != nullptr && at->readers == 1 ? std::exchange(at->tangent, {}) : tangent_at(at); };
+          if (any) this->tangent = rule.pushforward(given(n)...);
         },
         inputs);
     if constexpr (linear || gate)  // the second sweep does not ask for their inputs' tangents

@@ -31,29 +31,29 @@ struct decoder_block {
                const Observer& observe, key_value_cache<X>* past, bool at_labels) const {
     using T = typename X::value_type;
     const auto epsilon = static_cast<T>(config.norm_epsilon);
-    const auto seen = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, batch.offsets); };
-    const auto seen_behind = [&](nn::module m, const V& h) { return observe(nn::site{number, m}, h, at_labels ? batch.label_offsets : batch.offsets); };
+    const auto& ranges = at_labels ? batch.label_offsets : batch.offsets;  // behind attention
+    const auto seen = [&](nn::module m, const V& h, const auto& of_examples) { return observe(nn::site{number, m}, h, of_examples); };
     const auto needed = [&](const V& h) { return at_labels ? gather(h, batch.label_rows) : h; };
     const auto rotated = [&](const V& h, index_t heads) {
       return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
     const V a = attention_norm(x, epsilon);                                        // [rows, width]
-    const V queries = rotated(seen(nn::module::q, q(a)), config.heads);           // [rows, heads * head_dim]
-    const V keys = rotated(seen(nn::module::k, k(a)), config.kv_heads);           // [rows, kv_heads * head_dim]
-    const V values = seen(nn::module::v, v(a));
+    const V queries = rotated(seen(nn::module::q, q(a), batch.offsets), config.heads);           // [rows, heads * head_dim]
+    const V keys = rotated(seen(nn::module::k, k(a), batch.offsets), config.kv_heads);           // [rows, kv_heads * head_dim]
+    const V values = seen(nn::module::v, v(a), batch.offsets);
     recompute_later(a);
     const V attended = needed(attend(config, number, queries, keys, values, batch, past));
-    const V middle = needed(x) + seen_behind(nn::module::o, o(attended));
+    const V middle = needed(x) + seen(nn::module::o, o(attended), ranges);
     const V b = ffn_norm(middle, epsilon);
     const auto gated = [&] {
-      const V opened = seen_behind(nn::module::gate, gate(b));  // before up: compilers differ in the order of arguments
-      return swiglu(opened, seen_behind(nn::module::up, up(b)));
+      const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
+      return swiglu(opened, seen(nn::module::up, up(b), ranges));
     };
-    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen_behind(nn::module::up, up(b))) : gated();  // [rows or labels, ffn_width]
+    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
     recompute_later(b);
     const V out = down(inner);
     recompute_later(inner);
-    return middle + seen_behind(nn::module::down, out);
+    return middle + seen(nn::module::down, out, ranges);
   }
 
   /// To an example's own rows, or to all that the batch names for it.
@@ -113,8 +113,8 @@ struct decoder {
     return nn::make_shared_token_batch<X>(examples, config.vocabulary, config.context);
   }
 
-  /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow batches before it, whose keys and
-  /// values are in `past` and come first in the numbers of its key_rows; its own are appended.
+  /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow
+  /// batches before it, whose keys and values are in `past` and come first in the numbers of its key_rows; its own are appended.
   template <class Observer = nn::no_observer>
   V stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
     require(is_tensor<V> || !batch.shares_rows(), "decoder: a batch whose examples share rows is for inference; derivatives need make_batch");

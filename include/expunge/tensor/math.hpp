@@ -71,8 +71,9 @@ template <class X>
 void keep_rows(X& x, index_t count) {
   const bool frees = x.unique() && count < x.extents()[0];
   x = X(std::move(x)).slice(0, count);
-  if constexpr (requires(typename X::storage_type s) { s.shrink(index_t{}); }) x.release_rest();
-  else if constexpr (std::floating_point<typename X::value_type>) x = frees ? clone(x) : x;
+  if (!frees) return;
+  if constexpr (shrinking_storage<typename X::storage_type>) x.release_rest();
+  else if constexpr (std::floating_point<typename X::value_type>) x = clone(x);
 }
 
 /// y += factor * x

@@ -22,7 +22,10 @@ concept storage =
       { s.data() } -> std::same_as<typename S::pointer>;
       s.upload(n, from);                                // host to device, from an element offset on
       s.download(n, to);                                // device to host
-    };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp;
-                                                        // maybe `s.shrink(n)`: gives back all but the first n elements
+    };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp
+
+/// A storage that can give back all but the first n elements of memory with one handle.
+template <class S>
+concept shrinking_storage = requires(const S& s, index_t n) { s.shrink(n); };
 
 }  // namespace expunge

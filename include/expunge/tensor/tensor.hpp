@@ -83,10 +83,11 @@ class tensor {
     return made;
   }
 
-  /// Gives back the memory behind the last element, where nobody else has it and the storage can.
-  void release_rest() {
-    if constexpr (requires { storage_.shrink(index_t{}); })
-      if (unique()) storage_.shrink(offset_ + size());
+  /// Gives back the memory behind the last element, which nobody else has: call only where unique().
+  void release_rest() const
+    requires shrinking_storage<Storage>
+  {
+    storage_.shrink(offset_ + size());
   }
 
   void upload(std::span<const T> values) const {

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <functional>
 #include <iomanip>
@@ -123,23 +122,30 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
                                                index_t parameters) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
   const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
-  // Of attention, and of what follows it, which in the last block has labels instead of rows.
-  using pair = std::array<index_t, 2>;
-  const auto sum = [](auto... of) { return pair{(of[0] + ...), (of[1] + ...)}; };
-  const pair read{w + q, w + f}, outputs{q + 2 * v + w, opened + w}, others{w + q + 2 * v + c.heads + 1, w + opened + 1}, none{0, 0};
-  const pair alone = use.gates ? pair{q + v + w, w} : none, shared = use.gates ? pair{v, opened} : none;
-  const auto values = [&](const pair& x, const batch_size& of) {
-    return (c.layers * x[0] + (c.layers - 1) * x[1]) * of.rows + x[1] * std::min(of.labels, of.rows);
+  struct part {
+    index_t read, recomputed, outputs, others, alone, shared;  // `recomputed` of `read`; the last two only with gates
   };
-  const pair all_rows = use.replayed ? sum(read, outputs, shared) : use.recomputes ? pair{q + others[0], others[1]} : sum(read, others);
-  const pair forget_rows = !use.replayed ? none : use.tangents ? pair{2 * (read[0] + others[0]) - shared[0], 2 * (read[1] + others[1]) - shared[1]}
-                                                               : pair{read[0] + others[0] + alone[0] - shared[0], read[1] + others[1] + alone[1] - shared[1]};
+  const part attention{w + q, w, q + 2 * v + w, w + q + 2 * v + c.heads + 1, q + v + w, v};
+  const part ffn{w + f, w + f, opened + w, w + opened + 1, w, opened};  // in the last block of labels instead of rows
+  const auto values = [&](const auto& per_row, const batch_size& of) {
+    return (c.layers * per_row(attention) + (c.layers - 1) * per_row(ffn)) * of.rows + per_row(ffn) * std::min(of.labels, of.rows);
+  };
+  const auto alone = [&](const part& p) { return use.gates ? p.alone : 0; };
+  const auto shared = [&](const part& p) { return use.gates ? p.shared : 0; };
+  const auto recorded = [&](const part& p) { return p.read + p.others + alone(p); };
+  const auto all_rows = [&](const part& p) {
+    if (use.replayed) return p.read + p.outputs + shared(p);
+    return p.read + p.others - (use.recomputes ? p.recomputed : 0);
+  };
+  const auto forget_rows = [&](const part& p) {
+    return use.replayed ? p.others - shared(p) + p.read + (use.tangents ? p.read + p.others : alone(p)) : 0;
+  };
   const bool kept = detail::keeps_logits(b.labels, w);
   const index_t logits = kept ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
   const index_t first_made = c.vocabulary * w + (parameters - (c.tied ? 1 : 2) * c.vocabulary * w) / c.layers;
   const index_t of_labels = b.labels * (2 * w + (kept ? logits : 0));
   const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits + use.made * first_made;
-  const index_t forward = values(sum(read, others, alone), b) + of_labels;
+  const index_t forward = values(recorded, b) + of_labels;
   const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
   const index_t end = use.made * parameters + b.rows * (opened + f + 2 * w);
   return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;

@@ -21,7 +21,6 @@
 namespace expunge::host {
 
 class block_space;
-
 struct buffer;
 
 /// Memory from the system, which goes back as a whole. Behind this header it is blocks without gaps, up to what was never lent.
