@@ -13,6 +13,20 @@
 
 namespace expunge::host::detail {
 
+/// The values, each in a register from now on. g++ would rather load one again for each multiply-add that reads it, and then loads bound a
+/// kernel with 16 registers (AVX2).
+template <class T, std::size_t Size>
+std::array<xsimd::batch<T>, Size> in_registers(std::array<xsimd::batch<T>, Size> values) {
+#ifdef __x86_64__
+  for (auto& value : values) {
+    auto data = value.data;
+    asm("" : "+v"(data));
+    value.data = data;
+  }
+#endif
+  return values;
+}
+
 /// A tile is `rows` x `vectors`: as many accumulators as the registers hold beside a row of B and a broadcast of A.
 /// (On AVX-512, 8 x 3 loads less for a multiply-add than 14 x 2 and is about 2 % faster in cache.)
 template <class T>
@@ -43,28 +57,37 @@ struct tile_product {
     using batch = xsimd::batch<T>;
     using batches = std::array<batch, sizeof...(V)>;
     constexpr auto size = static_cast<index_t>(batch::size);
-    constexpr index_t width = gemm_tile<T>::width, unrolled = 4;
+    constexpr index_t width = gemm_tile<T>::width, unrolled = gemm_tile<T>::many_registers ? 4 : 2;
     const auto row = [&](auto r) { return c + static_cast<index_t>(r) * c_stride; };
     ((__builtin_prefetch(row(R), 1), __builtin_prefetch(row(R) + columns / 2, 1), __builtin_prefetch(row(R) + columns - 1, 1)), ...);
     std::array<batches, sizeof...(R)> sums{((void)R, batches{((void)V, batch(T{0}))...})...};
     const index_t stride = a_stride, right_stride = fill ? fill_stride : width;
-    const T *x = a, *right = fill ? fill_from : b;
+    std::array<const T*, (sizeof...(R) + 2) / 3> left;  // every third row: an address reaches the two after it by multiples of the stride
+    for (std::size_t i = 0; i < left.size(); ++i) {
+      left[i] = a + static_cast<index_t>(3 * i) * stride;
+      asm("" : "+r"(left[i]));  // or g++ derives all of them from one, by more offsets than there are registers
+    }
+    const T* right = fill ? fill_from : b;
     T* panel = b;
     const auto multiply_add = [&](index_t p) __attribute__((always_inline)) {
-      const batches y{batch::load_unaligned(right + p * right_stride + static_cast<index_t>(V) * size)...};
+      const batches y = in_registers(batches{batch::load_unaligned(right + p * right_stride + static_cast<index_t>(V) * size)...});
       if constexpr (fill) (y[V].store_unaligned(panel + p * width + static_cast<index_t>(V) * size), ...);
-      const auto add = [&](const batch& left, batches& sum) __attribute__((always_inline)) { ((sum[V] = xsimd::fma(left, y[V], sum[V])), ...); };
-      (add(batch(x[static_cast<index_t>(R) * stride + p]), sums[R]), ...);
+      const auto add = [&](const batch& x, batches& sum) __attribute__((always_inline)) { ((sum[V] = xsimd::fma(x, y[V], sum[V])), ...); };
+      (add(batch(left[R / 3][static_cast<index_t>(R % 3) * stride + p]), sums[R]), ...);
+    };
+    const auto advance = [&]<index_t... P>(std::integer_sequence<index_t, P...>) __attribute__((always_inline)) {
+      (multiply_add(P), ...);
+      constexpr index_t count = sizeof...(P);
+      for (const T*& at : left) at += count;
+      right += count * right_stride, panel += count * width;
     };
     prefetcher ahead = soon;  // a copy that nobody else can see, so that it stays in registers
     const T* const end = a + k;
-    while (end - x >= unrolled) {
+    while (end - left[0] >= unrolled) {
       ahead.step();
-      [&]<index_t... P>(std::integer_sequence<index_t, P...>) __attribute__((always_inline)) { (multiply_add(P), ...); }
-      (std::make_integer_sequence<index_t, unrolled>{});
-      x += unrolled, right += unrolled * right_stride, panel += unrolled * width;
+      advance(std::make_integer_sequence<index_t, unrolled>{});
     }
-    for (; x != end; ++x, right += right_stride, panel += width) multiply_add(0);
+    while (left[0] != end) advance(std::make_integer_sequence<index_t, 1>{});
     soon = ahead;
     const batch factor(alpha), kept(beta);
     if (columns == width && beta == T{0}) {
