@@ -84,7 +84,7 @@ struct tile_product {
     prefetcher ahead = soon;  // a copy that nobody else can see, so that it stays in registers
     const T* const end = a + k;
     while (end - left[0] >= unrolled) {
-      ahead.step();
+      if ((end - left[0]) / unrolled % (4 / unrolled) == 0) ahead.step();  // every four rows
       advance(std::make_integer_sequence<index_t, unrolled>{});
     }
     while (left[0] != end) advance(std::make_integer_sequence<index_t, 1>{});
