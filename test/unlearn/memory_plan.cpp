@@ -98,6 +98,21 @@ BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {
   BOOST_TEST(pool.peak_bytes() - before < 1000000U);
 }
 
+BOOST_AUTO_TEST_CASE(three_billion_parameters_fit_a_card_of_80_GiB) {  // the table of docs/cuda.md
+  const model::decoder_config c{.vocabulary = 128256, .width = 3072, .layers = 28, .heads = 24, .kv_heads = 8, .head_dim = 128,
+                                .ffn_width = 8192, .context = 1024, .tied = true};  // Llama 3.2 3B
+  const auto gib = [&](const auto& policy, const unlearn::batch_size& each) {
+    const auto plan = unlearn::plan_memory(c, policy, optim::adamw{}, 100, each, each, 4, true);
+    BOOST_TEST(plan.gradients == 4 * std::size_t{3212749824});
+    return static_cast<double>(plan.total()) / (1U << 30U);
+  };
+  for (const unlearn::batch_size each : {unlearn::batch_size{8, 100, 30}, unlearn::batch_size{1, 1023, 1023}}) {
+    BOOST_TEST(gib(loss::gradient_difference{}, each) < 54.2);
+    BOOST_TEST(gib(loss::ssiuu_exact(1), each) < 65);
+    BOOST_TEST(gib(loss::ssiuu{}, each) < 78.1);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_run_that_does_not_fit_is_refused_with_the_bytes) {
   const unlearn::memory_plan plan{.weights = 2000000000, .gradients = 2000000000, .moments = 4000000000, .references = 0, .attributions = 0, .activations = 300000000, .rounded = 200000000};
   BOOST_CHECK_NO_THROW(unlearn::require_room(plan, 8500000000, "device 0"));
