@@ -47,6 +47,42 @@ std::vector<float> trained(index_t steps) {
   return weights;
 }
 
+/// The same tensor with elements that bfloat16 has.
+template <class X>
+X rounded(const X& x) {
+  auto v = x.to_vector();
+  for (float& f : v) f = io::float_from_bf16(io::bf16_from_float(f));
+  return X(x.extents(), v);
+}
+
+/// What attention's primitives give for rounded inputs: out, lse, dout, the three cotangents and their tangents.
+template <class X>
+std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&)) {
+  const typename X::index_tensor offsets(shape{4}, std::vector<std::int32_t>{0, 70, 71, 100});
+  const attention_shape sizes{3, 2, 1, dim, 100};
+  std::uint64_t seed = 1;
+  const auto make = [&](index_t heads) { return prepare(random<X>({sizes.rows, heads * dim}, seed++)); };
+  const X q = make(2), k = make(1), v = make(1), g = make(2), dq = make(2), dk = make(1), dv = make(1), dg = make(2);
+  const float scale = 0.25F;
+  X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents());
+  X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.data(), k.data(), v.data(), scale, out.mutable_data(), lse.mutable_data());
+  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
+                                                    dk.data(), dv.data(), dout.mutable_data());
+  std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector()};
+  for (const bool tangents : {false, true}) {
+    X q_bar = zeros<X>(q.extents()), k_bar = zeros<X>(k.extents()), v_bar = zeros<X>(v.extents());
+    if (tangents)
+      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
+                                                             dk.data(), dv.data(), g.data(), dg.data(), q_bar.mutable_data(), k_bar.mutable_data(),
+                                                             v_bar.mutable_data());
+    else
+      X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), g.data(),
+                                                     q_bar.mutable_data(), k_bar.mutable_data(), v_bar.mutable_data());
+    for (const X& x : {q_bar, k_bar, v_bar}) found.push_back(x.to_vector());
+  }
+  return found;
+}
+
 /// A transformer's operations at sizes of several tiles and blocks: value, and gradient by the inputs and weights.
 template <class X>
 std::vector<float> attended(std::vector<float>& gradient) {
@@ -144,11 +180,6 @@ BOOST_AUTO_TEST_CASE(tf32_is_only_used_where_asked_for) {
 BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
   using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
   const auto values = random<host_tensor>({300, 517}, 1), others = random<host_tensor>({517, 200}, 2);
-  const auto rounded = [](const host_tensor& x) {
-    auto v = x.to_vector();
-    for (float& f : v) f = io::float_from_bf16(io::bf16_from_float(f));
-    return host_tensor(x.extents(), v);
-  };
   const auto product = []<class X>(const X& a, const X& b) {
     X c(shape{300, 200});
     gemm(false, false, 1, a, b, 0, c);
@@ -159,6 +190,23 @@ BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
   BOOST_TEST(largest_difference(device, product(values, others)) > 1e-4);
   BOOST_TEST(largest_difference(trained<rounding_tensor>(5), trained<host_tensor>(5)) <= 2e-2);
   BOOST_TEST((trained<rounding_tensor>(5) == trained<rounding_tensor>(5)));
+}
+
+BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
+  using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
+  for (const index_t dim : {64, 40}) {  // 40: operands are filled up to a multiple of 16
+    const auto whole = attention_passes<host_tensor>(dim, rounded<host_tensor>), device = attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>);
+    const auto in_float = attention_passes<device_tensor>(dim, rounded<device_tensor>);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      float scale = 0;
+      for (const float x : whole[i]) scale = std::max(scale, std::abs(x));
+      const double error = largest_difference(device[i], whole[i]) / scale;
+      BOOST_TEST(error <= (i == 1 ? 1e-5 : 1e-2), "output " << i << ", dimension " << dim << ": " << error);  // lse: of operands that are as they were
+      BOOST_TEST((i == 1 || error > 1e-5));  // probabilities are rounded too
+      BOOST_TEST(largest_difference(in_float[i], whole[i]) / scale <= 1e-5);
+    }
+    BOOST_TEST((attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>) == device));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(held_operands_are_rounded_once) {

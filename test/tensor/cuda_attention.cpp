@@ -9,6 +9,7 @@
 
 #include <expunge/core/random.hpp>
 #include <expunge/tensor/cuda/attention_passes.hpp>
+#include <expunge/tensor/cuda/attention_products.hpp>
 #include <expunge/tensor/host/attention.hpp>
 
 #include "block_of_threads.hpp"
@@ -17,18 +18,22 @@ using namespace expunge;
 
 namespace {
 
-template <class T, class Block>
+/// Places: how many operands stay in working memory at most.
+template <class T, class Block, int Places>
 struct setting {
   using type = T;
   using block = Block;
+  static constexpr int places = Places;
 };
-using settings = boost::mpl::list<setting<double, testing::alone>, setting<float, testing::alone>, setting<double, testing::together>,
-                                  setting<float, testing::together>, setting<double, testing::in_teams>, setting<float, testing::in_teams>>;
+using settings = boost::mpl::list<setting<double, testing::alone, 8>, setting<float, testing::alone, 4>, setting<double, testing::together, 4>,
+                                  setting<float, testing::together, 2>, setting<double, testing::in_teams, 2>, setting<float, testing::in_teams, 8>>;
 
 template <class S>
 struct attention_case {
   using T = typename S::type;
   using values = std::vector<T>;
+  using products = cuda::plain_products<T, sizeof(T) == 4 ? 32 : 16>;
+  using room = cuda::attention_passes<T, cuda::attention_tile<products, cuda::serial_lanes>>;  // has the room that each pass needs
 
   std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120};
   attention_shape sizes{5, 4, 2, 10, 120};  // a dimension that the threads of block_of_threads.hpp do not divide
@@ -43,18 +48,19 @@ struct attention_case {
 
   /// Runs a pass as the device does: every tile of every head (or key-value head), working memory full of NaN at first.
   template <class F>
-  void launch(const cuda::attention_arguments<T>& a, index_t heads, const F& pass) const {
-    const index_t tiles = cuda::attention_tiles(sizes, cuda::attention_tile_rows<T>);
+  void launch(const cuda::attention_arguments<T>& a, index_t heads, cuda::attention_room needed, const F& pass) const {
+    needed.operands = std::min(needed.operands, S::places);
+    const index_t tiles = cuda::attention_tiles(sizes, products::rows);
     for (index_t which = 0; which < tiles; ++which)
       for (index_t head = 0; head < heads; ++head) {
         values memory;
         cuda::attention_tile_place at{};
-        if (!cuda::find_attention_tile(sizes, a.offsets, a.key_offsets, cuda::attention_tile_rows<T>, which, at)) continue;
+        if (!cuda::find_attention_tile(sizes, a.offsets, a.key_offsets, products::rows, which, at)) continue;
         S::block::run([&]<class Lanes>(const Lanes& lanes) {
-          using tile_type = cuda::attention_tile<T, Lanes>;
-          if (lanes.index() == 0) memory.assign(tile_type::elements(sizes.dim), std::numeric_limits<T>::quiet_NaN());
+          using tile_type = cuda::attention_tile<products, Lanes>;
+          if (lanes.index() == 0) memory.assign(tile_type::bytes(sizes.dim, needed) / sizeof(T), std::numeric_limits<T>::quiet_NaN());
           lanes.sync();
-          const tile_type tile(lanes, memory.data(), sizes.dim);
+          const tile_type tile(lanes, memory.data(), sizes.dim, needed);
           pass(cuda::attention_passes<T, tile_type>{{a, tile, at}}, head);
         });
       }
@@ -78,6 +84,7 @@ BOOST_AUTO_TEST_SUITE(cuda_attention)
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   using T = typename S::type;
+  using room = typename attention_case<S>::room;
   attention_case<S> c;
   const auto q = c.random(4), k = c.random(2), v = c.random(2), g = c.random(4);
   const auto dq = c.random(4), dk = c.random(2), dv = c.random(2), dg = c.random(4);
@@ -89,7 +96,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
                                  .out = out.data(), .lse = lse.data(), .dq = nullptr, .dk = nullptr, .dv = nullptr, .g = g.data(),
                                  .dg = nullptr, .q_bar = nullptr, .k_bar = nullptr, .v_bar = nullptr, .stats = stats.data()};
-  c.launch(a, 4, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
+  c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
   check(found_out, out);
   check(found_lse, lse);
 
@@ -98,9 +105,9 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   host::attention_pullback(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
                            k_bar.data(), v_bar.data());
   a.q_bar = found_q.data(), a.k_bar = found_k.data(), a.v_bar = found_v.data();
-  c.launch(a, 4, [](const auto& pass, index_t head) { pass.pullback_stats(head); });
-  c.launch(a, 4, [](const auto& pass, index_t head) { pass.pullback_queries(head); });
-  c.launch(a, 2, [](const auto& pass, index_t head) { pass.pullback_keys(head); });
+  c.launch(a, 4, room::pullback_stats_room, [](const auto& pass, index_t head) { pass.pullback_stats(head); });
+  c.launch(a, 4, room::pullback_queries_room, [](const auto& pass, index_t head) { pass.pullback_queries(head); });
+  c.launch(a, 2, room::pullback_keys_room, [](const auto& pass, index_t head) { pass.pullback_keys(head); });
   check(found_q, q_bar);
   check(found_k, k_bar);
   check(found_v, v_bar);
@@ -110,15 +117,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
     a.dv = present & 4 ? dv.data() : nullptr, a.dg = present & 8 ? dg.data() : nullptr;
     std::vector<T> dout(q.size()), found_dout(q.size());
     host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data());
-    c.launch(a, 4, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data()); });
+    c.launch(a, 4, room::pushforward_room, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data()); });
     check(found_dout, dout);
 
     q_bar = found_q = start_q, k_bar = found_k = start_k, v_bar = found_v = start_v;
     host::attention_pullback_tangent<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv,
                                         g.data(), a.dg, q_bar.data(), k_bar.data(), v_bar.data());
-    c.launch(a, 4, [](const auto& pass, index_t head) { pass.tangent_stats(head); });
-    c.launch(a, 4, [](const auto& pass, index_t head) { pass.tangent_queries(head); });
-    c.launch(a, 2, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
+    c.launch(a, 4, room::tangent_stats_room, [](const auto& pass, index_t head) { pass.tangent_stats(head); });
+    c.launch(a, 4, room::tangent_queries_room, [](const auto& pass, index_t head) { pass.tangent_queries(head); });
+    c.launch(a, 2, room::tangent_keys_room, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
     check(found_q, q_bar);
     check(found_k, k_bar);
     check(found_v, v_bar);
@@ -126,12 +133,13 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
 
   a.v_bar = nullptr;  // what is not wanted is left alone
   found_k = start_k;
-  c.launch(a, 2, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
+  c.launch(a, 2, room::tangent_keys_room, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
   check(found_k, k_bar);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(values_behind_a_past, S, settings) {
   using T = typename S::type;
+  using room = typename attention_case<S>::room;
   attention_case<S> c;
   const std::vector<std::int32_t> key_offsets{0, 1, 110, 113, 178, 211};  // pasts of 0, 39, 3 (and no rows), 49 and 0
   const auto q = c.random(4);
@@ -142,7 +150,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(values_behind_a_past, S, settings) {
   host::attention(c.sizes, c.offsets.data(), key_offsets.data(), q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
   const cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = c.offsets.data(), .key_offsets = key_offsets.data(), .scale = c.scale,
                                        .q = q.data(), .k = k.data(), .v = v.data()};
-  c.launch(a, 4, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
+  c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
   check(found_out, out);
   check(found_lse, lse);
 }

@@ -163,7 +163,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   const std::vector<std::int32_t> places{2, 0, 2, 1, 2, 0, 8, 8, 2}, offsets{0, 3, 3, 4, 9};
   auto expected = start, found = start;
   host::scatter_add_rows(values.data(), places.data(), rows, cols, expected.data());
-  for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::scatter_row(lanes, values.data(), places.data(), rows, cols, found.data(), r); });
+  std::vector<std::int32_t> links(rows);
+  for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::link_row(lanes, places.data(), rows, r, links.data()); });
+  for (index_t r = 0; r < rows; ++r)
+    for (index_t j = 0; j < cols; ++j) cuda::scatter_column(values.data(), places.data(), links.data(), rows, cols, found.data(), r, j);
   check(found, expected);
 
   std::vector<T> sum(few), found_sum(few), largest(few.size()), found_largest(few.size()), smallest(few.size()), found_smallest(few.size());
@@ -176,7 +179,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   check(found_sum, sum);
   host::segment_products(values.data(), other.data(), offsets.data(), 4, cols, sum.data(), largest.data(), smallest.data());
   columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
-    cuda::segment_products_column(values.data(), other.data(), begin, end, cols, j, &found_sum[i], &found_largest[i], &found_smallest[i]);
+    cuda::column_products<T> of;
+    for (index_t slice = 0; slice < 3; ++slice)
+      of.add(cuda::segment_products_column(values.data(), other.data(), begin + slice, end, 3, cols, j));
+    found_sum[i] = of.sum, found_largest[i] = of.largest, found_smallest[i] = of.smallest;
   });
   check(found_sum, sum);
   check(found_largest, largest);
@@ -185,13 +191,15 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   host::segment_multiply(few.data(), values.data(), offsets.data(), 4, cols, expected.data());
   host::segment_broadcast(few.data(), offsets.data(), 4, cols, expected.data());
   for (const T* factor : {values.data(), static_cast<const T*>(nullptr)})
-    columns([&](index_t begin, index_t end, index_t j, std::size_t i) { cuda::segment_multiply_column(few[i], factor, begin, end, cols, j, found.data()); });
+    columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
+      for (index_t slice = 0; slice < 3; ++slice) cuda::segment_multiply_column(few[i], factor, begin + slice, end, 3, cols, j, found.data());
+    });
   check(found, expected);
 
   double total = 0, found_total = 0;
   host::map_sum(rows * cols, functor::multiply{}, 1.0, &total, values.data(), other.data());
   for_rows<S>(1, [&](const auto& lanes, index_t) {
-    const double part = cuda::map_sum_of(lanes, rows * cols, functor::multiply{}, values.data(), other.data());
+    const double part = cuda::map_sum_of(lanes, rows * cols, true, functor::multiply{}, values.data(), other.data());
     if (lanes.index() == 0) found_total = part;
   });
   BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-5 : 1e-12));
@@ -200,7 +208,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   auto previous = start, gradient = start, found_previous = start, found_gradient = start;
   host::map_sum(rows * cols, penalty, 1.0, &total, previous.data(), gradient.data(), values.data(), other.data());
   for_rows<S>(1, [&](const auto& lanes, index_t) {
-    const double part = cuda::map_sum_of(lanes, rows * cols, penalty, found_previous.data(), found_gradient.data(), values.data(), other.data());
+    const double part = cuda::map_sum_of(lanes, rows * cols, true, penalty, found_previous.data(), found_gradient.data(), values.data(), other.data());
     if (lanes.index() == 0) found_total = part;
   });
   BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-5 : 1e-12));

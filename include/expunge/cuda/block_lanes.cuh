@@ -52,6 +52,7 @@ struct block_lanes {
   EXPUNGE_DEVICE T team_reduce(T x, [[maybe_unused]] const F& f) const {
 #ifdef __CUDA_ARCH__
     for (int step = team / 2; step > 0; step /= 2) x = f(x, __shfl_xor_sync(0xffffffffU, x, step));
+    __syncwarp();  // orders memory too: what a team read before may be written now
 #endif
     return x;
   }

@@ -1,6 +1,7 @@
 // Matrix products: float, double, and float with operands in bfloat16; a bias is added by the product itself.
 #include <cuda_bf16.h>
 
+#include <cstdint>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -11,6 +12,7 @@
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
 #include "expunge/cuda/matmul.cuh"
+#include "expunge/cuda/rounding.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
 #include "expunge/tensor/functor.hpp"
 
@@ -41,9 +43,11 @@ detail::matmul_key plain(bool transpose_a, bool transpose_b, index_t m, index_t 
           !single ? CUBLAS_COMPUTE_64F : detail::tf32_allowed() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F};
 }
 
-__global__ void round_kernel(index_t size, const float* from, __nv_bfloat16* to) {
-  const index_t step = static_cast<index_t>(gridDim.x) * blockDim.x;
-  for (index_t i = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x; i < size; i += step) to[i] = __float2bfloat16_rn(from[i]);
+__global__ void round_kernel(index_t size, bool packed, const float* from, __nv_bfloat16* to) {
+  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * element_pack<float>::size;
+  if (packed && first + element_pack<float>::size <= size) store_rounded(*reinterpret_cast<const element_pack<float>*>(from + first), to + first);
+  else
+    for (index_t i = first; i < size && i < first + element_pack<float>::size; ++i) to[i] = __float2bfloat16_rn(from[i]);
 }
 
 /// Elements rounded to bfloat16.
@@ -51,7 +55,8 @@ struct rounded {
   detail::scratch<__nv_bfloat16> memory;
 
   rounded(const float* from, index_t size) : memory(size) {
-    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size, from, memory.data());
+    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size,
+                   reinterpret_cast<std::uintptr_t>(from) % 16 == 0, from, memory.data());
   }
 };
 

@@ -13,6 +13,12 @@ namespace expunge::cuda {
 
 namespace detail {
 
+/// Do all arrays begin at multiples of 16 bytes?
+template <class... E>
+bool packed(E*... arrays) {
+  return ((reinterpret_cast<std::uintptr_t>(arrays) % 16 == 0) && ...);
+}
+
 template <class F, class... E>
 __global__ void map_kernel(index_t size, bool packed, F f, E*... arrays) {
   map_elements(static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x, static_cast<index_t>(gridDim.x) * blockDim.x, size, packed, f, arrays...);
@@ -22,8 +28,8 @@ __global__ void map_kernel(index_t size, bool packed, F f, E*... arrays) {
 
 template <class F, class... E>
 void map(index_t size, const F& f, E*... arrays) {
-  const bool packed = ((reinterpret_cast<std::uintptr_t>(arrays) % 16 == 0) && ...);
-  detail::launch("an element-wise operation", detail::map_kernel<F, E...>, detail::blocks_for(size, 1024), 256, 0, size, packed, f, arrays...);
+  detail::launch("an element-wise operation", detail::map_kernel<F, E...>, detail::blocks_for(size, 1024), 256, 0, size, detail::packed(arrays...), f,
+                 arrays...);
 }
 
 }  // namespace expunge::cuda

@@ -11,13 +11,13 @@ namespace expunge::cuda {
 
 namespace detail {
 
-constexpr index_t sum_block = 16384;  // elements
+constexpr index_t sum_block = 4096;  // elements: two dozen blocks a multiprocessor for a matrix of a small model
 constexpr unsigned sum_threads = 256;
 
 template <class F, class... E>
-__global__ void map_sum_kernel(index_t size, F f, double* partial, E*... arrays) {
+__global__ void map_sum_kernel(index_t size, bool packed, F f, double* partial, E*... arrays) {
   const index_t begin = blockIdx.x * sum_block, count = size - begin < sum_block ? size - begin : sum_block;
-  const double sum = map_sum_of(block_lanes{}, count, f, (arrays + begin)...);
+  const double sum = map_sum_of(block_lanes{}, count, packed, f, (arrays + begin)...);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
 }
 
@@ -34,9 +34,10 @@ void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays)
   if (size == 0) return;
   const unsigned blocks = detail::blocks_for(size, detail::sum_block);
   const detail::scratch<double> partial(blocks);
-  detail::launch("a sum over elements", detail::map_sum_kernel<F, E...>, blocks, detail::sum_threads, 0, size, f, partial.data(), arrays...);
+  detail::launch("a sum over elements", detail::map_sum_kernel<F, E...>, blocks, detail::sum_threads, 0, size, detail::packed(arrays...), f, partial.data(),
+                 arrays...);
   const double* const parts = partial.data();
-  detail::launch("a sum over elements", detail::total_kernel<index_t>, 1, detail::sum_threads, 0, static_cast<index_t>(blocks), parts, factor, out);
+  detail::launch("a sum over elements", detail::total_kernel<index_t>, 1, 1024, 0, static_cast<index_t>(blocks), parts, factor, out);
 }
 
 }  // namespace expunge::cuda

@@ -20,9 +20,15 @@ __global__ void gather_kernel(const T* table, const std::int32_t* rows, index_t 
   if (i < count * cols) out[i] = table[(rows != nullptr ? rows[i / cols] * cols : 0) + i % cols];
 }
 
+template <class Index>
+__global__ void link_kernel(const Index* rows, index_t count, Index* links) {
+  link_row(block_lanes{}, rows, count, blockIdx.x, links);
+}
+
 template <class T>
-__global__ void scatter_kernel(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table) {
-  scatter_row(block_lanes{}, values, rows, count, cols, table, blockIdx.x);
+__global__ void scatter_kernel(const T* values, const std::int32_t* rows, const std::int32_t* links, index_t count, index_t cols, T* table) {
+  const index_t j = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x;
+  if (j < cols) scatter_column(values, rows, links, count, cols, table, blockIdx.x, j);
 }
 
 /// A thread for column j of segment s: i = s * cols + j.
@@ -32,10 +38,12 @@ __global__ void segment_sum_kernel(const T* values, const std::int32_t* offsets,
   if (s < segments) segment_sum_column(values, offsets[s], offsets[s + 1], cols, i % cols, out + i);
 }
 
+constexpr unsigned row_slices = 16;  // of a segment, that different threads take
+
 template <class T>
 __global__ void segment_multiply_kernel(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   const index_t i = this_thread(), s = i / cols;
-  if (s < segments) segment_multiply_column(values[i], factor, offsets[s], offsets[s + 1], cols, i % cols, out);
+  if (s < segments) segment_multiply_column(values[i], factor, offsets[s] + blockIdx.y, offsets[s + 1], row_slices, cols, i % cols, out);
 }
 
 template <class T>
@@ -43,12 +51,23 @@ __global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows
   if (const index_t i = this_thread(); i < rows * cols) out[i] = values[i] * factor[i / cols];
 }
 
+/// A warp for 32 columns and one of row_slices; the first adds what the others found, in order.
 template <class T>
 __global__ void segment_products_kernel(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest,
                                         T* smallest) {
-  const index_t i = this_thread(), s = i / cols;
-  const auto at = [i](T* out) { return out != nullptr ? out + i : nullptr; };
-  if (s < segments) segment_products_column(a, b, offsets[s], offsets[s + 1], cols, i % cols, at(sum), at(largest), at(smallest));
+  __shared__ T found[3][row_slices][32];
+  const unsigned slice = threadIdx.x / 32, lane = threadIdx.x % 32;
+  const index_t i = static_cast<index_t>(blockIdx.x) * 32 + lane, s = i / cols;
+  column_products<T> of;
+  if (s < segments) of = segment_products_column(a, b, offsets[s] + slice, offsets[s + 1], row_slices, cols, i % cols);
+  found[0][slice][lane] = of.sum, found[1][slice][lane] = of.largest, found[2][slice][lane] = of.smallest;
+  __syncthreads();
+  if (slice != 0 || s >= segments) return;
+  const index_t rows = offsets[s + 1] - offsets[s];
+  for (unsigned k = 1; k < row_slices && k < rows; ++k) of.add({found[0][k][lane], found[1][k][lane], found[2][k][lane], false});
+  if (sum != nullptr) sum[i] = of.sum;
+  if (largest != nullptr) largest[i] = of.largest;
+  if (smallest != nullptr) smallest[i] = of.smallest;
 }
 
 template <class T>
@@ -73,7 +92,10 @@ void broadcast_row(const T* row, index_t rows, index_t cols, T* out) {
 
 template <class T>
 void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table) {
-  detail::launch("scatter_add_rows", scatter_kernel<T>, static_cast<unsigned>(count), 128, 0, values, rows, count, cols, table);
+  const detail::scratch<std::int32_t> links(count);
+  detail::launch("scatter_add_rows", link_kernel<std::int32_t>, static_cast<unsigned>(count), 128, 0, rows, count, links.data());
+  detail::launch("scatter_add_rows", scatter_kernel<T>, dim3(static_cast<unsigned>(count), detail::blocks_for(cols, 128)), 128, 0, values, rows,
+                 static_cast<const std::int32_t*>(links.data()), count, cols, table);
 }
 
 template <class T>
@@ -88,8 +110,8 @@ void segment_sum(const T* values, const std::int32_t* offsets, index_t segments,
 
 template <class T>
 void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
-  detail::launch("segment_multiply", segment_multiply_kernel<T>, detail::blocks_for(segments * cols, 64), 64, 0, values, factor, offsets, segments,
-                 cols, out);
+  detail::launch("segment_multiply", segment_multiply_kernel<T>, dim3(detail::blocks_for(segments * cols, 128), row_slices), 128, 0, values, factor,
+                 offsets, segments, cols, out);
 }
 
 template <class T>
@@ -104,8 +126,8 @@ void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T*
 
 template <class T>
 void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T* smallest) {
-  detail::launch("segment_products", segment_products_kernel<T>, detail::blocks_for(segments * cols, 64), 64, 0, a, b, offsets, segments, cols, sum,
-                 largest, smallest);
+  detail::launch("segment_products", segment_products_kernel<T>, detail::blocks_for(segments * cols, 32), 32 * row_slices, 0, a, b, offsets, segments,
+                 cols, sum, largest, smallest);
 }
 
 template <class T>

@@ -9,8 +9,8 @@
 
 namespace expunge {
 
-/// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices round
-/// their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float; those that are held (held_operands.hpp), once.
+/// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices, those
+/// inside attention too, round their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float; those that are held (held_operands.hpp), once.
 template <class T>
 class bfloat16_cuda_storage : public cuda_storage<T> {
  public:
@@ -22,6 +22,8 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   static void run(const Arguments&... arguments) {
     if constexpr (std::same_as<Primitive, primitive::gemm> && std::same_as<T, float>) cuda::gemm_bfloat16(arguments...);
     else if constexpr (std::same_as<Primitive, primitive::linear> && std::same_as<T, float>) cuda::linear_bfloat16(arguments...);
+    else if constexpr (attends<Primitive> && std::same_as<T, float>)
+      cuda_storage<T>::template run<Primitive>(arguments..., cuda::attention_operands::bfloat16);
     else cuda_storage<T>::template run<Primitive>(arguments...);
   }
 
@@ -30,6 +32,11 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   {
     return cuda::hold_bfloat16(elements, size);
   }
+
+ private:
+  template <class Primitive>
+  static constexpr bool attends = std::same_as<Primitive, primitive::attention> || std::same_as<Primitive, primitive::attention_pushforward> ||
+                                  std::same_as<Primitive, primitive::attention_pullback> || std::same_as<Primitive, primitive::attention_pullback_tangent>;
 };
 
 static_assert(storage<bfloat16_cuda_storage<float>> && holding_storage<bfloat16_cuda_storage<float>>);

@@ -40,6 +40,7 @@ enum cudaError_t {
   cudaErrorNoKernelImageForDevice = 209,
   cudaErrorUnsupportedPtxVersion = 222,
   cudaErrorIllegalAddress = 700,
+  cudaErrorMisalignedAddress = 716,
   cudaErrorLaunchFailure = 719,
 };
 const char* cudaGetErrorString(cudaError_t error);
@@ -109,6 +110,7 @@ struct cudaLaunchConfig_t {
 namespace emulation {
 cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);
 std::uint64_t exchange(unsigned mask, unsigned step, std::uint64_t value);
+void fail(cudaError_t error, const char* why);
 }  // namespace emulation
 
 /// Arguments are copied at the call.
@@ -120,6 +122,7 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 void __syncthreads();
+inline void __syncwarp() { emulation::exchange(0xFFFFFFFFU, 0, 0); }
 
 template <class T>
 T __shfl_xor_sync(unsigned mask, T x, int step) {

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "expunge/tensor/cuda/attention_tile.hpp"
+#include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
 
@@ -18,9 +19,14 @@ struct attention_arguments {
   T* stats = nullptr;  // [T, heads, 3]: of a row, sum p ds (tangent passes); delta = sum p p_bar; the tangent of delta
 };
 
+/// The operands of an attention's products. Those with even numbers have rows of queries, those with odd numbers of keys
+/// (attention_room).
+enum class attention_operand { q, k, g, v, dq, dk, dg, dv };
+
 /// A tile of rows of one head, or of the keys that belong to it.
 template <class T, class Tile>
 struct attention_pass {
+  using of = attention_operand;
   const attention_arguments<T>& a;
   const Tile& tile;
   attention_tile_place at;
@@ -28,19 +34,28 @@ struct attention_pass {
   [[nodiscard]] EXPUNGE_DEVICE int count(index_t first) const { return static_cast<int>(at.end - first < Tile::size ? at.end - first : Tile::size); }
   /// The key of the last query of the tile from q0 on.
   [[nodiscard]] EXPUNGE_DEVICE index_t last_key(index_t q0) const { return q0 + count(q0) - 1 + at.shift; }
-  [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> queries(const T* x, index_t first, index_t head) const {
-    return {x + (first * a.sizes.heads + head) * a.sizes.dim, a.sizes.heads * a.sizes.dim, count(first)};
+  [[nodiscard]] EXPUNGE_DEVICE const T* array(of x) const {
+    switch (x) {
+      case of::q: return a.q;
+      case of::k: return a.k;
+      case of::g: return a.g;
+      case of::v: return a.v;
+      case of::dq: return a.dq;
+      case of::dk: return a.dk;
+      case of::dg: return a.dg;
+      default: return a.dv;
+    }
   }
-  [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> keys(const T* x, index_t first, index_t head) const {
+  [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> queries(of x, index_t first, index_t head) const {
+    return {array(x) + (first * a.sizes.heads + head) * a.sizes.dim, a.sizes.heads * a.sizes.dim, count(first), static_cast<int>(x)};
+  }
+  [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> keys(of x, index_t first, index_t head) const {
     const index_t kv_head = head / (a.sizes.heads / a.sizes.kv_heads);
-    return {x + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first - at.shift)};
+    return {array(x) + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first - at.shift), static_cast<int>(x)};
   }
   /// Does query row i of the tile from q0 on attend to key row j of the tile from k0 on?
   [[nodiscard]] EXPUNGE_DEVICE bool visible(index_t q0, int i, index_t k0, int j) const { return q0 + i < at.end && k0 + j <= q0 + i + at.shift; }
   [[nodiscard]] EXPUNGE_DEVICE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
-  EXPUNGE_DEVICE void clear(T* sum) const {
-    tile.for_elements(Tile::size, [&](int, int, int k) { sum[k] = T{0}; });
-  }
   /// to[rows of the tile] += factor sum
   EXPUNGE_DEVICE void add_to(T* to, index_t heads, index_t head, T factor, const T* sum) const {
     tile.for_elements(count(at.first), [&](int i, int d, int k) { to[((at.first + i) * heads + head) * a.sizes.dim + d] += factor * sum[k]; });
@@ -49,21 +64,22 @@ struct attention_pass {
   /// scores[0]: the probabilities.
   EXPUNGE_DEVICE void probabilities(index_t head, index_t q0, index_t k0) const {
     T* const p = tile.scores[0];
-    tile.multiply(queries(a.q, q0, head), keys(a.k, k0, head), a.scale, p);
+    tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), a.scale, p);
     tile.for_scores([&](int i, int j, int k) { p[k] = visible(q0, i, k0, j) ? fn::exp(p[k] - a.lse[row(q0, i, head)]) : T{0}; });
   }
   /// s = factor (dx y^T + x dy^T), the tangent of factor x y^T.
-  EXPUNGE_DEVICE void product_tangent(const T* x, const T* dx, const T* y, const T* dy, T factor, index_t head, index_t q0, index_t k0, T* s) const {
-    if (dx != nullptr) tile.multiply(queries(dx, q0, head), keys(y, k0, head), factor, s);
-    if (dy != nullptr) tile.multiply(queries(x, q0, head), keys(dy, k0, head), factor, s, dx != nullptr);
-    if (dx == nullptr && dy == nullptr) tile.for_scores([&](int, int, int k) { s[k] = T{0}; });
+  EXPUNGE_DEVICE void product_tangent(of x, of dx, of y, of dy, T factor, index_t head, index_t q0, index_t k0, T* s) const {
+    const bool first = array(dx) != nullptr, second = array(dy) != nullptr;
+    if (first) tile.multiply(queries(dx, q0, head), keys(y, k0, head), factor, s);
+    if (second) tile.multiply(queries(x, q0, head), keys(dy, k0, head), factor, s, first);
+    if (!first && !second) tile.for_scores([&](int, int, int k) { s[k] = T{0}; });
   }
   /// Sums over the query tiles that see this tile of keys, for every head of the group, then adds to k_bar and v_bar.
   template <class F>
   EXPUNGE_DEVICE void for_queries_of(index_t kv_head, const F& f) const {
     const index_t group = a.sizes.heads / a.sizes.kv_heads;
-    clear(tile.sums[0]);
-    clear(tile.sums[1]);
+    tile.clear(tile.sums[0]);
+    tile.clear(tile.sums[1]);
     for (index_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
       for (index_t q0 = at.first; q0 < at.end; q0 += Tile::size) f(head, q0);
     if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, tile.sums[0]);

@@ -5,14 +5,10 @@
 #include <cstdint>
 
 #include "expunge/tensor/attention_shape.hpp"
+#include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/lanes.hpp"
-#include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
-
-/// Rows of a tile of queries or keys; the tile of an array [T, heads * dim] is held as [tile, dim + 1] in shared memory.
-template <class T>
-inline constexpr int attention_tile_rows = sizeof(T) == 4 ? 32 : 16;
 
 /// Where a tile lies: in the example that owns the rows [begin, end), from row `first` on. The example's keys begin with
 /// `first_key`; row r has the key r + shift.
@@ -37,73 +33,74 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   return false;
 }
 
-/// Rows of one head in an array in global memory; rows from `count` to the end of the tile count as zeros.
+/// Rows of one head in an array in global memory; rows from `count` to the end of the tile count as zeros. `place`: see attention_room.
 template <class T>
 struct attention_rows {
   const T* first;
   index_t stride;
-  int count;
+  int count, place;
 };
 
-/// The working memory of a block and what its threads do with it. Every member function is called by all threads of the block
-/// and ends at a barrier. Score matrices are [tile, tile + 1]: queries by keys.
-template <class T, class Lanes>
+/// What a pass keeps in working memory. Operands stay until others take their place, which is theirs modulo the number of places, so
+/// that a product's two operands, of which one has an even and one an odd place, never share one.
+struct attention_room {
+  int operands, scores, sums;
+};
+
+/// The working memory of a block and what its threads do with it. Products says how operands are held and multiplied
+/// (attention_products.hpp, include/expunge/cuda/attention_products.cuh). Every member function is called by all threads of the block and
+/// ends at a barrier. Score matrices are [size, score_stride]: queries by keys; sums [size, dim and what rounds it up].
+template <class Products, class Lanes>
 class attention_tile {
  public:
-  static constexpr int size = attention_tile_rows<T>;
+  using value_type = typename Products::value_type;
+  using T = value_type;
+  using operand_type = typename Products::operand_type;
+  static constexpr int size = Products::rows, team = Lanes::team;
+  static constexpr int score_stride = size + 4;
 
-  /// Elements of working memory for head dimension `dim`.
-  EXPUNGE_DEVICE static constexpr std::size_t elements(index_t dim) {
-    return static_cast<std::size_t>(4 * size * (static_cast<int>(dim) + 1) + 4 * size * (size + 1) + 3 * size);
+  /// Bytes of working memory for head dimension `dim`.
+  EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
+    const auto width = static_cast<std::size_t>(width_of(static_cast<int>(dim)));
+    return size * (static_cast<std::size_t>(room.operands) * (width + Products::padding) * sizeof(operand_type) +
+                   (static_cast<std::size_t>(room.sums) * (width + 4) + static_cast<std::size_t>(room.scores) * score_stride + 4) * sizeof(T)) +
+           Products::rounded_bytes;
   }
 
-  EXPUNGE_DEVICE attention_tile(const Lanes& of, T* memory, index_t dim) : lanes(of), dim_(static_cast<int>(dim)) {
-    for (T** rows : {&a_, &b_, &sums[0], &sums[1]}) *rows = memory, memory += size * (dim_ + 1);
-    for (T*& s : scores) s = memory, memory += size * (size + 1);
-    for (T*& r : row) r = memory, memory += size;
+  /// `memory` begins at a multiple of 32 bytes.
+  EXPUNGE_DEVICE attention_tile(const Lanes& of, void* memory, index_t dim, const attention_room& room)
+      : lanes(of), places_(room.operands), dim_(static_cast<int>(dim)), width_(width_of(dim_)) {
+    auto* next = static_cast<unsigned char*>(memory);
+    const auto take = [&]<class E>(E*& to, int count) {
+      to = reinterpret_cast<E*>(next);
+      next += static_cast<std::size_t>(count) * sizeof(E);
+    };
+    take(operands_, places_ * size * operand_stride());
+    take(rounded_, static_cast<int>(Products::rounded_bytes / sizeof(operand_type)));
+    for (int i = 0; i < 2; ++i) take(sums[i], i < room.sums ? size * sum_stride() : 0);
+    for (int i = 0; i < 4; ++i) take(scores[i], i < room.scores ? size * score_stride : 0);
+    for (T*& r : row) take(r, size);
   }
 
   const Lanes& lanes;
   T* scores[4];
-  T* sums[2];  // [tile, dim + 1]
-  T* row[3];   // [tile]
+  T* sums[2];
+  T* row[3];  // [size]
 
-  /// scores = factor x y^T, or added to them.
+  /// scores = factor x y^T, or added to them; rows of `scores` from x's count on are not written.
   EXPUNGE_DEVICE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, T factor, T* s, bool add = false) const {
-    load(x, a_);
-    load(y, b_);
+    const operand_type *const left = operand(x), *const right = operand(y);
     lanes.sync();
-    constexpr int quarter = size / 4;
-    for (int item = lanes.index(); item < size * quarter; item += lanes.count()) {
-      const int i = item / quarter, j = item % quarter, stride = dim_ + 1;
-      T sum[4] = {};
-      for (int d = 0; d < dim_; ++d) {
-        const T left = a_[i * stride + d];
-        for (int u = 0; u < 4; ++u) sum[u] += left * b_[(j + u * quarter) * stride + d];
-      }
-      for (int u = 0; u < 4; ++u) {
-        T& to = s[i * (size + 1) + j + u * quarter];
-        to = add ? to + factor * sum[u] : factor * sum[u];
-      }
-    }
+    Products::multiply(lanes, x.count, width_, left, right, operand_stride(), factor, s, score_stride, add);
     lanes.sync();
   }
 
   /// sum[i, :] += sum_j s[i, j] y[j, :], or with the transposed scores sum[j, :] += sum_i s[i, j] y[i, :].
   EXPUNGE_DEVICE void combine(const T* s, bool transposed, const attention_rows<T>& y, T* sum) const {
-    load(y, a_);
+    const operand_type* const right = operand(y);
+    const auto* const left = Products::round_scores(lanes, s, score_stride, rounded_);
     lanes.sync();
-    constexpr int quarter = size / 4;
-    const int along = transposed ? 1 : size + 1, across = transposed ? size + 1 : 1, stride = dim_ + 1;
-    for (int item = lanes.index(); item < quarter * dim_; item += lanes.count()) {
-      const int i = item / dim_, d = item % dim_;
-      T total[4] = {};
-      for (int j = 0; j < size; ++j) {
-        const T value = a_[j * stride + d];
-        for (int u = 0; u < 4; ++u) total[u] += s[(i + u * quarter) * along + j * across] * value;
-      }
-      for (int u = 0; u < 4; ++u) sum[(i + u * quarter) * stride + d] += total[u];
-    }
+    Products::combine(lanes, left, score_stride, transposed, y.count, width_, right, operand_stride(), sum, sum_stride());
     lanes.sync();
   }
 
@@ -111,7 +108,7 @@ class attention_tile {
   template <class F>
   EXPUNGE_DEVICE void for_scores(const F& f) const {
     for (int item = lanes.index(); item < size * size; item += lanes.count())
-      f(item / size, item % size, item / size * (size + 1) + item % size);
+      f(item / size, item % size, item / size * score_stride + item % size);
     lanes.sync();
   }
   /// Calls f(i, part) for the rows of the tile, a team of threads a row: `part` is this thread's place in it. Every thread of a team
@@ -122,25 +119,48 @@ class attention_tile {
     for (int item = lanes.index(); item < size * Lanes::team; item += lanes.count()) f(item / Lanes::team, item % Lanes::team);
     lanes.sync();
   }
-  static constexpr int team = Lanes::team;
+  /// Sets a sum to zeros.
+  EXPUNGE_DEVICE void clear(T* sum) const {
+    for (int item = lanes.index(); item < size * sum_stride(); item += lanes.count()) sum[item] = T{0};
+    lanes.sync();
+  }
   /// Calls f(i, d, k) for the elements of the first `count` rows, k being the place in sums.
   template <class F>
   EXPUNGE_DEVICE void for_elements(int count, const F& f) const {
     for (int item = lanes.index(); item < count * dim_; item += lanes.count())
-      f(item / dim_, item % dim_, item / dim_ * (dim_ + 1) + item % dim_);
+      f(item / dim_, item % dim_, item / dim_ * sum_stride() + item % dim_);
     lanes.sync();
   }
 
  private:
-  EXPUNGE_DEVICE void load(const attention_rows<T>& from, T* to) const {
-    for (int item = lanes.index(); item < size * dim_; item += lanes.count()) {
-      const int i = item / dim_, d = item % dim_;
-      to[i * (dim_ + 1) + d] = i < from.count ? from.first[i * from.stride + d] : T{0};
+  EXPUNGE_DEVICE static constexpr int width_of(int dim) { return (dim + Products::multiple - 1) / Products::multiple * Products::multiple; }
+  [[nodiscard]] EXPUNGE_DEVICE int operand_stride() const { return width_ + Products::padding; }
+  [[nodiscard]] EXPUNGE_DEVICE int sum_stride() const { return width_ + 4; }
+
+  /// The rows in working memory, [size, operand_stride]; loaded, up to the next barrier, where they are not there.
+  EXPUNGE_DEVICE const operand_type* operand(const attention_rows<T>& from) const {
+    const int place = from.place % places_;
+    operand_type* const to = operands_ + place * size * operand_stride();
+    if (held_[place] == from.first) return to;
+    held_[place] = from.first;
+    using pack = element_pack<T>;
+    const int packs = width_ / pack::size;
+    const bool whole = dim_ % pack::size == 0 && from.stride % pack::size == 0 && reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0;
+    for (int item = lanes.index(); item < size * packs; item += lanes.count()) {
+      const int i = item / packs, d = item % packs * pack::size;
+      const T* const at = from.first + i * from.stride + d;
+      pack loaded{};
+      if (i < from.count && whole && d < dim_) loaded = *reinterpret_cast<const pack*>(at);
+      else if (i < from.count)
+        for (int u = 0; u < pack::size; ++u) loaded.at[u] = d + u < dim_ ? at[u] : T{0};
+      Products::hold(loaded, to + i * operand_stride() + d);
     }
+    return to;
   }
 
-  int dim_;
-  T *a_, *b_;
+  int places_, dim_, width_;
+  operand_type *operands_, *rounded_;
+  mutable const T* held_[8] = {};  // what the places hold
 };
 
 }  // namespace expunge::cuda

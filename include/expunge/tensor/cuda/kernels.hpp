@@ -74,19 +74,22 @@ void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T*
 template <class T>
 void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
     transpose, T* y, bool accumulate);
+/// How the products inside an attention take their operands: as they are, or rounded to bfloat16 for tensor cores with sums in float
+/// (of float alone, where a tile of the head's dimension has room).
+enum class attention_operands { whole, bfloat16 };
 template <class T>
 void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
-    const T* v, T scale, T* out, T* lse);
+    const T* v, T scale, T* out, T* lse, attention_operands how = attention_operands::whole);
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout);
+    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, attention_operands how = attention_operands::whole);
 template <class T>
 void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-    const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar);
+    const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar, attention_operands how = attention_operands::whole);
 template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T
     scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T*
-    dk_bar, T* dv_bar);
+    dk_bar, T* dv_bar, attention_operands how = attention_operands::whole);
 template <class T>
 void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T*
     of_label, T* total);

@@ -6,16 +6,10 @@
 
 #include "expunge/core/device.hpp"
 #include "expunge/core/shape.hpp"
+#include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/lanes.hpp"
 
 namespace expunge::cuda {
-
-/// Neighbouring elements that a thread loads and stores at once: 16 bytes.
-template <class T>
-struct alignas(16) element_pack {
-  static constexpr int size = 16 / sizeof(T);
-  T at[size];
-};
 
 namespace detail {
 template <class V, class E>
@@ -55,17 +49,11 @@ EXPUNGE_DEVICE void map_elements(index_t first, index_t step, index_t size, bool
 }
 
 /// The sum of what f returns for the elements of [0, size), in double; stores what f assigns.
-template <class Lanes, class F, class E, class... Rest>
-EXPUNGE_DEVICE double map_sum_of(const Lanes& lanes, index_t size, const F& f, E* array, Rest*... rest) {
-  return sum_over(lanes, size, [&](index_t i) {
-    const auto run = [&](auto value, auto... values) {
-      const double term = f(value, values...);
-      detail::store(array, i, value);
-      (detail::store(rest, i, values), ...);
-      return term;
-    };
-    return run(array[i], rest[i]...);
-  });
+template <class Lanes, class F, class... E>
+EXPUNGE_DEVICE double map_sum_of(const Lanes& lanes, index_t size, bool packed, const F& f, E*... arrays) {
+  double total = 0;
+  map_elements(lanes.index(), lanes.count(), size, packed, [&](auto&... values) { total += f(values...); }, arrays...);
+  return lanes.sum(total);
 }
 
 }  // namespace expunge::cuda

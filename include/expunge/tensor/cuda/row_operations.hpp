@@ -8,19 +8,30 @@
 
 namespace expunge::cuda {
 
-/// Row r of scatter_add_rows: the first row of those that go to the same place adds them all, in their order.
-template <class T, class Lanes>
-EXPUNGE_DEVICE void scatter_row(const Lanes& lanes, const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table, index_t r) {
-  const std::int32_t place = rows[r];
+// scatter_add_rows: rows that go to one place are a chain, and what belongs to a column of its first row adds the chain in order.
+
+/// links[r]: the next row behind r with its place, or `count`; as ~next where r is not the first of its place.
+template <class Lanes>
+EXPUNGE_DEVICE void link_row(const Lanes& lanes, const std::int32_t* rows, index_t count, index_t r, std::int32_t* links) {
   int earlier = 0;
-  for_each_lane(lanes, r, [&](index_t i) { earlier |= rows[i] == place ? 1 : 0; });
-  if (lanes.max(earlier) != 0) return;
-  for_each_lane(lanes, cols, [&](index_t j) {
-    T sum = table[place * cols + j];
-    for (index_t i = r; i < count; ++i)
-      if (rows[i] == place) sum += values[i * cols + j];
-    table[place * cols + j] = sum;
+  for_each_lane(lanes, r, [&](index_t i) { earlier |= rows[i] == rows[r] ? 1 : 0; });
+  index_t left = 0;  // rows from the next one on
+  for_each_lane(lanes, count - r - 1, [&](index_t i) {
+    if (left == 0 && rows[r + 1 + i] == rows[r]) left = count - r - 1 - i;
   });
+  earlier = lanes.max(earlier);
+  const auto next = static_cast<std::int32_t>(count - lanes.max(left));
+  if (lanes.index() == 0) links[r] = earlier != 0 ? ~next : next;
+}
+
+/// Column j of the chain that begins with row r, where one does.
+template <class T>
+EXPUNGE_DEVICE void scatter_column(const T* values, const std::int32_t* rows, const std::int32_t* links, index_t count, index_t cols, T* table,
+                                   index_t r, index_t j) {
+  if (links[r] < 0) return;
+  T sum = table[rows[r] * cols + j];
+  for (index_t i = r; i < count; i = links[i] < 0 ? ~links[i] : links[i]) sum += values[i * cols + j];
+  table[rows[r] * cols + j] = sum;
 }
 
 // One column of one segment of rows.
@@ -32,26 +43,36 @@ EXPUNGE_DEVICE void segment_sum_column(const T* values, index_t begin, index_t e
   *out = sum;
 }
 
-/// A null factor is one.
+/// Every step-th row from `first` on. A null factor is one.
 template <class T>
-EXPUNGE_DEVICE void segment_multiply_column(T value, const T* factor, index_t begin, index_t end, index_t cols, index_t j, T* out) {
-  for (index_t r = begin; r < end; ++r) out[r * cols + j] += factor != nullptr ? value * factor[r * cols + j] : value;
+EXPUNGE_DEVICE void segment_multiply_column(T value, const T* factor, index_t first, index_t end, index_t step, index_t cols, index_t j, T* out) {
+  for (index_t r = first; r < end; r += step) out[r * cols + j] += factor != nullptr ? value * factor[r * cols + j] : value;
 }
 
-/// Null outputs are not wanted.
+/// What is known of the products of two columns over some rows.
 template <class T>
-EXPUNGE_DEVICE void segment_products_column(const T* a, const T* b, index_t begin, index_t end, index_t cols, index_t j, T* sum, T* largest,
-                                            T* smallest) {
-  T total = 0, high = 0, low = 0;
-  for (index_t r = begin; r < end; ++r) {
-    const T product = a[r * cols + j] * b[r * cols + j];
-    total += product;
-    high = r == begin ? product : fn::max(high, product);
-    low = r == begin ? product : fn::min(low, product);
+struct column_products {
+  T sum = 0, largest = 0, smallest = 0;
+  bool none = true;
+
+  EXPUNGE_DEVICE void add(const column_products& other) {
+    if (other.none) return;
+    sum += other.sum;
+    largest = none ? other.largest : fn::max(largest, other.largest);
+    smallest = none ? other.smallest : fn::min(smallest, other.smallest);
+    none = false;
   }
-  if (sum != nullptr) *sum = total;
-  if (largest != nullptr) *largest = high;
-  if (smallest != nullptr) *smallest = low;
+};
+
+/// Of every step-th row from `first` on.
+template <class T>
+EXPUNGE_DEVICE column_products<T> segment_products_column(const T* a, const T* b, index_t first, index_t end, index_t step, index_t cols, index_t j) {
+  column_products<T> of;
+  for (index_t r = first; r < end; r += step) {
+    const T product = a[r * cols + j] * b[r * cols + j];
+    of.add({product, product, product, false});
+  }
+  return of;
 }
 
 /// The pair `pair` (of heads * dim / 2) of row r of rotary; direction is -1 for the transpose.

@@ -1,0 +1,19 @@
+// Floats rounded to bfloat16, four at a time.
+#pragma once
+
+#include <cuda_bf16.h>
+
+#include "expunge/tensor/cuda/element_pack.hpp"
+
+namespace expunge::cuda {
+
+/// `to` begins at a multiple of 8 bytes.
+inline __device__ void store_rounded(const element_pack<float>& from, __nv_bfloat16* to) {
+  struct alignas(8) pack {
+    __nv_bfloat16 at[4];
+  };
+  *reinterpret_cast<pack*>(to) = {__float2bfloat16_rn(from.at[0]), __float2bfloat16_rn(from.at[1]), __float2bfloat16_rn(from.at[2]),
+                                  __float2bfloat16_rn(from.at[3])};
+}
+
+}  // namespace expunge::cuda
