@@ -14,8 +14,12 @@ namespace detail {
 
 enum class pass { forward, pushforward, pullback_stats, pullback_queries, pullback_keys, tangent_stats, tangent_queries, tangent_keys };
 
+struct block_memory {
+  __device__ __forceinline__ operator void*() const { return shared_memory; }
+};
+
 template <class Products>
-using attention_work = attention_passes<typename Products::value_type, attention_tile<Products, block_lanes>>;
+using attention_work = attention_passes<typename Products::value_type, attention_tile<Products, block_lanes, block_memory>>;
 
 template <class Products>
 constexpr attention_room room_of(pass which) {
@@ -32,16 +36,21 @@ constexpr attention_room room_of(pass which) {
   }
 }
 
-inline constexpr unsigned attention_threads = 256;
+template <class Products>
+constexpr unsigned threads_of(pass which) {
+  return which == pass::tangent_stats || which == pass::tangent_queries || which == pass::tangent_keys ? Products::tangent_threads : 256;
+}
 
 /// out and lse are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T>
-__global__ void __launch_bounds__(attention_threads) attention_kernel(attention_arguments<T> a, attention_room room, T* out, T* lse) {
-  using tile_type = attention_tile<Products, block_lanes>;
+__global__ void __launch_bounds__(threads_of<Products>(Which)) attention_kernel(attention_arguments<T> a, attention_room room, T* out, T* lse) {
+  using tile_type = attention_tile<Products, block_lanes, block_memory>;
+  constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
+  const index_t number = of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x;  // those that take longest first
   attention_tile_place at;
-  if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, blockIdx.x, at)) return;
+  if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, number, at)) return;
   const block_lanes lanes;
-  const tile_type tile(lanes, shared_memory, a.sizes.dim, room);
+  const tile_type tile(lanes, block_memory{}, a.sizes.dim, room);
   const attention_work<Products> work{{a, tile, at}};
   const index_t head = blockIdx.y;
   if constexpr (Which == pass::forward) work.forward(head, out, lse);
@@ -58,11 +67,11 @@ __global__ void __launch_bounds__(attention_threads) attention_kernel(attention_
 template <class Products>
 struct attention_on {
   using T = typename Products::value_type;
-  using tile_type = attention_tile<Products, block_lanes>;
+  using tile_type = attention_tile<Products, block_lanes, block_memory>;
 
   static bool fits(index_t dim) {
     const attention_room most = room_of<Products>(pass::tangent_keys);
-    return tile_type::bytes(dim, {2, most.scores, most.sums}) <= shared_memory_per_block();
+    return tile_type::bytes(dim, {2, most.scores, most.sums, most.rows}) <= shared_memory_per_block();
   }
 
   template <pass Which>
@@ -74,7 +83,7 @@ struct attention_on {
     require(bytes <= most, what, ": head dimension ", a.sizes.dim, " needs ", bytes, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
     const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));
-    launch(what, attention_kernel<Which, Products, T>, grid, attention_threads, bytes, a, room, out, lse);
+    launch(what, attention_kernel<Which, Products, T>, grid, threads_of<Products>(Which), bytes, a, room, out, lse);
   }
 
   static void forward(const attention_arguments<T>& a, T* out, T* lse) { run<pass::forward>("attention", a, out, lse); }

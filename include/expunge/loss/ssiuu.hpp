@@ -97,7 +97,17 @@ class ssiuu_objective {
   }
 
   void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_sums<X>& out) {
-    const X all = r.feature(f);
+    const X all = r.feature(f);  // [units, width]
+    if (policy_.settings.reference == reference::previous && policy_.settings.reduction == reduction::batch) {
+      X total = zeros<X>(shape{all.cols()});
+      X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), total.mutable_data());
+      if (const X slope = growth_penalty(f, total, out); !slope.absent()) {
+        X rows(all.extents());
+        X::template run<primitive::broadcast_row>(slope.data(), rows.rows(), rows.cols(), rows.mutable_data());
+        r.weigh(f, rows);
+      }
+      return;
+    }
     std::vector<X> units;
     for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
     const std::vector<X> slopes = penalise(f, units, ids, out);
@@ -151,9 +161,7 @@ class ssiuu_objective {
     X total = a.size() == 1 ? a[0] : clone(a[0]);
     for (std::size_t u = 1; u < a.size(); ++u) axpy(total, 1, a[u]);
     if (s.reference == reference::previous && s.reduction == reduction::batch) {
-      if (f < previous_.size()) std::ranges::fill(slopes, apply_rho(total, minus(total, previous_[f]), out));
-      else previous_.resize(f + 1);
-      keep(previous_[f], total);
+      std::ranges::fill(slopes, growth_penalty(f, total, out));
       return slopes;
     }
     // At step 1 the model is the original: differences are rounding errors, which an absolute value would take for growth.
@@ -179,6 +187,15 @@ class ssiuu_objective {
         keep(kept[f], a[u]);
       }
     return slopes;
+  }
+
+  /// The penalty of feature f over the batch's sum against the step before's, which it replaces; absent at the first step.
+  X growth_penalty(std::size_t f, const X& total, step_sums<X>& out) {
+    X slope{};
+    if (f < previous_.size()) slope = apply_rho(total, minus(total, previous_[f]), out);
+    else previous_.resize(f + 1);
+    keep(previous_[f], total);
+    return slope;
   }
 
   /// Copies x to where its predecessor was, so that a step leaves memory as it found it.

@@ -15,6 +15,7 @@
 #define __global__
 #define __device__
 #define __host__
+#define __forceinline__ inline
 #define __launch_bounds__(...)
 #define __shared__ thread_local  // one block runs at a time, on one thread of the host
 

@@ -50,40 +50,45 @@ struct attention_pass {
     return {array(x) + (first * a.sizes.heads + head) * a.sizes.dim, a.sizes.heads * a.sizes.dim, count(first), static_cast<int>(x)};
   }
   [[nodiscard]] EXPUNGE_DEVICE attention_rows<T> keys(of x, index_t first, index_t head) const {
-    const index_t kv_head = head / (a.sizes.heads / a.sizes.kv_heads);
+    const auto kv_head = static_cast<std::int32_t>(head) / static_cast<std::int32_t>(a.sizes.heads / a.sizes.kv_heads);
     return {array(x) + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first - at.shift), static_cast<int>(x)};
   }
-  /// Does query row i of the tile from q0 on attend to key row j of the tile from k0 on?
-  [[nodiscard]] EXPUNGE_DEVICE bool visible(index_t q0, int i, index_t k0, int j) const { return q0 + i < at.end && k0 + j <= q0 + i + at.shift; }
+  /// To how many keys of the tile from k0 on does query row i of the tile from q0 on attend: the first ones.
+  [[nodiscard]] EXPUNGE_DEVICE int seen(index_t q0, int i, index_t k0) const {
+    const index_t most = q0 + i < at.end ? q0 + i + at.shift - k0 + 1 : 0;
+    return static_cast<int>(most < 0 ? 0 : most < Tile::size ? most : Tile::size);
+  }
   [[nodiscard]] EXPUNGE_DEVICE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
   /// to[rows of the tile] += factor sum
   EXPUNGE_DEVICE void add_to(T* to, index_t heads, index_t head, T factor, const T* sum) const {
-    tile.for_elements(count(at.first), [&](int i, int d, int k) { to[((at.first + i) * heads + head) * a.sizes.dim + d] += factor * sum[k]; });
+    tile.for_sums(count(at.first), [&](int i) {
+      T* const of_row = to + ((at.first + i) * heads + head) * a.sizes.dim;
+      return [=](int d, int k) { of_row[d] += factor * sum[k]; };
+    });
   }
 
-  /// scores[0]: the probabilities.
-  EXPUNGE_DEVICE void probabilities(index_t head, index_t q0, index_t k0) const {
-    T* const p = tile.scores[0];
-    tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), a.scale, p);
-    tile.for_scores([&](int i, int j, int k) { p[k] = visible(q0, i, k0, j) ? fn::exp(p[k] - a.lse[row(q0, i, head)]) : T{0}; });
+  /// s = factor q k^T
+  EXPUNGE_DEVICE void scaled_scores(index_t head, index_t q0, index_t k0, T* s) const {
+    tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), a.scale, s);
   }
   /// s = factor (dx y^T + x dy^T), the tangent of factor x y^T.
   EXPUNGE_DEVICE void product_tangent(of x, of dx, of y, of dy, T factor, index_t head, index_t q0, index_t k0, T* s) const {
     const bool first = array(dx) != nullptr, second = array(dy) != nullptr;
     if (first) tile.multiply(queries(dx, q0, head), keys(y, k0, head), factor, s);
     if (second) tile.multiply(queries(x, q0, head), keys(dy, k0, head), factor, s, first);
-    if (!first && !second) tile.for_scores([&](int, int, int k) { s[k] = T{0}; });
+    if (!first && !second)
+      tile.for_scores([&](int) { return [=](int, int k) { s[k] = T{0}; }; });
   }
   /// Sums over the query tiles that see this tile of keys, for every head of the group, then adds to k_bar and v_bar.
   template <class F>
   EXPUNGE_DEVICE void for_queries_of(index_t kv_head, const F& f) const {
     const index_t group = a.sizes.heads / a.sizes.kv_heads;
-    tile.clear(tile.sums[0]);
-    tile.clear(tile.sums[1]);
+    tile.clear(tile.sums(0));
+    tile.clear(tile.sums(1));
     for (index_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
       for (index_t q0 = at.first; q0 < at.end; q0 += Tile::size) f(head, q0);
-    if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, tile.sums[0]);
-    if (a.v_bar != nullptr) add_to(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, tile.sums[1]);
+    if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, tile.sums(0));
+    if (a.v_bar != nullptr) add_to(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, tile.sums(1));
   }
 };
 

@@ -18,17 +18,18 @@ struct plain_products {
   static constexpr int multiple = pack::size;       // of which the width of operands is one
   static constexpr int padding = pack::size;        // of a row of operands: rows begin in different banks of memory
   static constexpr std::size_t rounded_bytes = 0;  // scores are operands as they are
+  static constexpr unsigned tangent_threads = 256;  // of a block: there are no more results to share out
 
-  EXPUNGE_DEVICE static void hold(const pack& loaded, T* to) { *reinterpret_cast<pack*>(to) = loaded; }
+  EXPUNGE_DEVICE_INLINE static void hold(const pack& loaded, T* to) { *reinterpret_cast<pack*>(to) = loaded; }
 
   template <class Lanes>
-  EXPUNGE_DEVICE static const T* round_scores(const Lanes& /*lanes*/, const T* scores, int /*stride*/, T* /*to*/) {
+  EXPUNGE_DEVICE_INLINE static const T* round_scores(const Lanes& /*lanes*/, const T* scores, int /*stride*/, T* /*to*/) {
     return scores;
   }
 
   /// s = factor x y^T, or added to it, for the first `count` rows.
   template <class Lanes>
-  EXPUNGE_DEVICE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, T factor, T* s, int s_stride,
+  EXPUNGE_DEVICE_INLINE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, T factor, T* s, int s_stride,
                                       bool add) {
     for (int item = lanes.index(); item < (count + 3) / 4 * quarter; item += lanes.count()) {
       const int i = item / quarter * 4, j = item % quarter;  // rows i + u of x, j + v * quarter of y
@@ -50,7 +51,7 @@ struct plain_products {
 
   /// sum += s y or s^T y; rows of y from `count` on are zeros.
   template <class Lanes>
-  EXPUNGE_DEVICE static void combine(const Lanes& lanes, const T* s, int s_stride, bool transposed, int count, int width, const T* y, int stride,
+  EXPUNGE_DEVICE_INLINE static void combine(const Lanes& lanes, const T* s, int s_stride, bool transposed, int count, int width, const T* y, int stride,
                                      T* sum, int sum_stride) {
     const int packs = width / pack::size;
     for (int item = lanes.index(); item < quarter * packs; item += lanes.count()) {
@@ -83,7 +84,7 @@ struct plain_products {
  private:
   static constexpr int quarter = Rows / 4;
 
-  EXPUNGE_DEVICE static const pack& at(const T* place) { return *reinterpret_cast<const pack*>(place); }
+  EXPUNGE_DEVICE_INLINE static const pack& at(const T* place) { return *reinterpret_cast<const pack*>(place); }
 };
 
 }  // namespace expunge::cuda

@@ -41,16 +41,16 @@ struct attention_rows {
   int count, place;
 };
 
-/// What a pass keeps in working memory. Operands stay until others take their place, which is theirs modulo the number of places, so
+/// What a pass keeps in working memory. Operands stay until others take their place, which is theirs modulo a power of two of places, so
 /// that a product's two operands, of which one has an even and one an odd place, never share one.
 struct attention_room {
-  int operands, scores, sums;
+  int operands, scores, sums, rows;
 };
 
 /// The working memory of a block and what its threads do with it. Products says how operands are held and multiplied
 /// (attention_products.hpp, include/expunge/cuda/attention_products.cuh). Every member function is called by all threads of the block and
 /// ends at a barrier. Score matrices are [size, score_stride]: queries by keys; sums [size, dim and what rounds it up].
-template <class Products, class Lanes>
+template <class Products, class Lanes, class Memory = void*>
 class attention_tile {
  public:
   using value_type = typename Products::value_type;
@@ -63,32 +63,33 @@ class attention_tile {
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
     const auto width = static_cast<std::size_t>(width_of(static_cast<int>(dim)));
     return size * (static_cast<std::size_t>(room.operands) * (width + Products::padding) * sizeof(operand_type) +
-                   (static_cast<std::size_t>(room.sums) * (width + 4) + static_cast<std::size_t>(room.scores) * score_stride + 4) * sizeof(T)) +
+                   (static_cast<std::size_t>(room.sums) * (width + 4) + static_cast<std::size_t>(room.scores) * score_stride +
+                    static_cast<std::size_t>(room.rows)) *
+                       sizeof(T)) +
            Products::rounded_bytes;
   }
 
-  /// `memory` begins at a multiple of 32 bytes.
-  EXPUNGE_DEVICE attention_tile(const Lanes& of, void* memory, index_t dim, const attention_room& room)
-      : lanes(of), places_(room.operands), dim_(static_cast<int>(dim)), width_(width_of(dim_)) {
-    auto* next = static_cast<unsigned char*>(memory);
-    const auto take = [&]<class E>(E*& to, int count) {
-      to = reinterpret_cast<E*>(next);
-      next += static_cast<std::size_t>(count) * sizeof(E);
-    };
-    take(operands_, places_ * size * operand_stride());
-    take(rounded_, static_cast<int>(Products::rounded_bytes / sizeof(operand_type)));
-    for (int i = 0; i < 2; ++i) take(sums[i], i < room.sums ? size * sum_stride() : 0);
-    for (int i = 0; i < 4; ++i) take(scores[i], i < room.scores ? size * score_stride : 0);
-    for (T*& r : row) take(r, size);
+  /// `memory` begins at a multiple of 32 bytes. On a device it is of a type that converts to where shared memory begins, so that the
+  /// compiler knows what every pointer points to.
+  EXPUNGE_DEVICE attention_tile(const Lanes& of, Memory memory, index_t dim, const attention_room& room)
+      : lanes(of), memory_(memory), places_(room.operands), dim_(static_cast<int>(dim)), width_(width_of(dim_)) {
+    constexpr int each = static_cast<int>(sizeof(T));
+    rounded_ = places_ * size * operand_stride() * static_cast<int>(sizeof(operand_type));
+    sums_ = rounded_ + static_cast<int>(Products::rounded_bytes);
+    scores_ = sums_ + room.sums * size * sum_stride() * each;
+    rows_ = scores_ + room.scores * size * score_stride * each;
+    const int packs = width_ / element_pack<T>::size;
+    first_row_ = lanes.index() / packs, first_pack_ = lanes.index() % packs;
+    rows_on_ = lanes.count() / packs, packs_on_ = lanes.count() % packs;
   }
 
   const Lanes& lanes;
-  T* scores[4];
-  T* sums[2];
-  T* row[3];  // [size]
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* scores(int i) const { return place<T>(scores_) + i * size * score_stride; }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* sums(int i) const { return place<T>(sums_) + i * size * sum_stride(); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* row(int i) const { return place<T>(rows_) + i * size; }  // [size]
 
   /// scores = factor x y^T, or added to them; rows of `scores` from x's count on are not written.
-  EXPUNGE_DEVICE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, T factor, T* s, bool add = false) const {
+  EXPUNGE_DEVICE_INLINE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, T factor, T* s, bool add = false) const {
     const operand_type *const left = operand(x), *const right = operand(y);
     lanes.sync();
     Products::multiply(lanes, x.count, width_, left, right, operand_stride(), factor, s, score_stride, add);
@@ -96,39 +97,43 @@ class attention_tile {
   }
 
   /// sum[i, :] += sum_j s[i, j] y[j, :], or with the transposed scores sum[j, :] += sum_i s[i, j] y[i, :].
-  EXPUNGE_DEVICE void combine(const T* s, bool transposed, const attention_rows<T>& y, T* sum) const {
+  EXPUNGE_DEVICE_INLINE void combine(const T* s, bool transposed, const attention_rows<T>& y, T* sum) const {
     const operand_type* const right = operand(y);
-    const auto* const left = Products::round_scores(lanes, s, score_stride, rounded_);
+    const auto* const left = Products::round_scores(lanes, s, score_stride, place<operand_type>(rounded_));
     lanes.sync();
     Products::combine(lanes, left, score_stride, transposed, y.count, width_, right, operand_stride(), sum, sum_stride());
     lanes.sync();
   }
 
-  /// Calls f(i, j, k) for every score, k being its place in a score matrix.
+  /// Calls row(i) for every query of the tile, and what that gives, f(j, k), for its scores, k being the place in a score matrix.
   template <class F>
-  EXPUNGE_DEVICE void for_scores(const F& f) const {
-    for (int item = lanes.index(); item < size * size; item += lanes.count())
-      f(item / size, item % size, item / size * score_stride + item % size);
+  EXPUNGE_DEVICE_INLINE void for_scores(const F& row_of) const {
+    for (int item = lanes.index(); item < size * team; item += lanes.count()) {
+      const auto f = row_of(item / team);
+      for (int j = item % team; j < size; j += team) f(j, item / team * score_stride + j);
+    }
+    lanes.sync();
+  }
+  /// The same for the elements of the first `count` rows of a sum.
+  template <class F>
+  EXPUNGE_DEVICE_INLINE void for_sums(int count, const F& row_of) const {
+    for (int item = lanes.index(); item < count * team; item += lanes.count()) {
+      const auto f = row_of(item / team);
+      for (int d = item % team; d < dim_; d += team) f(d, item / team * sum_stride() + d);
+    }
     lanes.sync();
   }
   /// Calls f(i, part) for the rows of the tile, a team of threads a row: `part` is this thread's place in it. Every thread of a team
   /// must reach the same team_sum() and team_max() of `lanes`.
   template <class F>
-  EXPUNGE_DEVICE void for_rows(const F& f) const {
-    static_assert(size % 4 == 0 && 32 % Lanes::team == 0);  // whole warps: all of their threads are at work, or none
-    for (int item = lanes.index(); item < size * Lanes::team; item += lanes.count()) f(item / Lanes::team, item % Lanes::team);
+  EXPUNGE_DEVICE_INLINE void for_rows(const F& f) const {
+    static_assert(size % 4 == 0 && 32 % team == 0);  // whole warps: all of their threads are at work, or none
+    for (int item = lanes.index(); item < size * team; item += lanes.count()) f(item / team, item % team);
     lanes.sync();
   }
   /// Sets a sum to zeros.
-  EXPUNGE_DEVICE void clear(T* sum) const {
+  EXPUNGE_DEVICE_INLINE void clear(T* sum) const {
     for (int item = lanes.index(); item < size * sum_stride(); item += lanes.count()) sum[item] = T{0};
-    lanes.sync();
-  }
-  /// Calls f(i, d, k) for the elements of the first `count` rows, k being the place in sums.
-  template <class F>
-  EXPUNGE_DEVICE void for_elements(int count, const F& f) const {
-    for (int item = lanes.index(); item < count * dim_; item += lanes.count())
-      f(item / dim_, item % dim_, item / dim_ * sum_stride() + item % dim_);
     lanes.sync();
   }
 
@@ -138,16 +143,19 @@ class attention_tile {
   [[nodiscard]] EXPUNGE_DEVICE int sum_stride() const { return width_ + 4; }
 
   /// The rows in working memory, [size, operand_stride]; loaded, up to the next barrier, where they are not there.
-  EXPUNGE_DEVICE const operand_type* operand(const attention_rows<T>& from) const {
-    const int place = from.place % places_;
-    operand_type* const to = operands_ + place * size * operand_stride();
-    if (held_[place] == from.first) return to;
-    held_[place] = from.first;
+  EXPUNGE_DEVICE_INLINE const operand_type* operand(const attention_rows<T>& from) const {
+    const int number = from.place & (places_ - 1);
+    operand_type* const to = place<operand_type>(0) + number * size * operand_stride();
+    if (held_[number] == from.first) return to;
+    held_[number] = from.first;
     using pack = element_pack<T>;
     const int packs = width_ / pack::size;
     const bool whole = dim_ % pack::size == 0 && from.stride % pack::size == 0 && reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0;
-    for (int item = lanes.index(); item < size * packs; item += lanes.count()) {
-      const int i = item / packs, d = item % packs * pack::size;
+    int i = first_row_, column = first_pack_;
+    for (; i < size; i += rows_on_, column += packs_on_) {
+      if (column >= packs) column -= packs, ++i;
+      if (i >= size) break;
+      const int d = column * pack::size;
       const T* const at = from.first + i * from.stride + d;
       pack loaded{};
       if (i < from.count && whole && d < dim_) loaded = *reinterpret_cast<const pack*>(at);
@@ -158,9 +166,16 @@ class attention_tile {
     return to;
   }
 
+  template <class E>
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE E* place(int byte) const {
+    return reinterpret_cast<E*>(static_cast<unsigned char*>(static_cast<void*>(memory_)) + byte);
+  }
+
+  Memory memory_;
   int places_, dim_, width_;
-  operand_type *operands_, *rounded_;
-  mutable const T* held_[8] = {};  // what the places hold
+  int rounded_, sums_, scores_, rows_;                  // in bytes; operands come first
+  int first_row_, first_pack_, rows_on_, packs_on_;  // of an operand's packs, those that this thread loads
+  mutable const T* held_[8] = {};       // what the places of operands hold
 };
 
 }  // namespace expunge::cuda
