@@ -34,13 +34,9 @@ struct thread_lanes {
   T max(T x) const {
     return reduce(0, count(), x, larger<T>);
   }
-  template <class T>
-  T team_sum(T x) const {
-    return reduce(thread / Team * Team, Team, x, plus<T>);
-  }
-  template <class T>
-  T team_max(T x) const {
-    return reduce(thread / Team * Team, Team, x, larger<T>);
+  template <class T, class F>
+  T team_reduce(T x, const F& f) const {
+    return reduce(thread / Team * Team, Team, x, f);
   }
 
  private:

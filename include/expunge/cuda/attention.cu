@@ -8,13 +8,15 @@ namespace expunge::cuda {
 
 namespace {
 
-/// Calls f with the passes for a head dimension: tiles as large as the derivatives' fit into a block's memory.
+/// Calls f with the passes for a head dimension: on tensor cores where sums have room in registers, else with tiles as large as a block's
+/// memory has room for in the derivatives.
 template <class T, class F>
 void choose(attention_operands how, index_t dim, const F& f) {
   if constexpr (sizeof(T) == 8) {
     f(detail::attention_on<plain_products<T, 16>>{});
   } else {
-    if (how == attention_operands::bfloat16 && detail::attention_on<bfloat16_products>::fits(dim)) return f(detail::attention_on<bfloat16_products>{});
+    if (how == attention_operands::bfloat16 && dim <= 64) return f(detail::attention_on<bfloat16_products<64>>{});
+    if (how == attention_operands::bfloat16 && dim <= 128) return f(detail::attention_on<bfloat16_products<128>>{});
     if (detail::attention_on<plain_products<T, 64>>::fits(dim)) return f(detail::attention_on<plain_products<T, 64>>{});
     f(detail::attention_on<plain_products<T, 32>>{});
   }

@@ -36,14 +36,9 @@ constexpr attention_room room_of(pass which) {
   }
 }
 
-template <class Products>
-constexpr unsigned threads_of(pass which) {
-  return which == pass::tangent_stats || which == pass::tangent_queries || which == pass::tangent_keys ? Products::tangent_threads : 256;
-}
-
 /// out and lse are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T>
-__global__ void __launch_bounds__(threads_of<Products>(Which)) attention_kernel(attention_arguments<T> a, attention_room room, T* out, T* lse) {
+__global__ void __launch_bounds__(Products::threads) attention_kernel(attention_arguments<T> a, attention_room room, T* out, T* lse) {
   using tile_type = attention_tile<Products, block_lanes, block_memory>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
   const index_t number = of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x;  // those that take longest first
@@ -71,7 +66,7 @@ struct attention_on {
 
   static bool fits(index_t dim) {
     const attention_room most = room_of<Products>(pass::tangent_keys);
-    return tile_type::bytes(dim, {2, most.scores, most.sums, most.rows}) <= shared_memory_per_block();
+    return tile_type::bytes(dim, {2, most.matrices, most.sums, most.rows}) <= shared_memory_per_block();
   }
 
   template <pass Which>
@@ -83,7 +78,7 @@ struct attention_on {
     require(bytes <= most, what, ": head dimension ", a.sizes.dim, " needs ", bytes, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
     const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));
-    launch(what, attention_kernel<Which, Products, T>, grid, threads_of<Products>(Which), bytes, a, room, out, lse);
+    launch(what, attention_kernel<Which, Products, T>, grid, Products::threads, bytes, a, room, out, lse);
   }
 
   static void forward(const attention_arguments<T>& a, T* out, T* lse) { run<pass::forward>("attention", a, out, lse); }

@@ -1,87 +1,120 @@
-// The products of an attention's tiles on tensor cores: operands rounded to bfloat16, sums in float.
+// The products of an attention's tiles on tensor cores: operands rounded to bfloat16 in shared memory, scores and sums in registers.
 #pragma once
-
-#include <cuda_bf16.h>
-
-#include <cstddef>
 
 #include "expunge/cuda/rounding.cuh"
 #include "expunge/cuda/warp_matrix.cuh"
 
 namespace expunge::cuda {
 
-/// For tiles of 64 queries by 64 keys and blocks of whole warps. See attention_tile for what its functions are asked.
+/// For tiles of 64 queries by 64 keys, heads of at most Width numbers and blocks of four warps, of which each has 16 rows of every matrix
+/// and sum. See attention_tile for what its functions are asked.
+template <int Width>
 struct bfloat16_products {
   using value_type = float;
   using operand_type = __nv_bfloat16;
-  static constexpr int rows = 64, multiple = 16, padding = 8;
-  static constexpr unsigned tangent_threads = 512;  // of a block: a multiprocessor has room for one with four score matrices
-  static constexpr int rounded_stride = rows + 8;  // of scores as operands
-  static constexpr std::size_t rounded_bytes = sizeof(__nv_bfloat16) * rows * rounded_stride;
+  static constexpr int rows = 64, padding = 8, matrix_bytes = 0;
+  static constexpr unsigned threads = 128;
 
+  /// Of four numbers that a lane holds of 16 x 8 (multiply_matrices), number `of` of those with number `block` along a row.
+  struct cell {
+    int block, of;
+  };
+  template <int Blocks>
+  struct registers {
+    float at[Blocks][4];
+    __device__ __forceinline__ float& operator[](const cell& c) { return at[c.block][c.of]; }
+    __device__ __forceinline__ float operator[](const cell& c) const { return at[c.block][c.of]; }
+  };
+  using matrix = registers<rows / 8>;
+  using sum = registers<Width / 8>;
+
+  static __host__ __device__ constexpr int width_of(int /*dim*/) { return Width; }
+  static __host__ __device__ constexpr int sum_bytes(int /*width*/) { return 0; }
+  static __device__ __forceinline__ matrix make_matrix(float* /*at*/) { return {}; }
+  static __device__ __forceinline__ sum make_sum(float* /*at*/, int /*width*/) { return {}; }
   static __device__ __forceinline__ void hold(const element_pack<float>& loaded, __nv_bfloat16* to) { store_rounded(loaded, to); }
 
   template <class Lanes>
-  static __device__ __forceinline__ const __nv_bfloat16* round_scores(const Lanes& lanes, const float* scores, int stride, __nv_bfloat16* to) {
-    for (int item = lanes.index(); item < rows * rows / 4; item += lanes.count()) {
-      const int i = item / (rows / 4), j = item % (rows / 4) * 4;
-      hold(*reinterpret_cast<const element_pack<float>*>(scores + i * stride + j), to + i * rounded_stride + j);
-    }
-    return to;
-  }
-
-  /// Each warp takes 16 rows of x with 16 of y at a time.
-  template <class Lanes>
-  static __device__ __forceinline__ void multiply(const Lanes& lanes, int count, int width, const __nv_bfloat16* x, const __nv_bfloat16* y, int stride,
-                                                  float factor, float* s, int s_stride, bool add) {
+  static __device__ __forceinline__ void multiply(const Lanes& lanes, int /*count*/, int /*width*/, const __nv_bfloat16* x, const __nv_bfloat16* y,
+                                                  int stride, matrix& m, bool add) {
     const int lane = lanes.index() % 32;
-    for (int part = lanes.index() / 32; part < (count + 15) / 16 * (rows / 16); part += lanes.count() / 32) {
-      const int i = part / (rows / 16) * 16, j = part % (rows / 16) * 16;
-      const __nv_bfloat16* const left = x + (i + lane % 16) * stride + lane / 16 * 8;
-      const __nv_bfloat16* const right = y + (j + lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8;
-      float total[2][4] = {};
-      for (int d = 0; d < width; d += 16) {
-        const matrix_registers a = load_matrices<false>(left + d), b = load_matrices<false>(right + d);
-        multiply_matrices(total[0], a, b.at[0], b.at[1]);
-        multiply_matrices(total[1], a, b.at[2], b.at[3]);
+    const __nv_bfloat16* const left = x + (first_row(lanes) + lane % 16) * stride + lane / 16 * 8;
+    const __nv_bfloat16* const right = y + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8;
+    if (!add) m = {};
+#pragma unroll
+    for (int d = 0; d < Width; d += 16) {
+      const matrix_registers a = load_matrices<false>(left + d);
+#pragma unroll
+      for (int j = 0; j < rows; j += 16) {
+        const matrix_registers b = load_matrices<false>(right + j * stride + d);
+        multiply_matrices(m.at[j / 8], a, b.at[0], b.at[1]);
+        multiply_matrices(m.at[j / 8 + 1], a, b.at[2], b.at[3]);
       }
-      for_places(s + i * s_stride + j, s_stride, lane, [&](int n, int e, float& to) { to = (add ? to : 0.0F) + factor * total[n][e]; });
     }
   }
 
-  /// Each warp takes 16 rows of the sum with 16 of its columns at a time.
   template <class Lanes>
-  static __device__ __forceinline__ void combine(const Lanes& lanes, const __nv_bfloat16* s, int /*s_stride*/, bool transposed, int count, int width,
-                                                 const __nv_bfloat16* y, int stride, float* sum, int sum_stride) {
-    if (transposed) add_product<true>(lanes, s, count, width, y, stride, sum, sum_stride);
-    else add_product<false>(lanes, s, count, width, y, stride, sum, sum_stride);
+  static __device__ __forceinline__ void combine(const Lanes& lanes, const matrix& m, int /*count*/, int /*width*/, const __nv_bfloat16* y, int stride,
+                                                 sum& s) {
+    const int lane = lanes.index() % 32;
+    const __nv_bfloat16* const right = y + (lane % 16) * stride + lane / 16 * 8;
+#pragma unroll
+    for (int j = 0; j < rows; j += 16) {
+      const float(&left)[4] = m.at[j / 8], (&next)[4] = m.at[j / 8 + 1];
+      const matrix_registers a{rounded_pair(left[0], left[1]), rounded_pair(left[2], left[3]), rounded_pair(next[0], next[1]),
+                               rounded_pair(next[2], next[3])};
+#pragma unroll
+      for (int d = 0; d < Width; d += 16) {
+        const matrix_registers b = load_matrices<true>(right + j * stride + d);
+        multiply_matrices(s.at[d / 8], a, b.at[0], b.at[1]);
+        multiply_matrices(s.at[d / 8 + 1], a, b.at[2], b.at[3]);
+      }
+    }
+  }
+
+  template <class Lanes, class F>
+  static __device__ __forceinline__ void for_scores(const Lanes& lanes, const F& row_of) {
+    for_cells<rows>(lanes, rows, row_of);
+  }
+  template <class Lanes, class F, class Op, class G>
+  static __device__ __forceinline__ void reduce_rows(const Lanes& lanes, float start, const F& row_of, const Op& op, const G& take) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int lane = lanes.index() % 32, i = first_row(lanes) + lane / 4 + 8 * half;
+      const auto f = row_of(i);
+      float total = start;
+#pragma unroll
+      for (int e = 0; e < rows / 4; ++e) total = op(total, f(e / 2 * 8 + lane % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2}));
+      for (int step = 1; step <= 2; step *= 2) total = op(total, __shfl_xor_sync(0xffffffffU, total, step));
+      if (lane % 4 == 0) take(i, total);
+    }
+    __syncwarp();
+  }
+  template <class Lanes, class F>
+  static __device__ __forceinline__ void for_sums(const Lanes& lanes, int count, int dim, int /*width*/, const F& row_of) {
+    for_cells<Width>(lanes, count, [&](int i) {
+      return [f = row_of(i), dim](int d, const cell& c) {
+        if (d < dim) f(d, c);
+      };
+    });
   }
 
  private:
-  template <bool Transposed, class Lanes>
-  static __device__ __forceinline__ void add_product(const Lanes& lanes, const __nv_bfloat16* s, int count, int width, const __nv_bfloat16* y,
-                                                     int stride, float* sum, int sum_stride) {
-    const int lane = lanes.index() % 32;
-    for (int part = lanes.index() / 32; part < rows / 16 * (width / 16); part += lanes.count() / 32) {
-      const int i = part % (rows / 16) * 16, d = part / (rows / 16) * 16;
-      const __nv_bfloat16* const left = Transposed ? s + (lane % 8 + lane / 16 * 8) * rounded_stride + i + lane / 8 % 2 * 8
-                                                   : s + (i + lane % 16) * rounded_stride + lane / 16 * 8;
-      const __nv_bfloat16* const right = y + (lane % 16) * stride + d + lane / 16 * 8;
-      float total[2][4] = {};
-      for (int j = 0; j < count; j += 16) {
-        const matrix_registers a = load_matrices<Transposed>(left + (Transposed ? j * rounded_stride : j)), b = load_matrices<true>(right + j * stride);
-        multiply_matrices(total[0], a, b.at[0], b.at[1]);
-        multiply_matrices(total[1], a, b.at[2], b.at[3]);
-      }
-      for_places(sum + i * sum_stride + d, sum_stride, lane, [&](int n, int e, float& to) { to += total[n][e]; });
-    }
+  /// Of the warp that this thread is of.
+  template <class Lanes>
+  static __device__ __forceinline__ int first_row(const Lanes& lanes) {
+    return lanes.index() / 32 * 16;
   }
-
-  /// Calls f(n, e, place) for what `lane` holds of two sums of 16 x 8 beside each other.
-  template <class F>
-  static __device__ __forceinline__ void for_places(float* sum, int stride, int lane, const F& f) {
-    for (int n = 0; n < 2; ++n)
-      for (int e = 0; e < 4; ++e) f(n, e, sum[(lane / 4 + e / 2 * 8) * stride + n * 8 + lane % 4 * 2 + e % 2]);
+  template <int Columns, class Lanes, class F>
+  static __device__ __forceinline__ void for_cells(const Lanes& lanes, int count, const F& row_of) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half) {
+      const int lane = lanes.index() % 32, i = first_row(lanes) + lane / 4 + 8 * half;
+      if (i >= count) continue;
+      const auto f = row_of(i);
+#pragma unroll
+      for (int e = 0; e < Columns / 4; ++e) f(e / 2 * 8 + lane % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2});
+    }
   }
 };
 

@@ -37,16 +37,6 @@ struct block_lanes {
   EXPUNGE_DEVICE T max(T x) const {
     return reduce(x, [](T a, T b) { return a > b ? a : b; });
   }
-  template <class T>
-  EXPUNGE_DEVICE T team_sum(T x) const {
-    return team_reduce(x, [](T a, T b) { return a + b; });
-  }
-  template <class T>
-  EXPUNGE_DEVICE T team_max(T x) const {
-    return team_reduce(x, [](T a, T b) { return a > b ? a : b; });
-  }
-
- private:
   /// Every lane of a warp that calls it must.
   template <class T, class F>
   EXPUNGE_DEVICE T team_reduce(T x, [[maybe_unused]] const F& f) const {
@@ -56,6 +46,8 @@ struct block_lanes {
 #endif
     return x;
   }
+
+ private:
   template <class T, class F>
   EXPUNGE_DEVICE T reduce(T x, [[maybe_unused]] const F& f) const {
 #ifdef __CUDA_ARCH__

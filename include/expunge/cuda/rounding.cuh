@@ -3,6 +3,9 @@
 
 #include <cuda_bf16.h>
 
+#include <cstdint>
+#include <cstring>
+
 #include "expunge/tensor/cuda/element_pack.hpp"
 
 namespace expunge::cuda {
@@ -14,6 +17,14 @@ inline __device__ void store_rounded(const element_pack<float>& from, __nv_bfloa
   };
   *reinterpret_cast<pack*>(to) = {__float2bfloat16_rn(from.at[0]), __float2bfloat16_rn(from.at[1]), __float2bfloat16_rn(from.at[2]),
                                   __float2bfloat16_rn(from.at[3])};
+}
+
+/// Two of them as an operand of multiply_matrices holds them.
+inline __device__ std::uint32_t rounded_pair(float first, float second) {
+  const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
+  std::uint32_t bits;
+  memcpy(&bits, &both, sizeof bits);
+  return bits;
 }
 
 }  // namespace expunge::cuda

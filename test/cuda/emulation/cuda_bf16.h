@@ -10,6 +10,12 @@ struct __nv_bfloat16 {
 inline __nv_bfloat16 __float2bfloat16_rn(float x) {
   return {expunge::bf16_from_float(x)};
 }
+struct __nv_bfloat162 {
+  __nv_bfloat16 x, y;
+};
+inline __nv_bfloat162 __floats2bfloat162_rn(float x, float y) {
+  return {__float2bfloat16_rn(x), __float2bfloat16_rn(y)};
+}
 
 namespace expunge::cuda {
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include "expunge/tensor/cuda/attention_tile.hpp"
-#include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
 
@@ -54,42 +53,25 @@ struct attention_pass {
     return {array(x) + (first * a.sizes.kv_heads + kv_head) * a.sizes.dim, a.sizes.kv_heads * a.sizes.dim, count(first - at.shift), static_cast<int>(x)};
   }
   /// To how many keys of the tile from k0 on does query row i of the tile from q0 on attend: the first ones.
-  [[nodiscard]] EXPUNGE_DEVICE int seen(index_t q0, int i, index_t k0) const {
-    const index_t most = q0 + i < at.end ? q0 + i + at.shift - k0 + 1 : 0;
-    return static_cast<int>(most < 0 ? 0 : most < Tile::size ? most : Tile::size);
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE int seen(index_t q0, int i, index_t k0) const {
+    return q0 + i < at.end ? in_tile(q0 + i + at.shift - k0 + 1) : 0;
   }
-  [[nodiscard]] EXPUNGE_DEVICE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
+  /// The first query of the tile from q0 on that attends to key row j of the tile from k0 on; with those behind it.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE int first_seeing(index_t q0, int j, index_t k0) const { return in_tile(k0 + j - at.shift - q0); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
+  /// A number of a row of queries in `values` [T, heads, each]; 0 where there is no such row.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T of_query(const T* values, int each, index_t q0, int i, index_t head) const {
+    return q0 + i < at.end ? values[each * row(q0, i, head)] : T{0};
+  }
   /// to[rows of the tile] += factor sum
-  EXPUNGE_DEVICE void add_to(T* to, index_t heads, index_t head, T factor, const T* sum) const {
+  EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const typename Tile::sum_type& sum) const {
     tile.for_sums(count(at.first), [&](int i) {
-      T* const of_row = to + ((at.first + i) * heads + head) * a.sizes.dim;
-      return [=](int d, int k) { of_row[d] += factor * sum[k]; };
+      return [&, of_row = to + ((at.first + i) * heads + head) * a.sizes.dim](int d, auto cell) { of_row[d] += factor * sum[cell]; };
     });
   }
 
-  /// s = factor q k^T
-  EXPUNGE_DEVICE void scaled_scores(index_t head, index_t q0, index_t k0, T* s) const {
-    tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), a.scale, s);
-  }
-  /// s = factor (dx y^T + x dy^T), the tangent of factor x y^T.
-  EXPUNGE_DEVICE void product_tangent(of x, of dx, of y, of dy, T factor, index_t head, index_t q0, index_t k0, T* s) const {
-    const bool first = array(dx) != nullptr, second = array(dy) != nullptr;
-    if (first) tile.multiply(queries(dx, q0, head), keys(y, k0, head), factor, s);
-    if (second) tile.multiply(queries(x, q0, head), keys(dy, k0, head), factor, s, first);
-    if (!first && !second)
-      tile.for_scores([&](int) { return [=](int, int k) { s[k] = T{0}; }; });
-  }
-  /// Sums over the query tiles that see this tile of keys, for every head of the group, then adds to k_bar and v_bar.
-  template <class F>
-  EXPUNGE_DEVICE void for_queries_of(index_t kv_head, const F& f) const {
-    const index_t group = a.sizes.heads / a.sizes.kv_heads;
-    tile.clear(tile.sums(0));
-    tile.clear(tile.sums(1));
-    for (index_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
-      for (index_t q0 = at.first; q0 < at.end; q0 += Tile::size) f(head, q0);
-    if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, tile.sums(0));
-    if (a.v_bar != nullptr) add_to(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, tile.sums(1));
-  }
+ private:
+  EXPUNGE_DEVICE_INLINE static int in_tile(index_t j) { return static_cast<int>(j < 0 ? 0 : j < Tile::size ? j : Tile::size); }
 };
 
 }  // namespace expunge::cuda

@@ -1,84 +1,113 @@
-// The products of an attention's tiles in the arithmetic of T: four by four results a thread, from operands in working memory.
+// The products of an attention's tiles in the arithmetic of T: four by four results a thread, all of it in working memory.
 #pragma once
-
-#include <cstddef>
 
 #include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/lanes.hpp"
 
 namespace expunge::cuda {
 
-/// For tiles of Rows queries by Rows keys. See attention_tile for what its functions are asked.
+/// For tiles of Rows queries by Rows keys. See attention_tile for what its functions are asked; each ends at a barrier.
 template <class T, int Rows>
 struct plain_products {
   using value_type = T;
   using operand_type = T;
   using pack = element_pack<T>;
   static constexpr int rows = Rows;
-  static constexpr int multiple = pack::size;       // of which the width of operands is one
   static constexpr int padding = pack::size;        // of a row of operands: rows begin in different banks of memory
-  static constexpr std::size_t rounded_bytes = 0;  // scores are operands as they are
-  static constexpr unsigned tangent_threads = 256;  // of a block: there are no more results to share out
+  static constexpr unsigned threads = 256;          // of a block on a device
+  static constexpr int matrix_stride = Rows + 4;
+  static constexpr int matrix_bytes = Rows * matrix_stride * static_cast<int>(sizeof(T));
 
+  struct matrix {
+    T* at;
+    EXPUNGE_DEVICE_INLINE T& operator[](int cell) const { return at[cell]; }
+  };
+  struct sum {
+    T* at;
+    int stride;
+    EXPUNGE_DEVICE_INLINE T& operator[](int cell) const { return at[cell]; }
+  };
+
+  EXPUNGE_DEVICE static constexpr int width_of(int dim) { return (dim + pack::size - 1) / pack::size * pack::size; }
+  EXPUNGE_DEVICE static constexpr int sum_stride(int width) { return width + 4; }
+  EXPUNGE_DEVICE static constexpr int sum_bytes(int width) { return Rows * sum_stride(width) * static_cast<int>(sizeof(T)); }
+  EXPUNGE_DEVICE_INLINE static matrix make_matrix(T* at) { return {at}; }
+  EXPUNGE_DEVICE_INLINE static sum make_sum(T* at, int width) { return {at, sum_stride(width)}; }
   EXPUNGE_DEVICE_INLINE static void hold(const pack& loaded, T* to) { *reinterpret_cast<pack*>(to) = loaded; }
 
   template <class Lanes>
-  EXPUNGE_DEVICE_INLINE static const T* round_scores(const Lanes& /*lanes*/, const T* scores, int /*stride*/, T* /*to*/) {
-    return scores;
-  }
-
-  /// s = factor x y^T, or added to it, for the first `count` rows.
-  template <class Lanes>
-  EXPUNGE_DEVICE_INLINE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, T factor, T* s, int s_stride,
-                                      bool add) {
+  EXPUNGE_DEVICE_INLINE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, const matrix& m, bool add) {
     for (int item = lanes.index(); item < (count + 3) / 4 * quarter; item += lanes.count()) {
       const int i = item / quarter * 4, j = item % quarter;  // rows i + u of x, j + v * quarter of y
-      T sum[4][4] = {};
+      T total[4][4] = {};
       for (int d = 0; d < width; d += pack::size) {
         pack left[4], right[4];
         for (int u = 0; u < 4; ++u) left[u] = at(x + (i + u) * stride + d), right[u] = at(y + (j + u * quarter) * stride + d);
         for (int e = 0; e < pack::size; ++e)
           for (int u = 0; u < 4; ++u)
-            for (int v = 0; v < 4; ++v) sum[u][v] += left[u].at[e] * right[v].at[e];
+            for (int v = 0; v < 4; ++v) total[u][v] += left[u].at[e] * right[v].at[e];
       }
       for (int u = 0; u < 4; ++u)
         for (int v = 0; v < 4; ++v) {
-          T& to = s[(i + u) * s_stride + j + v * quarter];
-          to = add ? to + factor * sum[u][v] : factor * sum[u][v];
+          T& to = m[(i + u) * matrix_stride + j + v * quarter];
+          to = add ? to + total[u][v] : total[u][v];
         }
     }
+    lanes.sync();
   }
 
-  /// sum += s y or s^T y; rows of y from `count` on are zeros.
+  /// Rows of y from `count` on are zeros.
   template <class Lanes>
-  EXPUNGE_DEVICE_INLINE static void combine(const Lanes& lanes, const T* s, int s_stride, bool transposed, int count, int width, const T* y, int stride,
-                                     T* sum, int sum_stride) {
+  EXPUNGE_DEVICE_INLINE static void combine(const Lanes& lanes, const matrix& m, int count, int width, const T* y, int stride, const sum& s) {
     const int packs = width / pack::size;
     for (int item = lanes.index(); item < quarter * packs; item += lanes.count()) {
       const int i = item / packs * 4, d = item % packs * pack::size;  // four rows of the sum, one pack of its columns
       pack total[4] = {};
       for (int j = 0; j < count; j += pack::size) {
-        T left[4][pack::size];  // of the rows u and the rows j + e of y
-        if (transposed)
-          for (int e = 0; e < pack::size; ++e)
-            for (int u = 0; u < 4; u += pack::size) {
-              const pack loaded = at(s + (j + e) * s_stride + i + u);
-              for (int v = 0; v < pack::size; ++v) left[u + v][e] = loaded.at[v];
-            }
-        else
-          for (int u = 0; u < 4; ++u) {
-            const pack loaded = at(s + (i + u) * s_stride + j);
-            for (int e = 0; e < pack::size; ++e) left[u][e] = loaded.at[e];
-          }
+        pack left[4];
+        for (int u = 0; u < 4; ++u) left[u] = at(m.at + (i + u) * matrix_stride + j);
         for (int e = 0; e < pack::size; ++e) {
           const pack right = at(y + (j + e) * stride + d);
           for (int u = 0; u < 4; ++u)
-            for (int v = 0; v < pack::size; ++v) total[u].at[v] += left[u][e] * right.at[v];
+            for (int v = 0; v < pack::size; ++v) total[u].at[v] += left[u].at[e] * right.at[v];
         }
       }
       for (int u = 0; u < 4; ++u)
-        for (int v = 0; v < pack::size; ++v) sum[(i + u) * sum_stride + d + v] += total[u].at[v];
+        for (int v = 0; v < pack::size; ++v) s[(i + u) * s.stride + d + v] += total[u].at[v];
     }
+    lanes.sync();
+  }
+
+  template <class Lanes, class F>
+  EXPUNGE_DEVICE_INLINE static void for_scores(const Lanes& lanes, const F& row_of) {
+    for (int item = lanes.index(); item < Rows * Lanes::team; item += lanes.count()) {
+      const int i = item / Lanes::team;
+      const auto f = row_of(i);
+      for (int j = item % Lanes::team; j < Rows; j += Lanes::team) f(j, i * matrix_stride + j);
+    }
+    lanes.sync();
+  }
+  template <class Lanes, class F, class Op, class G>
+  EXPUNGE_DEVICE_INLINE static void reduce_rows(const Lanes& lanes, T start, const F& row_of, const Op& op, const G& take) {
+    static_assert(Rows % 4 == 0 && 32 % Lanes::team == 0);  // whole warps: all of their threads are at work, or none
+    for (int item = lanes.index(); item < Rows * Lanes::team; item += lanes.count()) {
+      const int i = item / Lanes::team;
+      const auto f = row_of(i);
+      T total = start;
+      for (int j = item % Lanes::team; j < Rows; j += Lanes::team) total = op(total, f(j, i * matrix_stride + j));
+      total = lanes.team_reduce(total, op);
+      if (item % Lanes::team == 0) take(i, total);
+    }
+    lanes.sync();
+  }
+  template <class Lanes, class F>
+  EXPUNGE_DEVICE_INLINE static void for_sums(const Lanes& lanes, int count, int dim, int width, const F& row_of) {
+    for (int item = lanes.index(); item < count * Lanes::team; item += lanes.count()) {
+      const int i = item / Lanes::team;
+      const auto f = row_of(i);
+      for (int d = item % Lanes::team; d < dim; d += Lanes::team) f(d, i * sum_stride(width) + d);
+    }
+    lanes.sync();
   }
 
  private:

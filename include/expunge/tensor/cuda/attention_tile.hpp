@@ -1,4 +1,4 @@
-// The threads of a block at work on a tile of queries and a tile of keys of one head: products, sums and loops over scores.
+// The threads of a block at work on a tile of queries and a tile of keys of one head: operands, products, sums and loops over scores.
 #pragma once
 
 #include <cstddef>
@@ -44,111 +44,112 @@ struct attention_rows {
 /// What a pass keeps in working memory. Operands stay until others take their place, which is theirs modulo a power of two of places, so
 /// that a product's two operands, of which one has an even and one an odd place, never share one.
 struct attention_room {
-  int operands, scores, sums, rows;
+  int operands, matrices, sums, rows;
 };
 
-/// The working memory of a block and what its threads do with it. Products says how operands are held and multiplied
-/// (attention_products.hpp, include/expunge/cuda/attention_products.cuh). Every member function is called by all threads of the block and
-/// ends at a barrier. Score matrices are [size, score_stride]: queries by keys; sums [size, dim and what rounds it up].
+/// The working memory of a block and what its threads do with it. Products says how operands are held and multiplied, and where score
+/// matrices [size, size] and sums [size, dim] live: in working memory (attention_products.hpp) or in registers
+/// (include/expunge/cuda/attention_products.cuh). Every thread of the block calls every member function; each sees to the barriers that
+/// what it reads and what comes after it need. Functions of cells get a row or column of the matrix and the cell, by which a thread
+/// finds an element of any matrix or sum.
 template <class Products, class Lanes, class Memory = void*>
 class attention_tile {
  public:
   using value_type = typename Products::value_type;
   using T = value_type;
   using operand_type = typename Products::operand_type;
-  static constexpr int size = Products::rows, team = Lanes::team;
-  static constexpr int score_stride = size + 4;
+  using lanes_type = Lanes;
+  using matrix_type = typename Products::matrix;
+  using sum_type = typename Products::sum;
+  static constexpr int size = Products::rows;
 
   /// Bytes of working memory for head dimension `dim`.
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
-    const auto width = static_cast<std::size_t>(width_of(static_cast<int>(dim)));
-    return size * (static_cast<std::size_t>(room.operands) * (width + Products::padding) * sizeof(operand_type) +
-                   (static_cast<std::size_t>(room.sums) * (width + 4) + static_cast<std::size_t>(room.scores) * score_stride +
-                    static_cast<std::size_t>(room.rows)) *
-                       sizeof(T)) +
-           Products::rounded_bytes;
+    const int width = width_of(static_cast<int>(dim));
+    return static_cast<std::size_t>(room.operands * operand_bytes(width) + room.matrices * Products::matrix_bytes + room.sums * Products::sum_bytes(width) +
+                                    room.rows * size * static_cast<int>(sizeof(T)));
   }
 
-  /// `memory` begins at a multiple of 32 bytes. On a device it is of a type that converts to where shared memory begins, so that the
+  /// `memory` begins at a multiple of 16 bytes. On a device it is of a type that converts to where shared memory begins, so that the
   /// compiler knows what every pointer points to.
   EXPUNGE_DEVICE attention_tile(const Lanes& of, Memory memory, index_t dim, const attention_room& room)
       : lanes(of), memory_(memory), places_(room.operands), dim_(static_cast<int>(dim)), width_(width_of(dim_)) {
-    constexpr int each = static_cast<int>(sizeof(T));
-    rounded_ = places_ * size * operand_stride() * static_cast<int>(sizeof(operand_type));
-    sums_ = rounded_ + static_cast<int>(Products::rounded_bytes);
-    scores_ = sums_ + room.sums * size * sum_stride() * each;
-    rows_ = scores_ + room.scores * size * score_stride * each;
+    matrices_ = places_ * operand_bytes(width_);
+    sums_ = matrices_ + room.matrices * Products::matrix_bytes;
+    rows_ = sums_ + room.sums * Products::sum_bytes(width_);
     const int packs = width_ / element_pack<T>::size;
     first_row_ = lanes.index() / packs, first_pack_ = lanes.index() % packs;
     rows_on_ = lanes.count() / packs, packs_on_ = lanes.count() % packs;
   }
 
   const Lanes& lanes;
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* scores(int i) const { return place<T>(scores_) + i * size * score_stride; }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* sums(int i) const { return place<T>(sums_) + i * size * sum_stride(); }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* row(int i) const { return place<T>(rows_) + i * size; }  // [size]
 
-  /// scores = factor x y^T, or added to them; rows of `scores` from x's count on are not written.
-  EXPUNGE_DEVICE_INLINE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, T factor, T* s, bool add = false) const {
-    const operand_type *const left = operand(x), *const right = operand(y);
-    lanes.sync();
-    Products::multiply(lanes, x.count, width_, left, right, operand_stride(), factor, s, score_stride, add);
-    lanes.sync();
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE matrix_type matrix(int i) const { return Products::make_matrix(place<T>(matrices_ + i * Products::matrix_bytes)); }
+  /// All zeros.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE sum_type sum(int i) const {
+    sum_type made = Products::make_sum(place<T>(sums_ + i * Products::sum_bytes(width_)), width_);
+    for_sums(size, [&](int) { return [&](int, auto cell) { made[cell] = T{0}; }; });
+    return made;
+  }
+  /// A number for each row (or column) of the tile.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* row(int i) const { return place<T>(rows_) + i * size; }
+
+  /// m = x y^T, or added to it. Rows of m from x's count on may keep what they had.
+  EXPUNGE_DEVICE_INLINE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, matrix_type& m, bool add = false) const {
+    const bool loaded = load(x), more = load(y);
+    if (loaded || more) lanes.sync();
+    Products::multiply(lanes, x.count, width_, operand(x), operand(y), operand_stride(width_), m, add);
+  }
+  /// s += m y
+  EXPUNGE_DEVICE_INLINE void combine(const matrix_type& m, const attention_rows<T>& y, sum_type& s) const {
+    if (load(y)) lanes.sync();
+    Products::combine(lanes, m, y.count, width_, operand(y), operand_stride(width_), s);
   }
 
-  /// sum[i, :] += sum_j s[i, j] y[j, :], or with the transposed scores sum[j, :] += sum_i s[i, j] y[i, :].
-  EXPUNGE_DEVICE_INLINE void combine(const T* s, bool transposed, const attention_rows<T>& y, T* sum) const {
-    const operand_type* const right = operand(y);
-    const auto* const left = Products::round_scores(lanes, s, score_stride, place<operand_type>(rounded_));
-    lanes.sync();
-    Products::combine(lanes, left, score_stride, transposed, y.count, width_, right, operand_stride(), sum, sum_stride());
-    lanes.sync();
-  }
-
-  /// Calls row(i) for every query of the tile, and what that gives, f(j, k), for its scores, k being the place in a score matrix.
+  /// Calls row_of(i) for rows of the matrices, and what that gives, f(j, cell), for their elements.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_scores(const F& row_of) const {
-    for (int item = lanes.index(); item < size * team; item += lanes.count()) {
-      const auto f = row_of(item / team);
-      for (int j = item % team; j < size; j += team) f(j, item / team * score_stride + j);
-    }
-    lanes.sync();
+    Products::for_scores(lanes, row_of);
   }
-  /// The same for the elements of the first `count` rows of a sum.
+  /// Calls take(i, total) once for every row, with the sum of what f gives for its elements.
+  template <class F, class G>
+  EXPUNGE_DEVICE_INLINE void sum_rows(const F& row_of, const G& take) const {
+    Products::reduce_rows(lanes, T{0}, row_of, [](T a, T b) { return a + b; }, take);
+  }
+  /// The same with the largest; `least` is where there is none.
+  template <class F, class G>
+  EXPUNGE_DEVICE_INLINE void largest_of_rows(T least, const F& row_of, const G& take) const {
+    Products::reduce_rows(lanes, least, row_of, [](T a, T b) { return a > b ? a : b; }, take);
+  }
+  /// Calls row_of(i) for the first `count` rows of the sums, and what that gives, f(d, cell), for their elements.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_sums(int count, const F& row_of) const {
-    for (int item = lanes.index(); item < count * team; item += lanes.count()) {
-      const auto f = row_of(item / team);
-      for (int d = item % team; d < dim_; d += team) f(d, item / team * sum_stride() + d);
-    }
-    lanes.sync();
+    Products::for_sums(lanes, count, dim_, width_, row_of);
   }
-  /// Calls f(i, part) for the rows of the tile, a team of threads a row: `part` is this thread's place in it. Every thread of a team
-  /// must reach the same team_sum() and team_max() of `lanes`.
+  /// Calls f(i) once for every row; afterwards every thread sees what that wrote.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_rows(const F& f) const {
-    static_assert(size % 4 == 0 && 32 % team == 0);  // whole warps: all of their threads are at work, or none
-    for (int item = lanes.index(); item < size * team; item += lanes.count()) f(item / team, item % team);
     lanes.sync();
-  }
-  /// Sets a sum to zeros.
-  EXPUNGE_DEVICE_INLINE void clear(T* sum) const {
-    for (int item = lanes.index(); item < size * sum_stride(); item += lanes.count()) sum[item] = T{0};
+    for (int i = lanes.index(); i < size; i += lanes.count()) f(i);
     lanes.sync();
   }
 
  private:
-  EXPUNGE_DEVICE static constexpr int width_of(int dim) { return (dim + Products::multiple - 1) / Products::multiple * Products::multiple; }
-  [[nodiscard]] EXPUNGE_DEVICE int operand_stride() const { return width_ + Products::padding; }
-  [[nodiscard]] EXPUNGE_DEVICE int sum_stride() const { return width_ + 4; }
+  EXPUNGE_DEVICE static constexpr int width_of(int dim) { return Products::width_of(dim); }
+  EXPUNGE_DEVICE static constexpr int operand_stride(int width) { return width + Products::padding; }
+  EXPUNGE_DEVICE static constexpr int operand_bytes(int width) { return size * operand_stride(width) * static_cast<int>(sizeof(operand_type)); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE int number(const attention_rows<T>& of) const { return of.place & (places_ - 1); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE operand_type* operand(const attention_rows<T>& of) const {
+    return place<operand_type>(0) + number(of) * size * operand_stride(width_);
+  }
 
-  /// The rows in working memory, [size, operand_stride]; loaded, up to the next barrier, where they are not there.
-  EXPUNGE_DEVICE_INLINE const operand_type* operand(const attention_rows<T>& from) const {
-    const int number = from.place & (places_ - 1);
-    operand_type* const to = place<operand_type>(0) + number * size * operand_stride();
-    if (held_[number] == from.first) return to;
-    held_[number] = from.first;
+  /// Loads the rows into working memory, up to the next barrier, where they are not there; says whether it did.
+  EXPUNGE_DEVICE_INLINE bool load(const attention_rows<T>& from) const {
+    if (held_[number(from)] == from.first) return false;
+    held_[number(from)] = from.first;
+    lanes.sync();  // nobody reads any more what was there
     using pack = element_pack<T>;
+    operand_type* const to = operand(from);
     const int packs = width_ / pack::size;
     const bool whole = dim_ % pack::size == 0 && from.stride % pack::size == 0 && reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0;
     int i = first_row_, column = first_pack_;
@@ -161,9 +162,9 @@ class attention_tile {
       if (i < from.count && whole && d < dim_) loaded = *reinterpret_cast<const pack*>(at);
       else if (i < from.count)
         for (int u = 0; u < pack::size; ++u) loaded.at[u] = d + u < dim_ ? at[u] : T{0};
-      Products::hold(loaded, to + i * operand_stride() + d);
+      Products::hold(loaded, to + i * operand_stride(width_) + d);
     }
-    return to;
+    return true;
   }
 
   template <class E>
@@ -173,9 +174,9 @@ class attention_tile {
 
   Memory memory_;
   int places_, dim_, width_;
-  int rounded_, sums_, scores_, rows_;                  // in bytes; operands come first
+  int matrices_, sums_, rows_;                         // in bytes; operands come first
   int first_row_, first_pack_, rows_on_, packs_on_;  // of an operand's packs, those that this thread loads
-  mutable const T* held_[8] = {};       // what the places of operands hold
+  mutable const T* held_[8] = {};                      // what the places of operands hold
 };
 
 }  // namespace expunge::cuda

@@ -7,7 +7,7 @@
 namespace expunge::cuda {
 
 /// What a kernel's arithmetic asks of its threads: index(), count(), a barrier, and reductions that every thread calls and whose
-/// result every thread gets: of the block (sum, max), and of each `team` neighbours (team_sum, team_max). The device's are
+/// result every thread gets: of the block (sum, max), and by f(a, b) of each `team` neighbours (team_reduce). The device's are
 /// block_lanes (include/expunge/cuda/block_lanes.cuh).
 struct serial_lanes {
   static constexpr int team = 1;
@@ -22,12 +22,8 @@ struct serial_lanes {
   EXPUNGE_DEVICE T max(T x) const {
     return x;
   }
-  template <class T>
-  EXPUNGE_DEVICE T team_sum(T x) const {
-    return x;
-  }
-  template <class T>
-  EXPUNGE_DEVICE T team_max(T x) const {
+  template <class T, class F>
+  EXPUNGE_DEVICE T team_reduce(T x, const F& /*f*/) const {
     return x;
   }
 };
