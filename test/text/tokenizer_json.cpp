@@ -115,10 +115,24 @@ BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   BOOST_TEST((with({{"type", "Split"}, {"pattern", {{"Regex", "1 "}}}, {"behavior", "Isolated"}}) != plain));
 }
 
+BOOST_AUTO_TEST_CASE(normalizers_may_be_in_a_sequence) {
+  json file = golden_json("gpt2");
+  const auto encode = [&](const json& normalizer) {
+    file["normalizer"] = normalizer;
+    return text::tokenizer_from_json(file.dump()).encode("e\u0301");  // two characters that NFC makes one
+  };
+  const json composed = {{"type", "NFC"}};
+  const auto sequence = [](const json& steps) { return json{{"type", "Sequence"}, {"normalizers", steps}}; };
+  BOOST_TEST((encode(composed) != encode(nullptr)));
+  BOOST_TEST((encode(sequence(json::array())) == encode(nullptr)));
+  BOOST_TEST((encode(sequence(json::array({composed}))) == encode(composed)));
+}
+
 BOOST_AUTO_TEST_CASE(unsupported_parts_are_named) {
   BOOST_TEST(refused("truncation", [](json& f) { f["truncation"] = {{"max_length", 8}}; }));
   BOOST_TEST(refused("padding", [](json& f) { f["padding"] = {{"strategy", "BatchLongest"}}; }));
   BOOST_TEST(refused("NFKC", [](json& f) { f["normalizer"] = {{"type", "NFKC"}}; }));
+  BOOST_TEST(refused("NFKC", [](json& f) { f["normalizer"] = {{"type", "Sequence"}, {"normalizers", {{{"type", "NFKC"}}}}}; }));
   BOOST_TEST(refused("Metaspace", [](json& f) { f["pre_tokenizer"] = {{"type", "Metaspace"}}; }));
   BOOST_TEST(refused("pre_tokenizer", [](json& f) { f["pre_tokenizer"] = nullptr; }));
   BOOST_TEST(refused("ByteLevel", [](json& f) { f["pre_tokenizer"] = {{"type", "Digits"}}; }));

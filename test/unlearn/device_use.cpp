@@ -113,18 +113,21 @@ BOOST_AUTO_TEST_CASE(steps_of_the_same_shapes_submit_the_same_work) {
 
 BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {
   const std::vector<std::vector<float>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
-  std::set<std::string> purposes;
+  std::set<std::string> purposes, parts;
   for (index_t allowance = 0;; ++allowance) {
     const outcome o = trained(2, allowance);
     if (o.message.empty()) break;
     const std::string purpose = o.message.substr(0, o.message.find(": "));
     purposes.insert(purpose);
+    for (const char* part : {": layer 0: ", ": layer 1: ", ": sweep over layer 0: ", ": sweep over layer 1: "})
+      if (o.message.find(part) != std::string::npos) parts.insert(part);
     BOOST_TEST_REQUIRE(o.message.find(": tensor [") != std::string::npos, o.message);
     BOOST_TEST_REQUIRE((o.weights == after[purpose.starts_with("step 2") ? 1 : 0]), o.message);
   }
   for (const char* purpose : {"moments of the optimizer",
                               "step 1 (the model is as it was before the step)", "step 2 (the model is as it was before the step)"})
     BOOST_TEST(purposes.contains(purpose), purpose << " was never named");
+  BOOST_TEST(parts.size() == 4U);
   BOOST_TEST((trained(2, plenty).weights == after[2]));
   BOOST_TEST((after[2] != after[1]));
 }

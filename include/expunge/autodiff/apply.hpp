@@ -18,6 +18,7 @@
 
 #include <array>
 #include <cstddef>
+#include <string>
 #include <type_traits>
 #include <utility>
 
@@ -91,6 +92,14 @@ const X& primal_of(const dual<X>& x) {
 template <class V>
 const tensor_of<V>& primal_of(const var<V>& x) {
   return x.value;
+}
+
+/// f(), a part of a model that reads x: where that, or a sweep over what it records, runs out of memory, the error names the part.
+template <class V, class F>
+auto in_part(const V& x, const std::string& name, const F& f) {
+  if constexpr (requires { x.on->begin_part(name); })
+    if (x.on != nullptr) x.on->begin_part(name);
+  return with_purpose(f, name);
 }
 
 /// Inference.

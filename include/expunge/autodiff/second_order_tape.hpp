@@ -86,8 +86,9 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     check(output, seed);
     for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
-    for (std::size_t i = this->nodes_.size(); i > 0; --i)
-      if (node<dual<X>>& n = *this->nodes_[i - 1]; !n.adjoint.value.absent()) n.pullback();
+    this->in_reverse([](node<dual<X>>& n) {
+      if (!n.adjoint.value.absent()) n.pullback();
+    });
   }
 
   /// First sweep over a batch laid out by example. What depends on rows gets its cotangents once; the parameters get one
@@ -98,12 +99,11 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
                 const batch_part* rest = nullptr) {
     check(output, seed);
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
-    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
-      node<dual<X>>& n = *this->nodes_[i - 1];
+    this->in_reverse([&](node<dual<X>>& n) {
       const bool reached = !n.adjoint.value.absent();
       if (n.of_parameters) {
         if (reached) n.pullback();
-        continue;
+        return;
       }
       if (reached) n.pullback_into(false, &node<dual<X>>::adjoint, n.adjoint.value, nullptr);
       const auto share = [&](const batch_part& part, const row_weights<X>& weights, cotangent<X> node<dual<X>>::*into) {
@@ -115,12 +115,12 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
       }
       if (kept != nullptr) n.restrict(*kept);
       else n.release();
-    }
+    });
   }
 
   /// Computes the tangents that follow from those set (set_tangent, or within a rule).
   void pushforward() {
-    for (node<dual<X>>* n : this->nodes_) n->pushforward();
+    this->in_order([](node<dual<X>>& n) { n.pushforward(); });
   }
 
   /// Second sweep, after pullback(): adds to the second-order cotangents the derivative of the first sweep along the tangents,
@@ -131,11 +131,10 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
       check(output, seed_tangent);
       cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
     }
-    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
-      node<dual<X>>& n = *this->nodes_[i - 1];
+    this->in_reverse([](node<dual<X>>& n) {
       if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();
       n.release();
-    }
+    });
   }
 
  private:

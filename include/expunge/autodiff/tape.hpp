@@ -1,15 +1,19 @@
 // Reverse mode: a tape of recorded operations and the values it tracks.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
+#include <iterator>
 #include <memory>
 #include <new>
 #include <span>
+#include <string>
 #include <utility>
 #include <vector>
 
 #include "expunge/autodiff/arena.hpp"
 #include "expunge/autodiff/cotangent.hpp"
+#include "expunge/core/error.hpp"
 
 namespace expunge {
 
@@ -73,8 +77,12 @@ class node_list {
   void clear() {
     for (std::size_t i = nodes_.size(); i > 0; --i) nodes_[i - 1]->~node();
     nodes_.clear();
+    parts_.clear();
     arena_.reset();
   }
+
+  /// What is recorded from now on belongs to `name`: where a sweep over it runs out of memory, the error says so.
+  void begin_part(const std::string& name) { parts_.emplace_back(nodes_.size(), name); }
 
   [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
@@ -95,9 +103,31 @@ class node_list {
   }
 
  protected:
+  /// Calls f(node) from the last to the first.
+  template <class F>
+  void in_reverse(const F& f) const {
+    for (std::size_t i = nodes_.size(); i > 0; --i) visit(i - 1, f);
+  }
+  template <class F>
+  void in_order(const F& f) const {
+    for (std::size_t i = 0; i < nodes_.size(); ++i) visit(i, f);
+  }
+
   std::vector<node<V>*> nodes_;
 
  private:
+  template <class F>
+  void visit(std::size_t i, const F& f) const {
+    try {
+      f(*nodes_[i]);
+    } catch (const out_of_memory& e) {
+      const auto behind = std::ranges::find_if(parts_, [i](const auto& part) { return part.first > i; });
+      if (behind == parts_.begin()) throw;
+      throw out_of_memory("sweep over " + std::prev(behind)->second + ": " + e.what());
+    }
+  }
+
+  std::vector<std::pair<std::size_t, std::string>> parts_;  // their first nodes and names
   arena arena_;
 };
 
@@ -125,11 +155,10 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
     require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
             output.value.extents());
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
-    for (std::size_t i = this->nodes_.size(); i > 0; --i) {
-      node<X>& n = *this->nodes_[i - 1];
+    this->in_reverse([](node<X>& n) {
       if (!n.adjoint.value.absent()) n.pullback();
       n.release();
-    }
+    });
   }
 };
 

@@ -11,7 +11,7 @@ namespace expunge::cuda {
 
 namespace detail {
 
-constexpr index_t sum_block = 4096;  // elements: two dozen blocks a multiprocessor for a matrix of a small model
+constexpr index_t sum_block = 4096;  // elements; a matrix of a small model is work for every multiprocessor
 constexpr unsigned sum_threads = 256;
 
 template <class F, class... E>

@@ -20,8 +20,7 @@ __global__ void gather_kernel(const T* table, const std::int32_t* rows, index_t 
   if (i < count * cols) out[i] = table[(rows != nullptr ? rows[i / cols] * cols : 0) + i % cols];
 }
 
-template <class Index>
-__global__ void link_kernel(const Index* rows, index_t count, Index* links) {
+__global__ void link_kernel(const std::int32_t* rows, index_t count, std::int32_t* links) {
   link_row(block_lanes{}, rows, count, blockIdx.x, links);
 }
 
@@ -93,7 +92,7 @@ void broadcast_row(const T* row, index_t rows, index_t cols, T* out) {
 template <class T>
 void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, index_t cols, T* table) {
   const detail::scratch<std::int32_t> links(count);
-  detail::launch("scatter_add_rows", link_kernel<std::int32_t>, static_cast<unsigned>(count), 128, 0, rows, count, links.data());
+  detail::launch("scatter_add_rows", link_kernel, static_cast<unsigned>(count), 128, 0, rows, count, links.data());
   detail::launch("scatter_add_rows", scatter_kernel<T>, dim3(static_cast<unsigned>(count), detail::blocks_for(cols, 128)), 128, 0, values, rows,
                  static_cast<const std::int32_t*>(links.data()), count, cols, table);
 }

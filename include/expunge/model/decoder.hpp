@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include "expunge/autodiff/operations.hpp"
@@ -125,7 +126,7 @@ struct decoder {
   V stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
     require(is_tensor<V> || !batch.shares_rows(), "decoder: a batch whose examples share rows is for inference; derivatives need make_batch");
     require(past == nullptr || batch.shares_rows(), "decoder: rows attend to a past only where the batch names its rows (make_shared_batch)");
-    V x = gather(embedding, batch.tokens);
+    V x = in_part(embedding, "the embedding", [&] { return gather(embedding, batch.tokens); });
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
     const bool fewer = !nn::needs_all_rows(observe) && batch.label_rows.size() < batch.tokens.size();
     for (std::size_t i = 0; i < blocks.size(); ++i) {
@@ -133,13 +134,14 @@ struct decoder {
                            const auto& block, const auto& in, const batch_type& rows) {
         return block(c, number, in, rows, a, observe, past, at_labels);
       };
-      if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
-        x = checkpoint ? nn::checkpointed(blocks[i], [run, batch](const auto& b, const auto& in) { return run(b, in, batch); }, x)
-                       : run(blocks[i], x, batch);
-      } else {
-        require(!checkpoint || !std::same_as<V, var<dual<X>>>, "decoder: checkpoint is for base losses; SSIUU needs what a block keeps");
-        x = run(blocks[i], x, batch);
-      }
+      x = in_part(x, "block " + std::to_string(i), [&] {
+        if constexpr (std::same_as<V, var<X>> && std::same_as<Observer, nn::no_observer>) {
+          if (checkpoint) return nn::checkpointed(blocks[i], [run, batch](const auto& b, const auto& in) { return run(b, in, batch); }, x);
+        } else {
+          require(!checkpoint || !std::same_as<V, var<dual<X>>>, "decoder: checkpoint is for base losses; SSIUU needs what a block keeps");
+        }
+        return run(blocks[i], x, batch);
+      });
     }
     return fewer && !blocks.empty() ? x : gather(x, batch.label_rows);
   }
@@ -147,13 +149,17 @@ struct decoder {
   /// Logits at the rows that predict a label, [labels, vocabulary].
   template <class Observer = nn::no_observer>
   V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
-    return linear(last(batch, observe, past), vocabulary());
+    const V x = last(batch, observe, past);
+    return in_part(x, "the output layer", [&] { return linear(x, vocabulary()); });
   }
 
   /// Negative log-likelihood of every label, [labels].
   template <class Observer = nn::no_observer>
   V token_nll(const batch_type& batch, const Observer& observe = {}) const {
-    return linear_cross_entropy(last(batch, observe), vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));
+    const V x = last(batch, observe);
+    return in_part(x, "the output layer", [&] {
+      return linear_cross_entropy(x, vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));
+    });
   }
 
   /// Summed negative log-likelihood of each example's answer, [examples].

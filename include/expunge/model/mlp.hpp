@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <span>
+#include <string>
 #include <vector>
 
 #include "expunge/autodiff/cross_entropy.hpp"
@@ -65,8 +66,10 @@ struct mlp {
   V logits(const batch_type& batch, const Observer& observe = {}) const {
     V x{batch.features};
     for (std::size_t i = 0; i < layers.size(); ++i) {
-      const V z = observe(nn::site{static_cast<index_t>(i), nn::module::hidden}, layers[i](x), batch.offsets);
-      x = i + 1 < layers.size() ? unary<F>(z) : z;
+      x = in_part(layers[i].weight, "layer " + std::to_string(i), [&] {
+        const V z = observe(nn::site{static_cast<index_t>(i), nn::module::hidden}, layers[i](x), batch.offsets);
+        return i + 1 < layers.size() ? unary<F>(z) : z;
+      });
     }
     return x;
   }

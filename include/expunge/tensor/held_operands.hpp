@@ -16,13 +16,13 @@ concept holding_storage = requires(typename S::const_pointer elements, index_t s
   { S::hold(elements, size) } -> std::same_as<std::shared_ptr<void>>;
 };
 
-/// Holds the matrices among `tensors` while it lives. They must outlive it and stay as they are.
+/// Holds the matrices among `operands` while it lives. They must outlive it and stay as they are.
 template <class X>
 class held_operands {
  public:
-  explicit held_operands(const std::vector<X>& tensors) {
+  explicit held_operands(const std::vector<X>& operands) {
     if constexpr (holding_storage<typename X::storage_type>)
-      for (const X& x : tensors)
+      for (const X& x : operands)
         if (x.extents().rank() == 2) held_.push_back(X::storage_type::hold(x.data(), x.size()));
   }
 

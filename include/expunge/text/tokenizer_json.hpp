@@ -17,7 +17,7 @@ namespace expunge::text {
 
 /// The tokenizer that `json`, the text of a tokenizer.json, describes; `name` names it in messages.
 /// Supported: model BPE; pre_tokenizer ByteLevel (without add_prefix_space), Digits, Split and Sequence; decoder ByteLevel;
-/// post_processor ByteLevel, TemplateProcessing and Sequence; added_tokens with lstrip and rstrip; normalizer none or NFC.
+/// post_processor ByteLevel, TemplateProcessing and Sequence; added_tokens with lstrip and rstrip; normalizer none, NFC and Sequence.
 /// Throws expunge::error naming the part for anything else that would change ids, for malformed JSON and for tables that
 /// contradict each other.
 [[nodiscard]] inline tokenizer tokenizer_from_json(std::string_view json, const std::filesystem::path& name = "tokenizer.json") {
@@ -25,10 +25,6 @@ namespace expunge::text {
   try {
     for (const char* key : {"truncation", "padding"})
       require(root[key].is_null(), key, " is not supported; set it to null");
-    const io::json normalizer = root["normalizer"];
-    const normalization form = normalizer.is_null() ? normalization::none : normalization::nfc;
-    require(form == normalization::none || detail::json_type(normalizer, "normalizer") == "NFC", "normalizer ", normalizer.dump(),
-            " is not supported; null and NFC are");
     const std::string decoder = detail::json_type(root["decoder"], "decoder");
     require(decoder == "ByteLevel", "decoder ", decoder, " is not supported; ByteLevel is");
     pre_tokenizer cutter;
@@ -38,7 +34,7 @@ namespace expunge::text {
     special_frame frame;
     detail::read_frame(root["post_processor"], frame);
     return {detail::read_bpe(root["model"]), std::move(cutter),
-            detail::read_added_tokens(root["added_tokens"]), std::move(frame), form};
+            detail::read_added_tokens(root["added_tokens"]), std::move(frame), detail::read_normalizer(root["normalizer"])};
   } catch (const error& e) {
     fail(name, ": ", e.what());
   }

@@ -45,6 +45,21 @@ inline std::string regex_of_literal(std::string_view literal) {
   return out;
 }
 
+/// The steps of a Sequence are read alike; some of transformers' versions write one without steps for none.
+inline normalization read_normalizer(const io::json& part) {
+  if (part.is_null()) return normalization::none;
+  const std::string type = json_type(part, "normalizer");
+  normalization form = normalization::none;
+  if (type == "Sequence") {
+    for (const io::json& step : part.at("normalizers").elements())
+      if (read_normalizer(step) == normalization::nfc) form = normalization::nfc;
+  } else {
+    require(type == "NFC", "normalizer ", part.dump(), " is not supported; NFC, a Sequence of it, and null are");
+    form = normalization::nfc;
+  }
+  return form;
+}
+
 /// Adds the steps of `part` to `cutter`. ByteLevel writes text in the byte alphabet, so it must come, and come last.
 inline void add_pre_tokenizer(const io::json& part, pre_tokenizer& cutter, bool& byte_level) {
   const std::string type = json_type(part, "pre_tokenizer");

@@ -112,12 +112,14 @@ void check_every_end_of_memory() {
   const std::vector<std::vector<float>> after{trained<X>(0, 0).weights, trained<X>(1, plenty / 2).weights,
                                               trained<X>(2, plenty / 2).weights};
   BOOST_TEST((after[2] != after[1]));
-  std::set<std::string> purposes;
+  std::set<std::string> purposes, parts;
   for (std::size_t room = 0;; room += 512) {
     const training t = trained<X>(2, room);
     if (t.message.empty()) break;
     const std::string purpose = t.message.substr(0, t.message.find(": "));
     purposes.insert(purpose);
+    for (const char* part : {": layer 0: ", ": layer 1: ", ": sweep over layer 0: ", ": sweep over layer 1: "})
+      if (t.message.find(part) != std::string::npos) parts.insert(part);
     BOOST_TEST_REQUIRE(t.message.find("has no room for") != std::string::npos, t.message);
     BOOST_TEST_REQUIRE((t.weights == after[purpose.starts_with("step 2") ? 1 : 0]), t.message);
   }
@@ -125,6 +127,7 @@ void check_every_end_of_memory() {
        {"moments of the optimizer", "step 1 (the model is as it was before the step)",
         "step 2 (the model is as it was before the step)"})
     BOOST_TEST(purposes.contains(purpose), purpose << " was never named");
+  BOOST_TEST(parts.size() == 4U);
   BOOST_TEST((trained<X>(2, plenty / 2).weights == after[2]));
 }
 

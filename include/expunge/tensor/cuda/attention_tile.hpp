@@ -77,7 +77,7 @@ class attention_tile {
     matrices_ = places_ * operand_bytes(width_);
     sums_ = matrices_ + room.matrices * Products::matrix_bytes;
     rows_ = sums_ + room.sums * Products::sum_bytes(width_);
-    const int packs = width_ / element_pack<T>::size;
+    const int packs = width_ / pack::size;
     first_row_ = lanes.index() / packs, first_pack_ = lanes.index() % packs;
     rows_on_ = lanes.count() / packs, packs_on_ = lanes.count() % packs;
   }
@@ -135,6 +135,8 @@ class attention_tile {
   }
 
  private:
+  using pack = element_pack<T>;
+
   EXPUNGE_DEVICE static constexpr int width_of(int dim) { return Products::width_of(dim); }
   EXPUNGE_DEVICE static constexpr int operand_stride(int width) { return width + Products::padding; }
   EXPUNGE_DEVICE static constexpr int operand_bytes(int width) { return size * operand_stride(width) * static_cast<int>(sizeof(operand_type)); }
@@ -148,23 +150,32 @@ class attention_tile {
     if (held_[number(from)] == from.first) return false;
     held_[number(from)] = from.first;
     lanes.sync();  // nobody reads any more what was there
-    using pack = element_pack<T>;
     operand_type* const to = operand(from);
     const int packs = width_ / pack::size;
     const bool whole = dim_ % pack::size == 0 && from.stride % pack::size == 0 && reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0;
-    int i = first_row_, column = first_pack_;
-    for (; i < size; i += rows_on_, column += packs_on_) {
-      if (column >= packs) column -= packs, ++i;
-      if (i >= size) break;
-      const int d = column * pack::size;
-      const T* const at = from.first + i * from.stride + d;
-      pack loaded{};
-      if (i < from.count && whole && d < dim_) loaded = *reinterpret_cast<const pack*>(at);
-      else if (i < from.count)
-        for (int u = 0; u < pack::size; ++u) loaded.at[u] = d + u < dim_ ? at[u] : T{0};
-      Products::hold(loaded, to + i * operand_stride(width_) + d);
+    constexpr int together = 4;  // loads on their way at once
+    for (int i = first_row_, column = first_pack_; i < size;) {
+      pack loaded[together];
+      int rows[together], columns[together];
+      for (int u = 0; u < together; ++u) {
+        rows[u] = i, columns[u] = column * pack::size;
+        loaded[u] = fetch(from, whole, rows[u], columns[u]);
+        i += rows_on_, column += packs_on_;
+        if (column >= packs) column -= packs, ++i;
+      }
+      for (int u = 0; u < together; ++u)
+        if (rows[u] < size) Products::hold(loaded[u], to + rows[u] * operand_stride(width_) + columns[u]);
     }
     return true;
+  }
+
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE pack fetch(const attention_rows<T>& from, bool whole, int i, int d) const {
+    pack loaded{};
+    if (i >= from.count || d >= dim_) return loaded;
+    const T* const at = from.first + i * from.stride + d;
+    if (whole) return *reinterpret_cast<const pack*>(at);
+    for (int u = 0; u < pack::size; ++u) loaded.at[u] = d + u < dim_ ? at[u] : T{0};
+    return loaded;
   }
 
   template <class E>
