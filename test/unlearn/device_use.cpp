@@ -67,7 +67,7 @@ BOOST_AUTO_TEST_CASE(a_step_waits_once) {
   BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 5);
 }
 
-BOOST_AUTO_TEST_CASE(weights_are_held_while_a_step_reads_them_and_not_written) {
+BOOST_AUTO_TEST_CASE(operands_are_held_while_they_are_read_and_not_written) {
   auto m = model::random_mlp<X>({3, 8, 4}, 1);
   const auto steps = [&](const auto& policy) {
     const index_t before = testing::holds;
@@ -77,10 +77,10 @@ BOOST_AUTO_TEST_CASE(weights_are_held_while_a_step_reads_them_and_not_written) {
     BOOST_TEST(testing::held.empty());
     return testing::holds - before;
   };
-  BOOST_TEST(steps(loss::gradient_difference{}) == 3 * 2);  // two layers' matrices
-  BOOST_TEST(steps(loss::ssiuu{}) == 3 * 2);
-  BOOST_TEST(steps(loss::ssiuu<>{{}, {.curvature = attribution::curvature::exact}, {}}) == 3 * 2);
-  BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 3 * 2);
+  BOOST_TEST(steps(loss::gradient_difference{}) == 3 * (2 + 2));  // two layers' matrices, and the cotangents of their outputs
+  BOOST_TEST(steps(loss::ssiuu{}) > 3 * (2 + 2));
+  BOOST_TEST(steps(loss::ssiuu<>{{}, {.curvature = attribution::curvature::exact}, {}}) > 3 * (2 + 2));
+  BOOST_TEST(steps(loss::ssiuu_exact(0.5)) > 3 * (2 + 2));
   X matrix = zeros<X>({2, 2});
   const held_operands held(std::vector<X>{matrix, zeros<X>({3})});
   fill(matrix, 1);  // is noticed

@@ -1,8 +1,6 @@
 // Linear layer y = x W^T + b, and the plain matrix product.
 #pragma once
 
-#include <vector>
-
 #include "expunge/autodiff/apply.hpp"
 #include "expunge/tensor/held_operands.hpp"
 
@@ -31,7 +29,7 @@ struct linear_rule {
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
-    const held_operands held(std::vector{y_bar});
+    const held_operands held(y_bar);
     if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
     if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
     if (b_bar.wanted())
@@ -40,7 +38,7 @@ struct linear_rule {
   void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
                         cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
     if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar);
-    const held_operands held(std::vector{y_bar});
+    const held_operands held(y_bar);
     if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }

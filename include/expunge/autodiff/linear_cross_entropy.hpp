@@ -1,8 +1,6 @@
 // The vocabulary's linear layer and softmax cross-entropy in one operation, which never holds all logits of a long batch.
 #pragma once
 
-#include <vector>
-
 #include "expunge/autodiff/cross_entropy.hpp"
 #include "expunge/tensor/held_operands.hpp"
 
@@ -42,7 +40,7 @@ struct linear_cross_entropy_rule {
     for_ranges([&](index_t first, const X& part, const X& z) {
       X bar(z.extents());
       row.pullback(z, first, nll_bar, bar);
-      const held_operands held(std::vector{bar});
+      const held_operands held(bar);
       if (x_bar.wanted()) x_bar.add_product(false, false, 1, bar, part, x.extents());
       if (w_bar.wanted()) w_bar.add_product_to_rows(first, true, false, 1, bar, x, w.extents());
     });
@@ -53,7 +51,7 @@ struct linear_cross_entropy_rule {
     const index_t n = x.rows();
     X both_x = dx.absent() ? x : X(shape{2 * n, x.cols()});
     if (!dx.absent()) put(both_x, 0, x), put(both_x, n, dx);
-    const held_operands held(std::vector{both_x});
+    const held_operands held(both_x);
     for_ranges([&](index_t first, const X& part, const X& z) {
       X both(shape{dx.absent() ? n : 2 * n, z.cols()}), dbar = both.slice(0, n);
       row.pullback_tangent(z, tangent(dx, dw, first, part), first, nll_bar, dnll_bar, dbar);
@@ -73,7 +71,7 @@ struct linear_cross_entropy_rule {
   template <class F>
   void for_ranges(const F& f) const {
     if (!kept.absent()) return f(0, w, kept);
-    const held_operands held(std::vector{x});
+    const held_operands held(x);
     for (index_t first = 0; first < w.rows(); first += range) {
       const X part = w.slice(first, std::min(w.rows(), first + range));
       f(first, part, times_transposed(x, part));

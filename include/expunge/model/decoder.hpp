@@ -41,7 +41,7 @@ struct decoder_block {
       return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
     const V a = attention_norm(x, epsilon);                                        // [rows, width]
-    std::optional held(held_operands(std::vector{primal_of(a)}));
+    std::optional held(held_operands(primal_of(a)));
     const V queries = rotated(seen(nn::module::q, q(a), batch.offsets), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a), batch.offsets), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a), batch.offsets);
@@ -50,7 +50,7 @@ struct decoder_block {
     const V attended = needed(attend(config, number, queries, keys, values, batch, past));
     const V middle = needed(x) + seen(nn::module::o, o(attended), ranges);
     const V b = ffn_norm(middle, epsilon);
-    held.emplace(std::vector{primal_of(b)});
+    held.emplace(primal_of(b));
     const auto gated = [&] {
       const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
       return swiglu(opened, seen(nn::module::up, up(b), ranges));
@@ -150,14 +150,14 @@ struct decoder {
   template <class Observer = nn::no_observer>
   V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
     const V x = last(batch, observe, past);
-    return in_part(x, "the output layer", [&] { return linear(x, vocabulary()); });
+    return in_part(x, "the head", [&] { return linear(x, vocabulary()); });
   }
 
   /// Negative log-likelihood of every label, [labels].
   template <class Observer = nn::no_observer>
   V token_nll(const batch_type& batch, const Observer& observe = {}) const {
     const V x = last(batch, observe);
-    return in_part(x, "the output layer", [&] {
+    return in_part(x, "the head", [&] {
       return linear_cross_entropy(x, vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));
     });
   }

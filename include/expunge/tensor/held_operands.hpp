@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "expunge/core/shape.hpp"
@@ -20,7 +21,9 @@ concept holding_storage = requires(typename S::const_pointer elements, index_t s
 template <class X>
 class held_operands {
  public:
-  explicit held_operands(const std::vector<X>& operands) {
+  explicit held_operands(const X& operand) : held_operands(std::span(&operand, 1)) {}
+  explicit held_operands(const std::vector<X>& operands) : held_operands(std::span(operands)) {}
+  explicit held_operands(std::span<const X> operands) {
     if constexpr (holding_storage<typename X::storage_type>)
       for (const X& x : operands)
         if (x.extents().rank() == 2) held_.push_back(X::storage_type::hold(x.data(), x.size()));
