@@ -1,9 +1,7 @@
 // Reverse mode: a tape of recorded operations and the values it tracks.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
-#include <iterator>
 #include <memory>
 #include <new>
 #include <span>
@@ -106,27 +104,28 @@ class node_list {
   /// Calls f(node) from the last to the first.
   template <class F>
   void in_reverse(const F& f) const {
-    for (std::size_t i = nodes_.size(); i > 0; --i) visit(i - 1, f);
+    std::size_t end = nodes_.size();
+    const auto down_to = [&](std::size_t begin) {
+      for (; end > begin; --end) f(*nodes_[end - 1]);
+    };
+    for (auto part = parts_.rbegin(); part != parts_.rend(); ++part) with_purpose([&] { down_to(part->first); }, "sweep over ", part->second);
+    down_to(0);
   }
+  /// The same from the first to the last.
   template <class F>
   void in_order(const F& f) const {
-    for (std::size_t i = 0; i < nodes_.size(); ++i) visit(i, f);
+    std::size_t begin = 0;
+    const auto up_to = [&](std::size_t end) {
+      for (; begin < end; ++begin) f(*nodes_[begin]);
+    };
+    up_to(parts_.empty() ? nodes_.size() : parts_.front().first);
+    for (std::size_t p = 0; p < parts_.size(); ++p)
+      with_purpose([&] { up_to(p + 1 < parts_.size() ? parts_[p + 1].first : nodes_.size()); }, "sweep over ", parts_[p].second);
   }
 
   std::vector<node<V>*> nodes_;
 
  private:
-  template <class F>
-  void visit(std::size_t i, const F& f) const {
-    try {
-      f(*nodes_[i]);
-    } catch (const out_of_memory& e) {
-      const auto behind = std::ranges::find_if(parts_, [i](const auto& part) { return part.first > i; });
-      if (behind == parts_.begin()) throw;
-      throw out_of_memory("sweep over " + std::prev(behind)->second + ": " + e.what());
-    }
-  }
-
   std::vector<std::pair<std::size_t, std::string>> parts_;  // their first nodes and names
   arena arena_;
 };

@@ -8,7 +8,7 @@
 
 namespace expunge::cuda {
 
-alignas(128) extern __shared__ double shared_memory[];
+alignas(16) extern __shared__ double shared_memory[];
 
 namespace detail {
 

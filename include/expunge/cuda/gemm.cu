@@ -1,7 +1,6 @@
 // Matrix products: float, double, and float with operands in bfloat16; a bias is added by the product itself.
 #include <cuda_bf16.h>
 
-#include <cstdint>
 #include <iterator>
 #include <map>
 #include <memory>
@@ -55,8 +54,8 @@ struct rounded {
   detail::scratch<__nv_bfloat16> memory;
 
   rounded(const float* from, index_t size) : memory(size) {
-    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size,
-                   reinterpret_cast<std::uintptr_t>(from) % 16 == 0, from, memory.data());
+    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size, detail::packed(from), from,
+                   memory.data());
   }
 };
 

@@ -4,6 +4,7 @@
 #include <cuda_runtime.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <tuple>
 #include <utility>
 
@@ -45,6 +46,12 @@ class scratch {
 };
 
 inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsigned>((size + each - 1) / each); }
+
+/// Do all arrays begin at multiples of 16 bytes?
+template <class... E>
+bool packed(E*... arrays) {
+  return ((reinterpret_cast<std::uintptr_t>(arrays) % 16 == 0) && ...);
+}
 
 /// Submits a kernel; an empty grid is no work.
 template <class... P, class... A>

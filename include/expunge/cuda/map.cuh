@@ -2,8 +2,6 @@
 // own that includes this header and names one's functors with EXPUNGE_CUDA_MAP makes them run on the device.
 #pragma once
 
-#include <cstdint>
-
 #include "expunge/cuda/launch.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
 #include "expunge/tensor/cuda/map_elements.hpp"
@@ -12,12 +10,6 @@
 namespace expunge::cuda {
 
 namespace detail {
-
-/// Do all arrays begin at multiples of 16 bytes?
-template <class... E>
-bool packed(E*... arrays) {
-  return ((reinterpret_cast<std::uintptr_t>(arrays) % 16 == 0) && ...);
-}
 
 template <class F, class... E>
 __global__ void map_kernel(index_t size, bool packed, F f, E*... arrays) {

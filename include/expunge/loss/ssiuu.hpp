@@ -98,19 +98,18 @@ class ssiuu_objective {
 
   void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_sums<X>& out) {
     const X all = r.feature(f);  // [units, width]
-    if (policy_.settings.reference == reference::previous && policy_.settings.reduction == reduction::batch) {
-      X total = zeros<X>(shape{all.cols()});
-      X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), total.mutable_data());
-      if (const X slope = growth_penalty(f, total, out); !slope.absent()) {
-        X rows(all.extents());
-        X::template run<primitive::broadcast_row>(slope.data(), rows.rows(), rows.cols(), rows.mutable_data());
-        r.weigh(f, rows);
-      }
-      return;
+    X total = zeros<X>(shape{1, all.cols()});
+    X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), total.mutable_data());
+    if (against_step_before()) {
+      const X slope = growth_penalty(f, total, out);
+      if (slope.absent()) return;
+      X rows(all.extents());
+      X::template run<primitive::broadcast_row>(slope.data(), rows.rows(), rows.cols(), rows.mutable_data());
+      return r.weigh(f, rows);
     }
     std::vector<X> units;
     for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
-    const std::vector<X> slopes = penalise(f, units, ids, out);
+    const std::vector<X> slopes = penalise(f, total, units, ids, out);
     if (std::ranges::all_of(slopes, [](const X& v) { return v.absent(); })) return;
     X rows = zeros<X>(all.extents());
     for (std::size_t u = 0; u < slopes.size(); ++u)
@@ -146,24 +145,21 @@ class ssiuu_objective {
     for (std::size_t f = 0; f < records[0]->features(); ++f) {
       std::vector<X> units;
       for (std::size_t u = 0; u < count; ++u) units.push_back(records[u]->feature(f));
-      const std::vector<X> slopes = penalise(f, units, ids, out);
+      X total = count == 1 ? units[0] : clone(units[0]);
+      for (std::size_t u = 1; u < count; ++u) axpy(total, 1, units[u]);
+      const std::vector<X> slopes =
+          against_step_before() ? std::vector<X>(count, growth_penalty(f, total, out)) : penalise(f, total, units, ids, out);
       for (std::size_t u = 0; u < count; ++u)
         if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
     }
     for (std::size_t u = 0; u < count; ++u) records[u]->finish(gradients);
   }
 
-  /// The penalty of feature f over the units' attributions `a`: adds its value and keeps `a` as a later reference. Returns its
-  /// slope by each unit's attribution, absent where a unit has no reference yet.
-  std::vector<X> penalise(std::size_t f, const std::vector<X>& a, std::span<const index_t> ids, step_sums<X>& out) {
+  /// The penalty of feature f over the units' attributions `a`, which sum to `total`: adds its value and keeps `a` as a later
+  /// reference. Returns its slope by each unit's attribution, absent where a unit has no reference yet.
+  std::vector<X> penalise(std::size_t f, const X& total, const std::vector<X>& a, std::span<const index_t> ids, step_sums<X>& out) {
     const ssiuu_settings& s = policy_.settings;
     std::vector<X> slopes(a.size());
-    X total = a.size() == 1 ? a[0] : clone(a[0]);
-    for (std::size_t u = 1; u < a.size(); ++u) axpy(total, 1, a[u]);
-    if (s.reference == reference::previous && s.reduction == reduction::batch) {
-      std::ranges::fill(slopes, growth_penalty(f, total, out));
-      return slopes;
-    }
     // At step 1 the model is the original: differences are rounding errors, which an absolute value would take for growth.
     if (s.reference == reference::original && first_step_) return slopes;
     X together{};  // the sum of the differences of the units that have a reference
@@ -189,6 +185,9 @@ class ssiuu_objective {
     return slopes;
   }
 
+  [[nodiscard]] bool against_step_before() const {
+    return policy_.settings.reference == reference::previous && policy_.settings.reduction == reduction::batch;
+  }
   /// The penalty of feature f over the batch's sum against the step before's, which it replaces; absent at the first step.
   X growth_penalty(std::size_t f, const X& total, step_sums<X>& out) {
     X slope{};

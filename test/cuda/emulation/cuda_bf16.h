@@ -1,7 +1,7 @@
 // bfloat16 as the emulated device's kernels use it.
 #pragma once
 
-#include "cuda_runtime.h"
+#include "emulation.hpp"
 #include "expunge/core/bfloat16.hpp"
 
 struct __nv_bfloat16 {

@@ -111,7 +111,6 @@ struct cudaLaunchConfig_t {
 namespace emulation {
 cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);
 std::uint64_t exchange(unsigned mask, unsigned step, std::uint64_t value);
-void fail(cudaError_t error, const char* why);
 }  // namespace emulation
 
 /// Arguments are copied at the call.

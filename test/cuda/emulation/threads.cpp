@@ -18,7 +18,7 @@ dim3 blockDim, gridDim;
 
 namespace expunge::cuda {
 /// The memory that kernels declare as `extern __shared__`.
-alignas(128) thread_local double shared_memory[emulation::shared_bytes / sizeof(double)];
+alignas(16) thread_local double shared_memory[emulation::shared_bytes / sizeof(double)];
 }  // namespace expunge::cuda
 
 namespace emulation {

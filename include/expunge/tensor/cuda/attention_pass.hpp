@@ -1,7 +1,8 @@
-// The arguments of an attention on a device, and a block's view of them: a tile of one head, its probabilities and products.
+// The arguments of an attention on a device, and a block's view of them: a tile of one head, its products, and what passes share.
 #pragma once
 
 #include "expunge/tensor/cuda/attention_tile.hpp"
+#include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
 
@@ -26,6 +27,8 @@ enum class attention_operand { q, k, g, v, dq, dk, dg, dv };
 template <class T, class Tile>
 struct attention_pass {
   using of = attention_operand;
+  using matrix = typename Tile::matrix_type;
+  using sum_type = typename Tile::sum_type;
   const attention_arguments<T>& a;
   const Tile& tile;
   attention_tile_place at;
@@ -64,13 +67,55 @@ struct attention_pass {
     return q0 + i < at.end ? values[each * row(q0, i, head)] : T{0};
   }
   /// to[rows of the tile] += factor sum
-  EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const typename Tile::sum_type& sum) const {
+  EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const sum_type& sum) const {
     tile.for_sums(count(at.first), [&](int i) {
       return [&, of_row = to + ((at.first + i) * heads + head) * a.sizes.dim](int d, auto cell) { of_row[d] += factor * sum[cell]; };
     });
   }
 
+  /// m = dx y^T + x dy^T, the tangent of x y^T for tiles of the rows from x0 and y0 on; one of x and y is of queries and one of keys.
+  EXPUNGE_DEVICE_INLINE void tangent_of_product(of x, of dx, of y, of dy, index_t head, index_t x0, index_t y0, matrix& m) const {
+    const bool first = array(dx) != nullptr, second = array(dy) != nullptr;
+    if (first) tile.multiply(rows_of(dx, x0, head), rows_of(y, y0, head), m);
+    if (second) tile.multiply(rows_of(x, x0, head), rows_of(dy, y0, head), m, first);
+    if (!first && !second)
+      tile.for_scores([&](int) { return [&](int, auto cell) { m[cell] = T{0}; }; });
+  }
+  /// q k^T, its tangent, g v^T (the cotangent of the probabilities), and its tangent.
+  EXPUNGE_DEVICE_INLINE void products_by_queries(index_t head, index_t q0, index_t k0, matrix& s, matrix& ds, matrix& c, matrix& dc) const {
+    tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), s);
+    tangent_of_product(of::q, of::dq, of::k, of::dk, head, q0, k0, ds);
+    tile.multiply(queries(of::g, q0, head), keys(of::v, k0, head), c);
+    tangent_of_product(of::g, of::dg, of::v, of::dv, head, q0, k0, dc);
+  }
+  /// From those products: p, its tangent, the cotangent of the scaled score, and its tangent.
+  EXPUNGE_DEVICE_INLINE void coefficients(bool visible, T lse, T mean, T delta, T ddelta, T& p, T& dp, T& s, T& ds) const {
+    if (!visible) {
+      p = dp = s = ds = T{0};
+      return;
+    }
+    p = fn::exp(a.scale * p - lse);
+    dp = p * (a.scale * dp - mean);
+    const T centred = s - delta;
+    ds = dp * centred + p * (ds - ddelta);
+    s = p * centred;
+  }
+  /// Calls f(head, q0) for the tiles of queries that see this tile of keys, for every head of the group.
+  template <class F>
+  EXPUNGE_DEVICE_INLINE void for_queries_of(index_t kv_head, const F& f) const {
+    const index_t group = a.sizes.heads / a.sizes.kv_heads;
+    for (index_t head = kv_head * group; head < (kv_head + 1) * group; ++head)
+      for (index_t q0 = at.first; q0 < at.end; q0 += Tile::size) f(head, q0);
+  }
+  EXPUNGE_DEVICE_INLINE void add_to_keys(index_t kv_head, const sum_type& of_k, const sum_type& of_v) const {
+    if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, of_k);
+    if (a.v_bar != nullptr) add_to(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, of_v);
+  }
+
  private:
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE attention_rows<T> rows_of(of x, index_t first, index_t head) const {
+    return static_cast<int>(x) % 2 == 0 ? queries(x, first, head) : keys(x, first, head);
+  }
   EXPUNGE_DEVICE_INLINE static int in_tile(index_t j) { return static_cast<int>(j < 0 ? 0 : j < Tile::size ? j : Tile::size); }
 };
 

@@ -65,7 +65,7 @@ class attention_tile {
 
   /// Bytes of working memory for head dimension `dim`.
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
-    const int width = width_of(static_cast<int>(dim));
+    const int width = Products::width_of(static_cast<int>(dim));
     return static_cast<std::size_t>(room.operands * operand_bytes(width) + room.matrices * Products::matrix_bytes + room.sums * Products::sum_bytes(width) +
                                     room.rows * size * static_cast<int>(sizeof(T)));
   }
@@ -73,7 +73,7 @@ class attention_tile {
   /// `memory` begins at a multiple of 16 bytes. On a device it is of a type that converts to where shared memory begins, so that the
   /// compiler knows what every pointer points to.
   EXPUNGE_DEVICE attention_tile(const Lanes& of, Memory memory, index_t dim, const attention_room& room)
-      : lanes(of), memory_(memory), places_(room.operands), dim_(static_cast<int>(dim)), width_(width_of(dim_)) {
+      : lanes(of), memory_(memory), places_(room.operands), dim_(static_cast<int>(dim)), width_(Products::width_of(dim_)) {
     matrices_ = places_ * operand_bytes(width_);
     sums_ = matrices_ + room.matrices * Products::matrix_bytes;
     rows_ = sums_ + room.sums * Products::sum_bytes(width_);
@@ -137,7 +137,6 @@ class attention_tile {
  private:
   using pack = element_pack<T>;
 
-  EXPUNGE_DEVICE static constexpr int width_of(int dim) { return Products::width_of(dim); }
   EXPUNGE_DEVICE static constexpr int operand_stride(int width) { return width + Products::padding; }
   EXPUNGE_DEVICE static constexpr int operand_bytes(int width) { return size * operand_stride(width) * static_cast<int>(sizeof(operand_type)); }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE int number(const attention_rows<T>& of) const { return of.place & (places_ - 1); }
