@@ -83,6 +83,15 @@ std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const
   return found;
 }
 
+/// Attention's value behind pasts of 39, 0 and 130 keys.
+template <class X>
+std::vector<float> attention_behind_a_past(X (*prepare)(const X&)) {
+  using I = typename X::index_tensor;
+  const I offsets(shape{4}, std::vector<std::int32_t>{0, 70, 71, 100}), key_offsets(shape{4}, std::vector<std::int32_t>{0, 109, 110, 269});
+  const auto make = [&](index_t rows, index_t heads, std::uint64_t seed) { return prepare(random<X>({rows, heads * 64}, seed)); };
+  return causal_attention(make(100, 2, 1), make(269, 1, 2), make(269, 1, 3), offsets, key_offsets, 2, 1, 0.25F).to_vector();
+}
+
 /// A transformer's operations at sizes of several tiles and blocks: value, and gradient by the inputs and weights.
 template <class X>
 std::vector<float> attended(std::vector<float>& gradient) {
@@ -194,7 +203,7 @@ BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
 
 BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
   using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
-  for (const index_t dim : {64, 40}) {  // 40: operands are filled up to a multiple of 16
+  for (const index_t dim : {64, 40, 96}) {  // 40 and 96: operands are filled up with zeros
     const auto whole = attention_passes<host_tensor>(dim, rounded<host_tensor>), device = attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>);
     const auto in_float = attention_passes<device_tensor>(dim, rounded<device_tensor>);
     for (std::size_t i = 0; i < whole.size(); ++i) {
@@ -207,6 +216,9 @@ BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
     }
     BOOST_TEST((attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>) == device));
   }
+  const auto whole = attention_behind_a_past<host_tensor>(rounded<host_tensor>);
+  BOOST_TEST(largest_difference(attention_behind_a_past<rounding_tensor>(rounded<rounding_tensor>), whole) <= 1e-2);
+  BOOST_TEST(largest_difference(attention_behind_a_past<device_tensor>(rounded<device_tensor>), whole) <= 1e-5);
 }
 
 BOOST_AUTO_TEST_CASE(held_operands_are_rounded_once) {

@@ -38,6 +38,11 @@ struct thread_lanes {
   T team_reduce(T x, const F& f) const {
     return reduce(thread / Team * Team, Team, x, f);
   }
+  template <class T>
+  void copy(T* to, const T* from) const {
+    *to = *from;
+  }
+  void arrive() const { sync(); }
 
  private:
   template <class T>

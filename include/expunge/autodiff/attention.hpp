@@ -83,7 +83,7 @@ struct attention_rule {
     for (X* saved : {&q, &k, &v, &out, &lse}) part.restrict(*saved);
     part.restrict_offsets(offsets);
     sizes.examples = part.examples();
-    sizes.rows = q.rows();
+    sizes.rows = sizes.key_rows = q.rows();
   }
 };
 
@@ -120,7 +120,7 @@ template <class T, class S>
 tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, const tensor<T, S>& v,
                               const typename tensor<T, S>::index_tensor& offsets, const typename tensor<T, S>::index_tensor& key_offsets,
                               index_t heads, index_t kv_heads, T scale) {
-  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, q.cols() / heads, q.rows()};
+  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, q.cols() / heads, q.rows(), k.rows()};
   require(k.extents() == v.extents() && q.cols() == heads * sizes.dim && k.cols() == kv_heads * sizes.dim &&
               key_offsets.size() == offsets.size(),
           "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",

@@ -19,7 +19,9 @@ struct block_memory {
 };
 
 template <class Products>
-using attention_work = attention_passes<typename Products::value_type, attention_tile<Products, block_lanes, block_memory>>;
+using tile_on_device = attention_tile<Products, lanes_of<Products::threads>, block_memory>;
+template <class Products>
+using attention_work = attention_passes<typename Products::value_type, tile_on_device<Products>>;
 
 template <class Products>
 constexpr attention_room room_of(pass which) {
@@ -37,14 +39,15 @@ constexpr attention_room room_of(pass which) {
 }
 
 /// out and lse are the outputs of forward and pushforward, which overwrite.
-template <pass Which, class Products, class T>
-__global__ void __launch_bounds__(Products::threads) attention_kernel(attention_arguments<T> a, attention_room room, T* out, T* lse) {
-  using tile_type = attention_tile<Products, block_lanes, block_memory>;
+template <pass Which, class Products, class T = typename Products::value_type>
+__global__ void __launch_bounds__(Products::threads)
+    attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
+  using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
   const index_t number = of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x;  // those that take longest first
   attention_tile_place at;
   if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, number, at)) return;
-  const block_lanes lanes;
+  const lanes_of<Products::threads> lanes;
   const tile_type tile(lanes, block_memory{}, a.sizes.dim, room);
   const attention_work<Products> work{{a, tile, at}};
   const index_t head = blockIdx.y;
@@ -58,42 +61,31 @@ __global__ void __launch_bounds__(Products::threads) attention_kernel(attention_
   else work.tangent_keys(head);
 }
 
-/// The passes with products of one kind: as many operands stay in a block's memory as have room there.
+/// The passes with products of one kind.
 template <class Products>
 struct attention_on {
   using T = typename Products::value_type;
-  using tile_type = attention_tile<Products, block_lanes, block_memory>;
+  using tile_type = tile_on_device<Products>;
+  using arguments = attention_arguments<T, typename Products::operand_type>;
 
-  static bool fits(index_t dim) {
-    const attention_room most = room_of<Products>(pass::tangent_keys);
-    return tile_type::bytes(dim, {2, most.matrices, most.sums, most.rows}) <= shared_memory_per_block();
+  static std::size_t bytes(pass which, index_t dim, int stages) {
+    attention_room room = room_of<Products>(which);
+    room.stages = stages;
+    return tile_type::bytes(dim, room);
   }
+  static bool fits(pass which, index_t dim) { return bytes(which, dim, 1) <= shared_memory_per_block(); }
 
+  /// out and lse as of attention_kernel.
   template <pass Which>
-  static void run(const char* what, const attention_arguments<T>& a, T* out = nullptr, T* lse = nullptr) {
+  static void run(const char* what, const arguments& a, T* out, T* lse) {
     attention_room room = room_of<Products>(Which);
     const std::size_t most = shared_memory_per_block();
-    while (room.operands > 2 && tile_type::bytes(a.sizes.dim, room) > most) room.operands /= 2;
+    if (Products::copies_ahead && bytes(Which, a.sizes.dim, 2) <= most) room.stages = 2;
     const std::size_t bytes = tile_type::bytes(a.sizes.dim, room);
     require(bytes <= most, what, ": head dimension ", a.sizes.dim, " needs ", bytes, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
     const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));
-    launch(what, attention_kernel<Which, Products, T>, grid, Products::threads, bytes, a, room, out, lse);
-  }
-
-  static void forward(const attention_arguments<T>& a, T* out, T* lse) { run<pass::forward>("attention", a, out, lse); }
-  static void pushforward(const attention_arguments<T>& a, T* dout) { run<pass::pushforward>("attention_pushforward", a, dout); }
-  static void pullback(const attention_arguments<T>& a) {
-    constexpr const char* what = "attention_pullback";
-    run<pass::pullback_stats>(what, a);
-    if (a.q_bar != nullptr) run<pass::pullback_queries>(what, a);
-    if (a.k_bar != nullptr || a.v_bar != nullptr) run<pass::pullback_keys>(what, a);
-  }
-  static void pullback_tangent(const attention_arguments<T>& a) {
-    constexpr const char* what = "attention_pullback_tangent";
-    run<pass::tangent_stats>(what, a);
-    if (a.q_bar != nullptr) run<pass::tangent_queries>(what, a);
-    if (a.k_bar != nullptr || a.v_bar != nullptr) run<pass::tangent_keys>(what, a);
+    launch(what, attention_kernel<Which, Products>, grid, Products::threads, bytes, a, room, out, lse);
   }
 };
 

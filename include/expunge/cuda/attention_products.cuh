@@ -1,4 +1,4 @@
-// The products of an attention's tiles on tensor cores: operands rounded to bfloat16 in shared memory, scores and sums in registers.
+// The products of an attention's tiles on tensor cores: operands in bfloat16 in shared memory, scores and sums in registers.
 #pragma once
 
 #include "expunge/cuda/rounding.cuh"
@@ -6,7 +6,7 @@
 
 namespace expunge::cuda {
 
-/// For tiles of 64 queries by 64 keys, heads of at most Width numbers and blocks of four warps, of which each has 16 rows of every matrix
+/// For tiles of 64 queries by 64 keys, heads of a multiple of 8 and at most Width numbers and blocks of four warps, of which each has 16 rows of every matrix
 /// and sum. See attention_tile for what its functions are asked.
 template <int Width>
 struct bfloat16_products {
@@ -14,6 +14,8 @@ struct bfloat16_products {
   using operand_type = __nv_bfloat16;
   static constexpr int rows = 64, padding = 8, matrix_bytes = 0;
   static constexpr unsigned threads = 128;
+  static constexpr bool whole_packs = true;  // operands begin at multiples of 16 bytes, and so do their rows
+  static constexpr bool copies_ahead = true;
 
   /// Of four numbers that a lane holds of 16 x 8 (multiply_matrices), number `of` of those with number `block` along a row.
   struct cell {
@@ -32,7 +34,8 @@ struct bfloat16_products {
   static __host__ __device__ constexpr int sum_bytes(int /*width*/) { return 0; }
   static __device__ __forceinline__ matrix make_matrix(float* /*at*/) { return {}; }
   static __device__ __forceinline__ sum make_sum(float* /*at*/, int /*width*/) { return {}; }
-  static __device__ __forceinline__ void hold(const element_pack<float>& loaded, __nv_bfloat16* to) { store_rounded(loaded, to); }
+
+  static __device__ __forceinline__ float exp(float x) { return approximate_exp2(x * 1.4426950408889634F); }
 
   template <class Lanes>
   static __device__ __forceinline__ void multiply(const Lanes& lanes, int /*count*/, int /*width*/, const __nv_bfloat16* x, const __nv_bfloat16* y,

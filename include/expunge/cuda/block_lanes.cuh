@@ -1,6 +1,8 @@
 // The threads of a block that share a row or tile. Reductions have one fixed order.
 #pragma once
 
+#include <cuda_pipeline_primitives.h>
+
 #include "expunge/tensor/cuda/lanes.hpp"
 
 namespace expunge::cuda {
@@ -46,6 +48,19 @@ struct block_lanes {
 #endif
     return x;
   }
+  template <class T>
+  EXPUNGE_DEVICE void copy([[maybe_unused]] T* to, [[maybe_unused]] const T* from) const {
+#ifdef __CUDA_ARCH__
+    __pipeline_memcpy_async(to, from, sizeof(T));
+#endif
+  }
+  EXPUNGE_DEVICE void arrive() const {
+#ifdef __CUDA_ARCH__
+    __pipeline_commit();
+    __pipeline_wait_prior(0);
+    __syncthreads();
+#endif
+  }
 
  private:
   template <class T, class F>
@@ -61,6 +76,13 @@ struct block_lanes {
 #endif
     return x;
   }
+};
+
+/// Those of a block of Threads, which the compiler then knows.
+template <unsigned Threads>
+struct lanes_of : block_lanes {
+  EXPUNGE_DEVICE int index() const { return static_cast<int>(static_cast<unsigned>(block_lanes::index()) % Threads); }
+  EXPUNGE_DEVICE constexpr int count() const { return static_cast<int>(Threads); }
 };
 
 }  // namespace expunge::cuda

@@ -1,11 +1,4 @@
 // Matrix products: float, double, and float with operands in bfloat16; a bias is added by the product itself.
-#include <cuda_bf16.h>
-
-#include <iterator>
-#include <map>
-#include <memory>
-#include <mutex>
-#include <optional>
 #include <tuple>
 
 #include "expunge/core/error.hpp"
@@ -42,55 +35,10 @@ detail::matmul_key plain(bool transpose_a, bool transpose_b, index_t m, index_t 
           !single ? CUBLAS_COMPUTE_64F : detail::tf32_allowed() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F};
 }
 
-__global__ void round_kernel(index_t size, bool packed, const float* from, __nv_bfloat16* to) {
-  const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * element_pack<float>::size;
-  if (packed && first + element_pack<float>::size <= size) store_rounded(*reinterpret_cast<const element_pack<float>*>(from + first), to + first);
-  else
-    for (index_t i = first; i < size && i < first + element_pack<float>::size; ++i) to[i] = __float2bfloat16_rn(from[i]);
-}
-
-/// Elements rounded to bfloat16.
-struct rounded {
-  detail::scratch<__nv_bfloat16> memory;
-
-  rounded(const float* from, index_t size) : memory(size) {
-    detail::launch("rounding to bfloat16", round_kernel, detail::blocks_for(size, 1024), 256, 0, size, detail::packed(from), from,
-                   memory.data());
-  }
-};
-
-/// What hold_bfloat16() was told of, by its first element; rounded by the first product that needs it.
-struct held_elements {
-  index_t size;
-  std::optional<rounded> copy;
-};
-std::mutex holding;
-std::map<const float*, held_elements> held;
-
-/// An operand in bfloat16: part of what is held, or rounded for this product.
-class operand {
- public:
-  operand(const float* from, index_t size) {
-    const std::lock_guard lock(holding);
-    if (auto after = held.upper_bound(from); after != held.begin())
-      if (auto& [first, whole] = *std::prev(after); from - first + size <= whole.size) {
-        if (!whole.copy) whole.copy.emplace(first, whole.size);
-        data_ = whole.copy->memory.data() + (from - first);
-        return;
-      }
-    data_ = own_.emplace(from, size).memory.data();
-  }
-  const __nv_bfloat16* data() const { return data_; }
-
- private:
-  std::optional<rounded> own_;
-  const __nv_bfloat16* data_;
-};
-
 void multiply_rounded(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
                       float* c, const float* bias = nullptr) {
   if (m == 1 || n == 1) return multiply(plain<float>(transpose_a, transpose_b, m, n, k), alpha, a, b, beta, c, bias);
-  const operand left(a, m * k), right(b, k * n);
+  const detail::rounded_operand left(a, m * k), right(b, k * n);
   multiply({transpose_a, transpose_b, m, n, k, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F}, alpha, left.data(), right.data(), beta, c, bias);
 }
 
@@ -113,15 +61,6 @@ void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, ind
 
 void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y) {
   multiply_rounded(false, true, m, n, k, 1, x, w, 0, y, bias);
-}
-
-std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size) {
-  const std::lock_guard lock(holding);
-  held[elements].size = size;
-  return {nullptr, [elements](void*) {
-            const std::lock_guard release(holding);
-            held.erase(elements);
-          }};
 }
 
 #define EXPUNGE_KERNELS(T) &gemm<T>, &linear<T>

@@ -31,18 +31,24 @@ inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
 void check(cudaError_t status, const char* what);
 void check_blas(int status, const char* what);  // a cublasStatus_t
 
-/// Elements of device memory until the end of the scope; what was submitted before may still use them.
+/// Elements of device memory until the end of the scope, or none; what was submitted before may still use them.
 template <class T>
 class scratch {
  public:
+  scratch() = default;
   explicit scratch(index_t size) : memory_(static_cast<T*>(allocate(static_cast<std::size_t>(size) * sizeof(T)))) {}
-  scratch(const scratch&) = delete;
-  scratch& operator=(const scratch&) = delete;
-  ~scratch() { release(memory_); }
+  scratch(scratch&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
+  scratch& operator=(scratch&& other) noexcept {
+    std::swap(memory_, other.memory_);
+    return *this;
+  }
+  ~scratch() {
+    if (memory_ != nullptr) release(memory_);
+  }
   T* data() const { return memory_; }
 
  private:
-  T* memory_;
+  T* memory_ = nullptr;
 };
 
 inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsigned>((size + each - 1) / each); }

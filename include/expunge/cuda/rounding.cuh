@@ -1,4 +1,4 @@
-// Floats rounded to bfloat16, four at a time.
+// Floats rounded to bfloat16.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
+#include "expunge/cuda/launch.cuh"
 #include "expunge/tensor/cuda/element_pack.hpp"
 
 namespace expunge::cuda {
@@ -26,5 +27,23 @@ inline __device__ std::uint32_t rounded_pair(float first, float second) {
   memcpy(&bits, &both, sizeof bits);
   return bits;
 }
+
+namespace detail {
+
+/// Elements rounded to bfloat16, from a multiple of 256 bytes on; null stays null.
+scratch<__nv_bfloat16> rounded(const float* from, index_t size);
+
+/// An operand of a product in bfloat16: part of what is held (hold_bfloat16), or rounded for as long as this lives.
+class rounded_operand {
+ public:
+  rounded_operand(const float* from, index_t size);
+  const __nv_bfloat16* data() const { return data_; }
+
+ private:
+  scratch<__nv_bfloat16> own_;
+  const __nv_bfloat16* data_;
+};
+
+}  // namespace detail
 
 }  // namespace expunge::cuda

@@ -1,4 +1,4 @@
-// The two instructions of a warp that matrix products in bfloat16 are made of (PTX ISA, "Warp Level Matrix Instructions").
+// The instructions that products in bfloat16 are made of (PTX ISA, "Warp Level Matrix Instructions"), and one beside them.
 #pragma once
 
 #include <cuda_bf16.h>
@@ -39,6 +39,13 @@ __device__ __forceinline__ void multiply_matrices(float (&sum)[4], const matrix_
   asm("mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32 {%0, %1, %2, %3}, {%4, %5, %6, %7}, {%8, %9}, {%0, %1, %2, %3};"
       : "+f"(sum[0]), "+f"(sum[1]), "+f"(sum[2]), "+f"(sum[3])
       : "r"(a.at[0]), "r"(a.at[1]), "r"(a.at[2]), "r"(a.at[3]), "r"(upper), "r"(lower));
+}
+
+/// 2^x to 22 bits, and 0 where that has no normal number.
+__device__ __forceinline__ float approximate_exp2(float x) {
+  float y;
+  asm("ex2.approx.ftz.f32 %0, %1;" : "=f"(y) : "f"(x));
+  return y;
 }
 
 #endif

@@ -53,4 +53,6 @@ void multiply_matrices(float (&sum)[4], const Registers& a, std::uint32_t upper,
   }
 }
 
+inline float approximate_exp2(float x) { return std::exp2(x); }
+
 }  // namespace expunge::cuda

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "cublasLt.h"
+#include "cuda_pipeline_primitives.h"
 #include "emulation.hpp"
 
 using namespace expunge;
@@ -61,6 +62,19 @@ __global__ void add_to_one_place(float* out) {
 }
 __global__ void read_unwritten_shared(float* out) {
   out[blockIdx.x * 64 + threadIdx.x] = static_cast<float>(expunge::cuda::shared_memory[0]);
+}
+__global__ void copy_ahead(const float* from, float* out, unsigned unfinished) {
+  auto* const values = reinterpret_cast<float*>(expunge::cuda::shared_memory);
+  __pipeline_memcpy_async(values + threadIdx.x % 8, from + threadIdx.x % 8, sizeof(float));
+  __pipeline_commit();
+  __pipeline_memcpy_async(values + 8 + threadIdx.x % 8, from + 8 + threadIdx.x % 8, sizeof(float));
+  __pipeline_commit();
+  __pipeline_wait_prior(unfinished);
+  __syncthreads();
+  out[blockIdx.x * 64 + threadIdx.x] = values[threadIdx.x % 16];
+}
+__global__ void copy_unaligned(const float* from) {
+  __pipeline_memcpy_async(reinterpret_cast<float*>(expunge::cuda::shared_memory) + 1, from, 8);
 }
 __global__ void barrier_of_half(unsigned threads) {
   if (threadIdx.x < threads) __syncthreads();
@@ -158,6 +172,22 @@ BOOST_AUTO_TEST_CASE(shared_memory_is_that_of_the_launch) {
   BOOST_TEST(cudaMemcpyAsync(values, out.data, sizeof values, cudaMemcpyDeviceToHost, nullptr) == cudaSuccess);
   BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
   BOOST_TEST(std::isnan(values[0]));
+}
+
+BOOST_AUTO_TEST_CASE(asynchronous_copies_come_when_they_are_waited_for) {
+  const array from(128), out(128);
+  std::vector<float> values(128);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = static_cast<float>(i);
+  BOOST_TEST(cudaMemcpyAsync(from.data, values.data(), 512, cudaMemcpyHostToDevice, nullptr) == cudaSuccess);
+  for (const unsigned unfinished : {0U, 1U, 2U}) {
+    BOOST_TEST(outcome(copy_ahead, from.data, out.data, unfinished) == cudaSuccess);
+    float found[128];
+    BOOST_TEST(cudaMemcpyAsync(found, out.data, sizeof found, cudaMemcpyDeviceToHost, nullptr) == cudaSuccess);
+    BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
+    BOOST_TEST((unfinished == 2 ? std::isnan(found[65]) : found[65] == 1));
+    BOOST_TEST((unfinished != 0 ? std::isnan(found[73]) : found[73] == 9));
+  }
+  BOOST_TEST(outcome(copy_unaligned, from.data) == cudaErrorMisalignedAddress);
 }
 
 BOOST_AUTO_TEST_CASE(launches_over_the_limits) {

@@ -3,6 +3,7 @@
 // - submitted work runs when the host waits for it, not before (at once with CUDA_LAUNCH_BLOCKING=1, CUDA's own switch);
 // - memory is full of NaNs, device's and shared, and addresses are those of malloc, so that AddressSanitizer sees
 //   accesses out of range;
+// - asynchronous copies into shared memory come when their thread waits for them, and are NaNs until then;
 // - freed memory is only used again for the same size, so that the pool has to be trimmed;
 // - blocks, warps and lanes take their turns in other orders from launch to launch. While little memory is in use many
 //   launches run twice, in two orders, and have to leave the same bits: a missing barrier shows, and so do two threads

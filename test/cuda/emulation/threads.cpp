@@ -11,6 +11,7 @@
 #include <xmmintrin.h>
 #endif
 
+#include "cuda_pipeline_primitives.h"
 #include "emulation.hpp"
 
 uint3 threadIdx, blockIdx;
@@ -51,11 +52,18 @@ struct strand {
   void wait() { outside = std::move(outside).resume(); }
 };
 
+struct copy {
+  void* to;
+  const void* from;
+  std::size_t bytes;
+};
+
 struct thread {
   state at = state::ready;
   strand* on = nullptr;  // null: not begun, or ended
   unsigned mask = 0, step = 0;
   std::uint64_t value = 0;
+  std::vector<std::vector<copy>> copies;  // asynchronous ones that have not come, in batches; the last batch is open
 };
 
 std::vector<unsigned> arranged(unsigned count, unsigned order) {
@@ -181,6 +189,23 @@ void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std:
 }
 
 }  // namespace emulation
+
+void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes) {
+  const auto misaligned = [&](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % bytes != 0; };
+  if (misaligned(shared) || misaligned(global)) emulation::fail(cudaErrorMisalignedAddress, "an asynchronous copy that is not aligned");
+  std::memset(shared, 0xFF, bytes);
+  auto& copies = emulation::current->copies;
+  if (copies.empty()) copies.emplace_back();
+  copies.back().push_back({shared, global, bytes});
+}
+void __pipeline_commit() {
+  emulation::current->copies.emplace_back();
+}
+void __pipeline_wait_prior(std::size_t batches) {
+  auto& copies = emulation::current->copies;
+  for (; copies.size() > batches + 1; copies.erase(copies.begin()))
+    for (const auto& [to, from, bytes] : copies.front()) std::memcpy(to, from, bytes);
+}
 
 void __syncthreads() {
   emulation::wait(emulation::state::at_barrier);

@@ -16,38 +16,40 @@ struct attention_passes : attention_pass<T, Tile> {
   using of = attention_operand;
   using matrix = typename Tile::matrix_type;
   using sum_type = typename Tile::sum_type;
-  using base::a, base::tile, base::at, base::add_to, base::add_to_keys, base::count, base::first_seeing, base::for_queries_of,
-      base::keys, base::last_key, base::of_query, base::products_by_queries, base::queries, base::row, base::seen, base::tangent_of_product;
+  using typename base::held;
+  using base::a, base::tile, base::at, base::add_to, base::add_to_keys, base::count, base::first_seeing, base::own, base::row, base::seen,
+      base::tangent_of_product;
 
   static constexpr T least = std::numeric_limits<T>::lowest();
-  static constexpr attention_room forward_room{2, 1, 1, 3};
+  static constexpr attention_room forward_room{.operands = 1, .matrices = 1, .sums = 1, .numbers = 3, .moving_operands = 2};
   /// The value: running maximum and sum of each row (Milakov and Gimelshein 2018).
   EXPUNGE_DEVICE_INLINE void forward(index_t head, T* out, T* lse) const {
-    T *const largest = tile.row(0), *const total = tile.row(1), *const shrink = tile.row(2);
+    T *const largest = tile.numbers(0), *const total = tile.numbers(1), *const shrink = tile.numbers(2);
     const T scale = a.scale;
-    const index_t q0 = at.first, last = last_key(q0);
+    const index_t q0 = at.first;
+    const held q = own(0, of::q, head);
     sum_type sum = tile.sum(0);
     matrix s = tile.matrix(0);
     tile.for_rows([&](int i) { largest[i] = least, total[i] = T{0}; });
-    for (index_t k0 = at.first_key; k0 <= last; k0 += Tile::size) {
-      tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), s);
+    this->template for_keys<of::k, of::v>(head, [&](index_t k0, const held& k, const held& v) {
+      tile.multiply(q, k, s);
       tile.largest_of_rows(
           least, [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return j < visible ? scale * s[cell] : least; }; },
           [&](int i, T most) {
             const T before = largest[i], now = fn::max(before, most);
-            shrink[i] = fn::exp(before - now);
+            shrink[i] = Tile::exp(before - now);
             largest[i] = now;
           });
       tile.sum_rows(
           [&](int i) {
             return [&, visible = seen(q0, i, k0), most = largest[i]](int j, auto cell) {
-              return s[cell] = j < visible ? fn::exp(scale * s[cell] - most) : T{0};
+              return s[cell] = this->probability(j < visible, s[cell], most);
             };
           },
           [&](int i, T more) { total[i] = total[i] * shrink[i] + more; });
       tile.for_sums(Tile::size, [&](int i) { return [&, by = shrink[i]](int, auto cell) { sum[cell] *= by; }; });
-      tile.combine(s, keys(of::v, k0, head), sum);
-    }
+      tile.combine(s, v, sum);
+    });
     tile.for_sums(count(q0), [&](int i) {
       return [&, to = out + row(q0, i, head) * a.sizes.dim, by = T{1} / total[i]](int d, auto cell) { to[d] = sum[cell] * by; };
     });
@@ -56,173 +58,188 @@ struct attention_passes : attention_pass<T, Tile> {
     });
   }
 
-  static constexpr attention_room pushforward_room{4, 2, 1, 1};
+  static constexpr attention_room pushforward_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 4};
   /// dout = sum_j p ds v_j + p dv_j - mean out with mean = sum_j p ds.
   EXPUNGE_DEVICE_INLINE void pushforward(index_t head, T* dout) const {
-    T* const mean = tile.row(0);
+    T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(1);
     const T scale = a.scale;
     const index_t q0 = at.first;
+    const held q = own(0, of::q, head), dq = own(1, of::dq, head);
+    this->template own_numbers<1>(head);
     sum_type sum = tile.sum(0);
     matrix p = tile.matrix(0), ds = tile.matrix(1);
     tile.for_rows([&](int i) { mean[i] = T{0}; });
-    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
-      tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), p);
-      tangent_of_product(of::q, of::dq, of::k, of::dk, head, q0, k0, ds);
+    this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
+      tile.multiply(q, k, p);
+      tangent_of_product(q, dq, k, dk, ds);
       tile.sum_rows(
           [&](int i) {
-            return [&, visible = seen(q0, i, k0), lse = of_query(a.lse, 1, q0, i, head)](int j, auto cell) {
-              p[cell] = j < visible ? fn::exp(scale * p[cell] - lse) : T{0};
-              return ds[cell] = j < visible ? p[cell] * scale * ds[cell] : T{0};
+            return [&, visible = seen(q0, i, k0), of_row = lse[i]](int j, auto cell) {
+              p[cell] = this->probability(j < visible, p[cell], of_row);
+              return ds[cell] = this->only(j < visible, p[cell] * scale * ds[cell]);
             };
           },
           [&](int i, T more) { mean[i] += more; });
-      if (a.dv != nullptr) tile.combine(p, keys(of::dv, k0, head), sum);
-      tile.combine(ds, keys(of::v, k0, head), sum);
-    }
+      if (dv.at != nullptr) tile.combine(p, dv, sum);
+      tile.combine(ds, v, sum);
+    });
     tile.for_sums(count(q0), [&](int i) {
       const index_t begin = row(q0, i, head) * a.sizes.dim;
       return [&, to = dout + begin, of_out = a.out + begin, of_row = mean[i]](int d, auto cell) { to[d] = sum[cell] - of_row * of_out[d]; };
     });
   }
 
-  static constexpr attention_room pullback_stats_room{0, 0, 0, 0};
-  /// stats[1] of each row: delta = g . out, for the pullback.
+  static constexpr attention_room pullback_stats_room{};
+  /// delta of each row, out_bar . out, for the pullback.
   EXPUNGE_DEVICE void pullback_stats(index_t head) const {
     constexpr int team = Tile::lanes_type::team;
     for (int item = tile.lanes.index(); item < Tile::size * team; item += tile.lanes.count()) {
       const bool there = at.first + item / team < at.end;
       const index_t r = row(at.first, item / team, head), begin = r * a.sizes.dim;
       T delta = 0;
-      for (index_t d = item % team; there && d < a.sizes.dim; d += team) delta += a.g[begin + d] * a.out[begin + d];
+      for (index_t d = item % team; there && d < a.sizes.dim; d += team) delta += a.out_bar[begin + d] * a.out[begin + d];
       delta = tile.lanes.team_reduce(delta, [](T x, T y) { return x + y; });
-      if (there && item % team == 0) a.stats[3 * r + 1] = delta;
+      if (there && item % team == 0) a.stats[3 * r + number_delta - 1] = delta;
     }
   }
-  static constexpr attention_room pullback_queries_room{4, 2, 1, 0};
+  static constexpr attention_room pullback_queries_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 2};
   EXPUNGE_DEVICE_INLINE void pullback_queries(index_t head) const {
+    const T *const lse = tile.numbers(number_lse), *const delta = tile.numbers(number_delta);
     const T scale = a.scale;
     const index_t q0 = at.first;
+    const held q = own(0, of::q, head), g = own(1, of::g, head);
+    this->template own_numbers<2>(head);
     sum_type sum = tile.sum(0);
     matrix p = tile.matrix(0), s = tile.matrix(1);
-    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
-      tile.multiply(queries(of::q, q0, head), keys(of::k, k0, head), p);
-      tile.multiply(queries(of::g, q0, head), keys(of::v, k0, head), s);
+    this->template for_keys<of::k, of::v>(head, [&](index_t k0, const held& k, const held& v) {
+      tile.multiply(q, k, p);
+      tile.multiply(g, v, s);
       tile.for_scores([&](int i) {
-        return [&, visible = seen(q0, i, k0), lse = of_query(a.lse, 1, q0, i, head), delta = of_query(a.stats + 1, 3, q0, i, head)](int j, auto cell) {
-          s[cell] = j < visible ? fn::exp(scale * p[cell] - lse) * (s[cell] - delta) : T{0};
+        return [&, visible = seen(q0, i, k0), of_row = lse[i], centre = delta[i]](int j, auto cell) {
+          s[cell] = this->only(j < visible, this->probability(true, p[cell], of_row) * (s[cell] - centre));
         };
       });
-      tile.combine(s, keys(of::k, k0, head), sum);
-    }
+      tile.combine(s, k, sum);
+    });
     add_to(a.q_bar, a.sizes.heads, head, scale, sum);
   }
-  static constexpr attention_room pullback_keys_room{4, 2, 2, 2};
+  static constexpr attention_room pullback_keys_room{.operands = 2, .matrices = 2, .sums = 2, .numbers = 0, .moving_operands = 2, .moving_numbers = 2};
   EXPUNGE_DEVICE_INLINE void pullback_keys(index_t kv_head) const {
-    T *const lse = tile.row(0), *const delta = tile.row(1);
-    const T scale = a.scale;
     const index_t k0 = at.first;
+    const held k = own(0, of::k, kv_head), v = own(1, of::v, kv_head);
     sum_type of_k = tile.sum(0), of_v = tile.sum(1);
     matrix p = tile.matrix(0), s = tile.matrix(1);
-    for_queries_of(kv_head, [&](index_t head, index_t q0) {
-      tile.multiply(keys(of::k, k0, head), queries(of::q, q0, head), p);
-      tile.multiply(keys(of::v, k0, head), queries(of::g, q0, head), s);
-      tile.for_rows([&](int i) { lse[i] = of_query(a.lse, 1, q0, i, head), delta[i] = of_query(a.stats + 1, 3, q0, i, head); });
+    this->template for_queries<2, of::q, of::g>(kv_head, [&](index_t q0, const auto& numbers, const held& q, const held& g) {
+      const T *const lse = numbers(number_lse), *const delta = numbers(number_delta);
+      tile.multiply(k, q, p);
+      tile.multiply(v, g, s);
       tile.for_scores([&](int j) {
         return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
           const bool sees = from <= i && i < to;
-          p[cell] = sees ? fn::exp(scale * p[cell] - lse[i]) : T{0};
-          s[cell] = sees ? p[cell] * (s[cell] - delta[i]) : T{0};
+          p[cell] = this->probability(sees, p[cell], lse[i]);
+          s[cell] = this->only(sees, p[cell] * (s[cell] - delta[i]));
         };
       });
-      if (a.v_bar != nullptr) tile.combine(p, queries(of::g, q0, head), of_v);
-      if (a.k_bar != nullptr) tile.combine(s, queries(of::q, q0, head), of_k);
+      if (a.v_bar != nullptr) tile.combine(p, g, of_v);
+      if (a.k_bar != nullptr) tile.combine(s, q, of_k);
     });
     add_to_keys(kv_head, of_k, of_v);
   }
 
-  static constexpr attention_room tangent_stats_room{8, 4, 0, 3};
+  static constexpr attention_room tangent_stats_room{.operands = 4, .matrices = 4, .sums = 0, .numbers = 4, .moving_operands = 4};
   /// All stats of each row, for the pullback's tangent.
   EXPUNGE_DEVICE_INLINE void tangent_stats(index_t head) const {
-    T *const mean = tile.row(0), *const delta = tile.row(1), *const ddelta = tile.row(2);
+    T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(number_mean), *const delta = tile.numbers(number_delta),
+      *const ddelta = tile.numbers(number_ddelta);
     const T scale = a.scale;
     const index_t q0 = at.first;
+    const held q = own(0, of::q, head), g = own(1, of::g, head), dq = own(2, of::dq, head), dg = own(3, of::dg, head);
+    this->template own_numbers<1>(head);
     matrix p = tile.matrix(0), ds = tile.matrix(1), c = tile.matrix(2), dc = tile.matrix(3);
     tile.for_rows([&](int i) { mean[i] = delta[i] = ddelta[i] = T{0}; });
-    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
-      products_by_queries(head, q0, k0, p, ds, c, dc);
+    this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
+      tile.multiply(q, k, p);
+      tangent_of_product(q, dq, k, dk, ds);
+      tile.multiply(g, v, c);
+      tangent_of_product(g, dg, v, dv, dc);
       tile.sum_rows(
           [&](int i) {
-            return [&, visible = seen(q0, i, k0), lse = of_query(a.lse, 1, q0, i, head)](int j, auto cell) {
-              p[cell] = j < visible ? fn::exp(scale * p[cell] - lse) : T{0};
-              ds[cell] = j < visible ? scale * ds[cell] : T{0};
+            return [&, visible = seen(q0, i, k0), of_row = lse[i]](int j, auto cell) {
+              p[cell] = this->probability(j < visible, p[cell], of_row);
+              ds[cell] = this->only(j < visible, scale * ds[cell]);
               return p[cell] * ds[cell];
             };
           },
           [&](int i, T more) { mean[i] += more; });
       tile.sum_rows(
-          [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return j < visible ? p[cell] * c[cell] : T{0}; }; },
+          [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return this->only(j < visible, p[cell] * c[cell]); }; },
           [&](int i, T more) { delta[i] += more; });
       tile.sum_rows(
           [&](int i) {
-            return [&, visible = seen(q0, i, k0)](int j, auto cell) { return j < visible ? p[cell] * (ds[cell] * c[cell] + dc[cell]) : T{0}; };
+            return [&, visible = seen(q0, i, k0)](int j, auto cell) { return this->only(j < visible, p[cell] * (ds[cell] * c[cell] + dc[cell])); };
           },
           [&](int i, T more) { ddelta[i] += more; });
-    }
+    });
     tile.for_rows([&](int i) {
       if (q0 + i >= at.end) return;
-      T* const to = a.stats + 3 * row(q0, i, head);
-      to[0] = mean[i];
-      to[1] = delta[i];
-      to[2] = ddelta[i] - mean[i] * delta[i];
+      T* const to = a.stats + 3 * row(q0, i, head) - 1;
+      to[number_mean] = mean[i];
+      to[number_delta] = delta[i];
+      to[number_ddelta] = ddelta[i] - mean[i] * delta[i];
     });
   }
-  static constexpr attention_room tangent_queries_room{8, 4, 1, 0};
+  static constexpr attention_room tangent_queries_room{.operands = 4, .matrices = 4, .sums = 1, .numbers = 4, .moving_operands = 4};
   EXPUNGE_DEVICE_INLINE void tangent_queries(index_t head) const {
+    const T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(number_mean), *const delta = tile.numbers(number_delta),
+            *const ddelta = tile.numbers(number_ddelta);
     const index_t q0 = at.first;
+    const held q = own(0, of::q, head), g = own(1, of::g, head), dq = own(2, of::dq, head), dg = own(3, of::dg, head);
+    this->template own_numbers<4>(head);
     sum_type sum = tile.sum(0);
     matrix p = tile.matrix(0), dp = tile.matrix(1), s = tile.matrix(2), ds = tile.matrix(3);
-    for (index_t k0 = at.begin; k0 <= q0; k0 += Tile::size) {
-      products_by_queries(head, q0, k0, p, dp, s, ds);
+    this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
+      tile.multiply(q, k, p);
+      tangent_of_product(q, dq, k, dk, dp);
+      tile.multiply(g, v, s);
+      tangent_of_product(g, dg, v, dv, ds);
       tile.for_scores([&](int i) {
-        return [&, visible = seen(q0, i, k0), lse = of_query(a.lse, 1, q0, i, head), mean = of_query(a.stats, 3, q0, i, head),
-                delta = of_query(a.stats + 1, 3, q0, i, head), ddelta = of_query(a.stats + 2, 3, q0, i, head)](int j, auto cell) {
-          this->coefficients(j < visible, lse, mean, delta, ddelta, p[cell], dp[cell], s[cell], ds[cell]);
+        return [&, visible = seen(q0, i, k0), of_lse = lse[i], of_mean = mean[i], of_delta = delta[i], of_ddelta = ddelta[i]](int j, auto cell) {
+          this->coefficients(j < visible, of_lse, of_mean, of_delta, of_ddelta, p[cell], dp[cell], s[cell], ds[cell]);
         };
       });
-      tile.combine(ds, keys(of::k, k0, head), sum);
-      if (a.dk != nullptr) tile.combine(s, keys(of::dk, k0, head), sum);
-    }
+      tile.combine(ds, k, sum);
+      if (dk.at != nullptr) tile.combine(s, dk, sum);
+    });
     add_to(a.q_bar, a.sizes.heads, head, a.scale, sum);
   }
-  static constexpr attention_room tangent_keys_room{8, 4, 2, 4};
+  static constexpr attention_room tangent_keys_room{.operands = 4, .matrices = 4, .sums = 2, .numbers = 0, .moving_operands = 4, .moving_numbers = 4};
   EXPUNGE_DEVICE_INLINE void tangent_keys(index_t kv_head) const {
-    T *const lse = tile.row(0), *const mean = tile.row(1), *const delta = tile.row(2), *const ddelta = tile.row(3);
     const index_t k0 = at.first;
+    const held k = own(0, of::k, kv_head), v = own(1, of::v, kv_head), dk = own(2, of::dk, kv_head), dv = own(3, of::dv, kv_head);
     sum_type of_k = tile.sum(0), of_v = tile.sum(1);
     matrix p = tile.matrix(0), dp = tile.matrix(1), s = tile.matrix(2), ds = tile.matrix(3);
-    for_queries_of(kv_head, [&](index_t head, index_t q0) {
-      tile.multiply(keys(of::k, k0, head), queries(of::q, q0, head), p);
-      tangent_of_product(of::k, of::dk, of::q, of::dq, head, k0, q0, dp);
-      tile.multiply(keys(of::v, k0, head), queries(of::g, q0, head), s);
-      tangent_of_product(of::v, of::dv, of::g, of::dg, head, k0, q0, ds);
-      tile.for_rows([&](int i) {
-        lse[i] = of_query(a.lse, 1, q0, i, head), mean[i] = of_query(a.stats, 3, q0, i, head);
-        delta[i] = of_query(a.stats + 1, 3, q0, i, head), ddelta[i] = of_query(a.stats + 2, 3, q0, i, head);
-      });
-      tile.for_scores([&](int j) {
-        return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
-          this->coefficients(from <= i && i < to, lse[i], mean[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
-        };
-      });
-      if (a.v_bar != nullptr) {
-        tile.combine(dp, queries(of::g, q0, head), of_v);
-        if (a.dg != nullptr) tile.combine(p, queries(of::dg, q0, head), of_v);
-      }
-      if (a.k_bar != nullptr) {
-        tile.combine(ds, queries(of::q, q0, head), of_k);
-        if (a.dq != nullptr) tile.combine(s, queries(of::dq, q0, head), of_k);
-      }
-    });
+    this->template for_queries<4, of::q, of::g, of::dq, of::dg>(
+        kv_head, [&](index_t q0, const auto& numbers, const held& q, const held& g, const held& dq, const held& dg) {
+          tile.multiply(k, q, p);
+          tangent_of_product(k, dk, q, dq, dp);
+          tile.multiply(v, g, s);
+          tangent_of_product(v, dv, g, dg, ds);
+          const T *const lse = numbers(number_lse), *const mean = numbers(number_mean), *const delta = numbers(number_delta),
+                  *const ddelta = numbers(number_ddelta);
+          tile.for_scores([&](int j) {
+            return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
+              this->coefficients(from <= i && i < to, lse[i], mean[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
+            };
+          });
+          if (a.v_bar != nullptr) {
+            tile.combine(dp, g, of_v);
+            if (dg.at != nullptr) tile.combine(p, dg, of_v);
+          }
+          if (a.k_bar != nullptr) {
+            tile.combine(ds, q, of_k);
+            if (dq.at != nullptr) tile.combine(s, dq, of_k);
+          }
+        });
     add_to_keys(kv_head, of_k, of_v);
   }
 };

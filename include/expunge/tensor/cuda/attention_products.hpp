@@ -3,6 +3,7 @@
 
 #include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/lanes.hpp"
+#include "expunge/tensor/fn.hpp"
 
 namespace expunge::cuda {
 
@@ -14,7 +15,9 @@ struct plain_products {
   using pack = element_pack<T>;
   static constexpr int rows = Rows;
   static constexpr int padding = pack::size;        // of a row of operands: rows begin in different banks of memory
-  static constexpr unsigned threads = 256;          // of a block on a device
+  static constexpr unsigned threads = Rows == 64 ? 256 : 128;  // of a block on a device
+  static constexpr bool whole_packs = false;        // operands may begin anywhere
+  static constexpr bool copies_ahead = false;       // two blocks with one step's operands each rather than one with two
   static constexpr int matrix_stride = Rows + 4;
   static constexpr int matrix_bytes = Rows * matrix_stride * static_cast<int>(sizeof(T));
 
@@ -33,7 +36,8 @@ struct plain_products {
   EXPUNGE_DEVICE static constexpr int sum_bytes(int width) { return Rows * sum_stride(width) * static_cast<int>(sizeof(T)); }
   EXPUNGE_DEVICE_INLINE static matrix make_matrix(T* at) { return {at}; }
   EXPUNGE_DEVICE_INLINE static sum make_sum(T* at, int width) { return {at, sum_stride(width)}; }
-  EXPUNGE_DEVICE_INLINE static void hold(const pack& loaded, T* to) { *reinterpret_cast<pack*>(to) = loaded; }
+
+  EXPUNGE_DEVICE_INLINE static T exp(T x) { return fn::exp(x); }
 
   template <class Lanes>
   EXPUNGE_DEVICE_INLINE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, const matrix& m, bool add) {

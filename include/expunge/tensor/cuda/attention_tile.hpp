@@ -33,25 +33,26 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   return false;
 }
 
-/// Rows of one head in an array in global memory; rows from `count` to the end of the tile count as zeros. `place`: see attention_room.
-template <class T>
+/// Rows of one head in an array in global memory; rows from `count` to the end of the tile count as zeros.
+template <class E>
 struct attention_rows {
-  const T* first;
+  const E* first;  // null: there is no such operand
   index_t stride;
-  int count, place;
+  int count;
 };
 
-/// What a pass keeps in working memory. Operands stay until others take their place, which is theirs modulo a power of two of places, so
-/// that a product's two operands, of which one has an even and one an odd place, never share one.
+/// What a pass keeps in working memory: operands and numbers of rows that stay, and those that each step of a walk brings, for one step,
+/// or for two so that the next step's are on their way while this one's are at work.
 struct attention_room {
-  int operands, matrices, sums, rows;
+  int operands, matrices, sums, numbers;
+  int moving_operands = 0, moving_numbers = 0, stages = 1;
 };
 
-/// The working memory of a block and what its threads do with it. Products says how operands are held and multiplied, and where score
-/// matrices [size, size] and sums [size, dim] live: in working memory (attention_products.hpp) or in registers
-/// (include/expunge/cuda/attention_products.cuh). Every thread of the block calls every member function; each sees to the barriers that
-/// what it reads and what comes after it need. Functions of cells get a row or column of the matrix and the cell, by which a thread
-/// finds an element of any matrix or sum.
+/// The working memory of a block and what its threads do with it. Products says how operands are multiplied, and where score matrices
+/// [size, size] and sums [size, dim] live: in working memory (attention_products.hpp) or in registers
+/// (include/expunge/cuda/attention_products.cuh). Every thread of the block calls every member function. Functions of cells get a row or
+/// column of the matrix and the cell, by which a thread finds an element of any matrix or sum; what they leave in matrices and sums the
+/// next products see. What is fetched is there behind arrive(), which walk() calls.
 template <class Products, class Lanes, class Memory = void*>
 class attention_tile {
  public:
@@ -63,23 +64,27 @@ class attention_tile {
   using sum_type = typename Products::sum;
   static constexpr int size = Products::rows;
 
+  /// Rows of an operand in working memory.
+  struct held_rows {
+    const operand_type* at;  // null: there is no such operand
+    int count;
+  };
+
   /// Bytes of working memory for head dimension `dim`.
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
     const int width = Products::width_of(static_cast<int>(dim));
-    return static_cast<std::size_t>(room.operands * operand_bytes(width) + room.matrices * Products::matrix_bytes + room.sums * Products::sum_bytes(width) +
-                                    room.rows * size * static_cast<int>(sizeof(T)));
+    return static_cast<std::size_t>((room.operands + room.stages * room.moving_operands) * operand_bytes(width) + room.matrices * Products::matrix_bytes +
+                                    room.sums * Products::sum_bytes(width) +
+                                    (room.numbers + room.stages * room.moving_numbers) * size * static_cast<int>(sizeof(T)));
   }
 
   /// `memory` begins at a multiple of 16 bytes. On a device it is of a type that converts to where shared memory begins, so that the
   /// compiler knows what every pointer points to.
   EXPUNGE_DEVICE attention_tile(const Lanes& of, Memory memory, index_t dim, const attention_room& room)
-      : lanes(of), memory_(memory), places_(room.operands), dim_(static_cast<int>(dim)), width_(Products::width_of(dim_)) {
-    matrices_ = places_ * operand_bytes(width_);
+      : lanes(of), memory_(memory), room_(room), dim_(static_cast<int>(dim)), width_(Products::width_of(dim_)) {
+    matrices_ = (room.operands + room.stages * room.moving_operands) * operand_bytes(width_);
     sums_ = matrices_ + room.matrices * Products::matrix_bytes;
-    rows_ = sums_ + room.sums * Products::sum_bytes(width_);
-    const int packs = width_ / pack::size;
-    first_row_ = lanes.index() / packs, first_pack_ = lanes.index() % packs;
-    rows_on_ = lanes.count() / packs, packs_on_ = lanes.count() % packs;
+    numbers_ = sums_ + room.sums * Products::sum_bytes(width_);
   }
 
   const Lanes& lanes;
@@ -91,19 +96,66 @@ class attention_tile {
     for_sums(size, [&](int) { return [&](int, auto cell) { made[cell] = T{0}; }; });
     return made;
   }
-  /// A number for each row (or column) of the tile.
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* row(int i) const { return place<T>(rows_) + i * size; }
+
+  /// A number for each row (or column) of the tile that stays, and that a step brings.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* numbers(int i) const { return place<T>(numbers_) + i * size; }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T* moving_numbers(int stage, int i) const { return numbers(room_.numbers + stage * room_.moving_numbers + i); }
+  /// The place of an operand that stays, and that a step brings.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE operand_type* operand(int i) const { return place<operand_type>(i * operand_bytes(width_)); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE operand_type* moving_operand(int stage, int i) const {
+    return operand(room_.operands + stage * room_.moving_operands + i);
+  }
+
+  /// Brings rows into a place.
+  EXPUNGE_DEVICE_INLINE void fetch(const attention_rows<operand_type>& from, operand_type* to) const {
+    if (from.first == nullptr) return;
+    const int packs = width_ / pack::size;
+    const bool whole = Products::whole_packs || (dim_ % pack::size == 0 && from.stride % pack::size == 0 &&
+                                                 reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0);
+    const int rows_on = lanes.count() / packs, packs_on = lanes.count() % packs;
+    for (int i = lanes.index() / packs, column = lanes.index() % packs; i < size; i += rows_on) {
+      const int d = column * pack::size;
+      pack& place = *reinterpret_cast<pack*>(to + i * operand_stride(width_) + d);
+      const operand_type* const at = from.first + i * from.stride + d;
+      if (i >= from.count || d >= dim_) {
+        place = pack{};
+      } else if (whole) {
+        lanes.copy(&place, reinterpret_cast<const pack*>(at));
+      } else {
+        for (int u = 0; u < pack::size; ++u) place.at[u] = d + u < dim_ ? at[u] : operand_type{};
+      }
+      if (packs_on != 0 && (column += packs_on) >= packs) column -= packs, ++i;
+    }
+  }
+  /// Brings from[each * i] for i < count, and zeros for the other rows.
+  EXPUNGE_DEVICE_INLINE void fetch_numbers(const T* from, index_t each, int count, T* to) const {
+    for (int i = lanes.index(); i < size; i += lanes.count()) {
+      if (i < count) lanes.copy(to + i, from + each * i);
+      else to[i] = T{0};
+    }
+  }
+  /// Calls fetch(step, stage) and, when what that brings is there, f(step, stage), for every step.
+  template <class Fetch, class F>
+  EXPUNGE_DEVICE_INLINE void walk(int steps, const Fetch& fetch_step, const F& f) const {
+    const int ahead = room_.stages - 1;  // 1 or 0
+    for (int next = 0; next < steps + ahead; ++next) {
+      lanes.arrive();  // and nobody reads any more what will be overwritten
+      if (next < steps) fetch_step(next, next & ahead);
+      if (ahead == 0) lanes.arrive();
+      if (next >= ahead) f(next - ahead, (next - ahead) & ahead);
+    }
+  }
+
+  /// To the precision of the products.
+  EXPUNGE_DEVICE_INLINE static T exp(T x) { return Products::exp(x); }
 
   /// m = x y^T, or added to it. Rows of m from x's count on may keep what they had.
-  EXPUNGE_DEVICE_INLINE void multiply(const attention_rows<T>& x, const attention_rows<T>& y, matrix_type& m, bool add = false) const {
-    const bool loaded = load(x), more = load(y);
-    if (loaded || more) lanes.sync();
-    Products::multiply(lanes, x.count, width_, operand(x), operand(y), operand_stride(width_), m, add);
+  EXPUNGE_DEVICE_INLINE void multiply(const held_rows& x, const held_rows& y, matrix_type& m, bool add = false) const {
+    Products::multiply(lanes, x.count, width_, x.at, y.at, operand_stride(width_), m, add);
   }
   /// s += m y
-  EXPUNGE_DEVICE_INLINE void combine(const matrix_type& m, const attention_rows<T>& y, sum_type& s) const {
-    if (load(y)) lanes.sync();
-    Products::combine(lanes, m, y.count, width_, operand(y), operand_stride(width_), s);
+  EXPUNGE_DEVICE_INLINE void combine(const matrix_type& m, const held_rows& y, sum_type& s) const {
+    Products::combine(lanes, m, y.count, width_, y.at, operand_stride(width_), s);
   }
 
   /// Calls row_of(i) for rows of the matrices, and what that gives, f(j, cell), for their elements.
@@ -135,47 +187,10 @@ class attention_tile {
   }
 
  private:
-  using pack = element_pack<T>;
+  using pack = element_pack<operand_type>;
 
   EXPUNGE_DEVICE static constexpr int operand_stride(int width) { return width + Products::padding; }
   EXPUNGE_DEVICE static constexpr int operand_bytes(int width) { return size * operand_stride(width) * static_cast<int>(sizeof(operand_type)); }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE int number(const attention_rows<T>& of) const { return of.place & (places_ - 1); }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE operand_type* operand(const attention_rows<T>& of) const {
-    return place<operand_type>(0) + number(of) * size * operand_stride(width_);
-  }
-
-  /// Loads the rows into working memory, up to the next barrier, where they are not there; says whether it did.
-  EXPUNGE_DEVICE_INLINE bool load(const attention_rows<T>& from) const {
-    if (held_[number(from)] == from.first) return false;
-    held_[number(from)] = from.first;
-    lanes.sync();  // nobody reads any more what was there
-    operand_type* const to = operand(from);
-    const int packs = width_ / pack::size;
-    const bool whole = dim_ % pack::size == 0 && from.stride % pack::size == 0 && reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0;
-    constexpr int together = 4;  // loads on their way at once
-    for (int i = first_row_, column = first_pack_; i < size;) {
-      pack loaded[together];
-      int rows[together], columns[together];
-      for (int u = 0; u < together; ++u) {
-        rows[u] = i, columns[u] = column * pack::size;
-        loaded[u] = fetch(from, whole, rows[u], columns[u]);
-        i += rows_on_, column += packs_on_;
-        if (column >= packs) column -= packs, ++i;
-      }
-      for (int u = 0; u < together; ++u)
-        if (rows[u] < size) Products::hold(loaded[u], to + rows[u] * operand_stride(width_) + columns[u]);
-    }
-    return true;
-  }
-
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE pack fetch(const attention_rows<T>& from, bool whole, int i, int d) const {
-    pack loaded{};
-    if (i >= from.count || d >= dim_) return loaded;
-    const T* const at = from.first + i * from.stride + d;
-    if (whole) return *reinterpret_cast<const pack*>(at);
-    for (int u = 0; u < pack::size; ++u) loaded.at[u] = d + u < dim_ ? at[u] : T{0};
-    return loaded;
-  }
 
   template <class E>
   [[nodiscard]] EXPUNGE_DEVICE_INLINE E* place(int byte) const {
@@ -183,10 +198,9 @@ class attention_tile {
   }
 
   Memory memory_;
-  int places_, dim_, width_;
-  int matrices_, sums_, rows_;                         // in bytes; operands come first
-  int first_row_, first_pack_, rows_on_, packs_on_;  // of an operand's packs, those that this thread loads
-  mutable const T* held_[8] = {};                      // what the places of operands hold
+  attention_room room_;
+  int dim_, width_;
+  int matrices_, sums_, numbers_;  // in bytes; operands come first
 };
 
 }  // namespace expunge::cuda

@@ -75,7 +75,7 @@ template <class T>
 void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
     transpose, T* y, bool accumulate);
 /// How the products inside an attention take their operands: as they are, or rounded to bfloat16 for tensor cores with sums in float
-/// (of float alone, for head dimensions of at most 128).
+/// (of float alone, for head dimensions that are multiples of 8 and at most 128; others stay whole).
 enum class attention_operands { whole, bfloat16 };
 template <class T>
 void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
