@@ -91,7 +91,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
     cuda::norm_arguments<T> n{cols, x.data(), w.data(), means, rstd.data(), nullptr, nullptr, nullptr, g.data(), nullptr};
     host::detail::norm_pullback(x.data(), w.data(), means, rstd.data(), g.data(), rows, cols, x_bar.data(), w_bar.data(), b_bar.data());
     for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback(lanes, n, r, found_x.data()); });
-    add_columns(cuda::norm_weight_share<T>{n, nullptr}, found_w);
+    add_columns(cuda::norm_weight_share<T>{n}, found_w);
     add_columns(cuda::matrix_share<T>{n.g, cols}, found_b);
     check(found_x, x_bar);
     check(found_w, w_bar);
@@ -108,7 +108,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
                                              nullptr);
       std::vector<cuda::projection<T>> projections(rows);
       for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback_tangent(lanes, n, r, found_x.data(), projections.data()); });
-      add_columns(cuda::norm_weight_share<T>{n, projections.data()}, found_w);
+      add_columns(cuda::norm_weight_tangent_share<T>{n, projections.data()}, found_w);
       check(found_x, x_bar);
       check(found_w, w_bar);
     }

@@ -40,7 +40,7 @@ constexpr attention_room room_of(pass which) {
 
 /// out and lse are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T = typename Products::value_type>
-__global__ void __launch_bounds__(Products::threads)
+__global__ void __launch_bounds__(Products::threads, Which == pass::pullback_keys ? Products::pullback_keys_blocks : 1)
     attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
   using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;

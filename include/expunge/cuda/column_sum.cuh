@@ -11,9 +11,11 @@ inline constexpr index_t column_sum_rows = 64;
 template <class T, class Share>
 __global__ void column_partial_kernel(Share share, index_t rows, index_t cols, T* partial) {
   const index_t j = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x, begin = blockIdx.y * column_sum_rows;
+  const index_t end = begin + column_sum_rows < rows ? begin + column_sum_rows : rows;
   if (j >= cols) return;
   T sum = 0;
-  for (index_t r = begin; r < begin + column_sum_rows && r < rows; ++r) sum += share(r, j);
+#pragma unroll 8
+  for (index_t r = begin; r < end; ++r) sum += share(r, j);
   partial[blockIdx.y * cols + j] = sum;
 }
 

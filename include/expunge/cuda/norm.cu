@@ -39,14 +39,14 @@ void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows,
 template <class T>
 void run_pullback(const char* what, const norm_arguments<T>& n, index_t rows, T* x_bar, T* w_bar, T* b_bar) {
   if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, x_bar);
-  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n, nullptr}, rows, n.cols, w_bar);
+  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n}, rows, n.cols, w_bar);
   if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{n.g, n.cols}, rows, n.cols, b_bar);
 }
 template <class T>
 void run_pullback_tangent(const char* what, const norm_arguments<T>& n, index_t rows, T* dx_bar, T* dw_bar, T* db_bar) {
   const detail::scratch<projection<T>> projections(rows);
   detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, dx_bar, projections.data());
-  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n, projections.data()}, rows, n.cols, dw_bar);
+  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, n.cols, dw_bar);
   if (db_bar != nullptr && n.dg != nullptr) detail::add_column_sums(what, matrix_share<T>{n.dg, n.cols}, rows, n.cols, db_bar);
 }
 

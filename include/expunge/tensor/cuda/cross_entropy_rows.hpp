@@ -23,12 +23,15 @@ struct logit_row {
   EXPUNGE_DEVICE bool inside() const { return 0 <= label && label < cols; }
   template <class F>
   EXPUNGE_DEVICE T sum_of_others(const F& f) const {
-    return sum_over(lanes, cols, [&](index_t j) { return j == label ? T{0} : f(j); });
+    return sum_over(lanes, cols, [&](index_t j) {
+      const T x = f(j);  // of the label too: a branch would wait for every exponential
+      return j == label ? T{0} : x;
+    });
   }
 
   EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
     T most = z[0];
-    for (index_t j = lanes.index(); j < cols; j += lanes.count()) most = fn::max(most, z[j]);
+    for_each_lane(lanes, cols, [&](index_t j) { return z[j]; }, [&](index_t, T x) { most = fn::max(most, x); });
     const T before = start ? z[0] : *largest, kept = start ? T{0} : *others;
     const T now = fn::max(before, lanes.max(most));
     const T sum = sum_of_others([&](index_t j) { return fn::exp(z[j] - now); });
@@ -49,15 +52,16 @@ struct logit_row {
   }
   /// p_j - q_j, at the label without cancellation.
   EXPUNGE_DEVICE T gradient(index_t j, T smoothing, T floor, T lse, T others) const {
-    return (j == label ? smoothing - others : fn::exp(z[j] - lse)) - floor;
+    const T p = fn::exp(z[j] - lse);
+    return (j == label ? smoothing - others : p) - floor;
   }
   EXPUNGE_DEVICE void pullback(T smoothing, T floor, T lse, T others, T nll_bar, T* bar) const {
-    for_each_lane(lanes, cols, [&](index_t j) { bar[j] = nll_bar * gradient(j, smoothing, floor, lse, others); });
+    write_each(lanes, cols, bar, [&](index_t j) { return nll_bar * gradient(j, smoothing, floor, lse, others); });
   }
   EXPUNGE_DEVICE void pullback_tangent(T smoothing, T floor, T lse, T others, const T* dz, T dlabel, T beyond, T nll_bar, T dnll_bar, T* dbar) const {
-    for_each_lane(lanes, cols, [&](index_t j) {
+    write_each(lanes, cols, dbar, [&](index_t j) {
       const T along = j == label ? -beyond : dz[j] - (dlabel + beyond);
-      dbar[j] = nll_bar * fn::exp(z[j] - lse) * along + dnll_bar * gradient(j, smoothing, floor, lse, others);
+      return nll_bar * fn::exp(z[j] - lse) * along + dnll_bar * gradient(j, smoothing, floor, lse, others);
     });
   }
 };

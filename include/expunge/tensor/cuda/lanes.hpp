@@ -34,18 +34,33 @@ struct serial_lanes {
   EXPUNGE_DEVICE void arrive() const {}
 };
 
+/// Calls take(j, f(j)) for the j in [0, size) that are this thread's: f for four of them before take, so that what f reads is on its way
+/// at once although take writes.
+template <class Lanes, class F, class Take>
+EXPUNGE_DEVICE void for_each_lane(const Lanes& lanes, index_t size, const F& f, const Take& take) {
+  constexpr int together = 4;
+  const index_t step = lanes.count();
+  index_t j = lanes.index();
+  for (; j + (together - 1) * step < size; j += together * step) {
+    decltype(f(j)) values[together];
+    for (int u = 0; u < together; ++u) values[u] = f(j + u * step);
+    for (int u = 0; u < together; ++u) take(j + u * step, values[u]);
+  }
+  for (; j < size; j += step) take(j, f(j));
+}
+
+/// out[j] = f(j) for every j in [0, size).
+template <class Lanes, class T, class F>
+EXPUNGE_DEVICE void write_each(const Lanes& lanes, index_t size, T* out, const F& f) {
+  for_each_lane(lanes, size, f, [&](index_t j, T value) { out[j] = value; });
+}
+
 /// The sum over j in [0, size) of f(j).
 template <class Lanes, class F>
 EXPUNGE_DEVICE auto sum_over(const Lanes& lanes, index_t size, const F& f) {
   decltype(f(index_t{})) total = 0;
-  for (index_t j = lanes.index(); j < size; j += lanes.count()) total += f(j);
+  for_each_lane(lanes, size, f, [&](index_t, auto value) { total += value; });
   return lanes.sum(total);
-}
-
-/// Calls f(j) for every j in [0, size).
-template <class Lanes, class F>
-EXPUNGE_DEVICE void for_each_lane(const Lanes& lanes, index_t size, const F& f) {
-  for (index_t j = lanes.index(); j < size; j += lanes.count()) f(j);
 }
 
 }  // namespace expunge::cuda

@@ -55,7 +55,7 @@ EXPUNGE_DEVICE void norm_forward(const Lanes& lanes, const T* x, const T* w, con
   const T m = mean != nullptr ? sum_over(lanes, cols, [&](index_t j) { return in[j]; }) / size : T{0};
   const T square = sum_over(lanes, cols, [&](index_t j) { return (in[j] - m) * (in[j] - m); }) / size;
   const T r = T{1} / fn::sqrt(square + epsilon);
-  for_each_lane(lanes, cols, [&](index_t j) { y[row * cols + j] = (in[j] - m) * r * w[j] + (b != nullptr ? b[j] : T{0}); });
+  write_each(lanes, cols, y + row * cols, [&](index_t j) { return (in[j] - m) * r * w[j] + (b != nullptr ? b[j] : T{0}); });
   if (lanes.index() != 0) return;
   if (mean != nullptr) mean[row] = m;
   rstd[row] = r;
@@ -67,12 +67,12 @@ EXPUNGE_DEVICE void norm_pushforward(const Lanes& lanes, const norm_arguments<T>
   const norm_row<T, Lanes> at(n, lanes, row);
   projection<T> p{};
   if (n.dx != nullptr) p = at.project([&](index_t j) { return n.dx[at.start + j]; });
-  for_each_lane(lanes, n.cols, [&](index_t j) {
+  write_each(lanes, n.cols, dy + at.start, [&](index_t j) {
     T out = 0;
     if (n.dx != nullptr) out += at.apply(p, n.dx[at.start + j], j) * n.w[j] * at.rstd;
     if (n.dw != nullptr) out += at.u(j) * n.dw[j];
     if (n.db != nullptr) out += n.db[j];
-    dy[at.start + j] = out;
+    return out;
   });
 }
 
@@ -81,7 +81,7 @@ EXPUNGE_DEVICE void norm_pullback(const Lanes& lanes, const norm_arguments<T>& n
   const norm_row<T, Lanes> at(n, lanes, row);
   const auto a = [&](index_t j) { return n.g[at.start + j] * n.w[j]; };
   const projection<T> p = at.project(a);
-  for_each_lane(lanes, n.cols, [&](index_t j) { x_bar[at.start + j] += at.apply(p, a(j), j) * at.rstd; });
+  write_each(lanes, n.cols, x_bar + at.start, [&](index_t j) { return x_bar[at.start + j] + at.apply(p, a(j), j) * at.rstd; });
 }
 
 /// The tangent of x_bar (null: not wanted), and the projection of dx that the weight's cotangent needs, projections[row].
@@ -107,22 +107,33 @@ EXPUNGE_DEVICE void norm_pullback_tangent(const Lanes& lanes, const norm_argumen
     along = at.average([&](index_t j) { return at.u(j) * u_bar(j); });
     turned = at.average([&](index_t j) { return du(j) * u_bar(j); });
   }
-  for_each_lane(lanes, n.cols, [&](index_t j) {
-    dx_bar[at.start + j] += (at.apply(pb, b(j), j) - du(j) * along - at.u(j) * turned) * at.rstd;
+  write_each(lanes, n.cols, dx_bar + at.start, [&](index_t j) {
+    return dx_bar[at.start + j] + (at.apply(pb, b(j), j) - du(j) * along - at.u(j) * turned) * at.rstd;
   });
 }
 
-/// What row r adds to w_bar[j] (for column_sum): g u; with tangents dg u + g du.
+/// What row r adds to w_bar[j] (for column sums): g u.
 template <class T>
 struct norm_weight_share {
   norm_arguments<T> n;
-  const projection<T>* projections;  // null: the pullback itself, not its tangent
+
+  EXPUNGE_DEVICE T operator()(index_t r, index_t j) const {
+    const serial_lanes lanes;
+    const norm_row<T, serial_lanes> at(n, lanes, r);
+    return n.g[at.start + j] * at.u(j);
+  }
+};
+
+/// Its tangent: dg u + g du.
+template <class T>
+struct norm_weight_tangent_share {
+  norm_arguments<T> n;
+  const projection<T>* projections;
 
   EXPUNGE_DEVICE T operator()(index_t r, index_t j) const {
     const serial_lanes lanes;
     const norm_row<T, serial_lanes> at(n, lanes, r);
     const index_t i = at.start + j;
-    if (projections == nullptr) return n.g[i] * at.u(j);
     T sum = 0;
     if (n.dg != nullptr) sum += n.dg[i] * at.u(j);
     if (n.dx != nullptr) sum += n.g[i] * at.apply(projections[r], n.dx[i], j) * at.rstd;

@@ -14,11 +14,13 @@ namespace expunge::cuda {
 template <class Lanes>
 EXPUNGE_DEVICE void link_row(const Lanes& lanes, const std::int32_t* rows, index_t count, index_t r, std::int32_t* links) {
   int earlier = 0;
-  for_each_lane(lanes, r, [&](index_t i) { earlier |= rows[i] == rows[r] ? 1 : 0; });
+  for_each_lane(lanes, r, [&](index_t i) { return rows[i] == rows[r]; }, [&](index_t, bool same) { earlier |= same ? 1 : 0; });
   index_t left = 0;  // rows from the next one on
-  for_each_lane(lanes, count - r - 1, [&](index_t i) {
-    if (left == 0 && rows[r + 1 + i] == rows[r]) left = count - r - 1 - i;
-  });
+  for_each_lane(
+      lanes, count - r - 1, [&](index_t i) { return rows[r + 1 + i] == rows[r]; },
+      [&](index_t i, bool same) {
+        if (same && left == 0) left = count - r - 1 - i;
+      });
   earlier = lanes.max(earlier);
   const auto next = static_cast<std::int32_t>(count - lanes.max(left));
   if (lanes.index() == 0) links[r] = earlier != 0 ? ~next : next;
