@@ -177,11 +177,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   host::segment_sum(values.data(), offsets.data(), 4, cols, sum.data());
   columns([&](index_t begin, index_t end, index_t j, std::size_t i) { cuda::segment_sum_column(values.data(), begin, end, cols, j, &found_sum[i]); });
   check(found_sum, sum);
+  const auto slices = [](index_t j) { return j % 2 == 0 ? 1 : 3; };
   host::segment_products(values.data(), other.data(), offsets.data(), 4, cols, sum.data(), largest.data(), smallest.data());
   columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
     cuda::column_products<T> of;
-    for (index_t slice = 0; slice < 3; ++slice)
-      of.add(cuda::segment_products_column(values.data(), other.data(), begin + slice, end, 3, cols, j));
+    for (int slice = 0; slice < slices(j); ++slice)
+      of.add(cuda::segment_products_column(cuda::lane_of{slice, slices(j)}, values.data(), other.data(), begin, end, cols, j));
     found_sum[i] = of.sum, found_largest[i] = of.largest, found_smallest[i] = of.smallest;
   });
   check(found_sum, sum);
@@ -192,7 +193,8 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   host::segment_broadcast(few.data(), offsets.data(), 4, cols, expected.data());
   for (const T* factor : {values.data(), static_cast<const T*>(nullptr)})
     columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
-      for (index_t slice = 0; slice < 3; ++slice) cuda::segment_multiply_column(few[i], factor, begin + slice, end, 3, cols, j, found.data());
+      for (int slice = 0; slice < slices(j); ++slice)
+        cuda::segment_multiply_column(cuda::lane_of{slice, slices(j)}, few[i], factor, begin, end, cols, j, found.data());
     });
   check(found, expected);
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "expunge/core/error.hpp"
+#include "expunge/cuda/attention_products.cuh"
 #include "expunge/cuda/block_lanes.cuh"
 #include "expunge/cuda/launch.cuh"
 #include "expunge/tensor/cuda/attention_passes.hpp"
@@ -38,9 +39,20 @@ constexpr attention_room room_of(pass which) {
   }
 }
 
+/// The blocks that share a multiprocessor at least, which bounds a thread's registers: more where shared memory has room for them and it
+/// costs no more than a handful of spilled numbers.
+template <pass Which, class Products>
+constexpr unsigned least_blocks = 1;
+template <>
+constexpr unsigned least_blocks<pass::forward, bfloat16_products<64>> = 4;
+template <>
+constexpr unsigned least_blocks<pass::pullback_queries, bfloat16_products<64>> = 4;
+template <>
+constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
+
 /// out and lse are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T = typename Products::value_type>
-__global__ void __launch_bounds__(Products::threads, Which == pass::pullback_keys ? Products::pullback_keys_blocks : 1)
+__global__ void __launch_bounds__(Products::threads, least_blocks<Which, Products>)
     attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
   using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;

@@ -14,7 +14,6 @@ struct bfloat16_products {
   using operand_type = __nv_bfloat16;
   static constexpr int rows = 64, padding = 8, matrix_bytes = 0;
   static constexpr unsigned threads = 128;
-  static constexpr unsigned pullback_keys_blocks = Width == 64 ? 3 : 1;  // a multiprocessor's at least: 168 registers instead of 178
   static constexpr bool whole_packs = true;  // operands begin at multiples of 16 bytes, and so do their rows
   static constexpr bool copies_ahead = true;
 

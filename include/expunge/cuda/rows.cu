@@ -37,12 +37,13 @@ __global__ void segment_sum_kernel(const T* values, const std::int32_t* offsets,
   if (s < segments) segment_sum_column(values, offsets[s], offsets[s + 1], cols, i % cols, out + i);
 }
 
-constexpr unsigned row_slices = 16;  // of a segment, that different threads take
+constexpr int row_slices = 16;  // of a segment, that different threads take
 
 template <class T>
 __global__ void segment_multiply_kernel(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   const index_t i = this_thread(), s = i / cols;
-  if (s < segments) segment_multiply_column(values[i], factor, offsets[s] + blockIdx.y, offsets[s + 1], row_slices, cols, i % cols, out);
+  const lane_of slice{static_cast<int>(blockIdx.y), row_slices};
+  if (s < segments) segment_multiply_column(slice, values[i], factor, offsets[s], offsets[s + 1], cols, i % cols, out);
 }
 
 template <class T>
@@ -58,12 +59,12 @@ __global__ void segment_products_kernel(const T* a, const T* b, const std::int32
   const unsigned slice = threadIdx.x / 32, lane = threadIdx.x % 32;
   const index_t i = static_cast<index_t>(blockIdx.x) * 32 + lane, s = i / cols;
   column_products<T> of;
-  if (s < segments) of = segment_products_column(a, b, offsets[s] + slice, offsets[s + 1], row_slices, cols, i % cols);
+  if (s < segments) of = segment_products_column(lane_of{static_cast<int>(slice), row_slices}, a, b, offsets[s], offsets[s + 1], cols, i % cols);
   found[0][slice][lane] = of.sum, found[1][slice][lane] = of.largest, found[2][slice][lane] = of.smallest;
   __syncthreads();
   if (slice != 0 || s >= segments) return;
   const index_t rows = offsets[s + 1] - offsets[s];
-  for (unsigned k = 1; k < row_slices && k < rows; ++k) of.add({found[0][k][lane], found[1][k][lane], found[2][k][lane], false});
+  for (int k = 1; k < row_slices && k < rows; ++k) of.add({found[0][k][lane], found[1][k][lane], found[2][k][lane], false});
   if (sum != nullptr) sum[i] = of.sum;
   if (largest != nullptr) largest[i] = of.largest;
   if (smallest != nullptr) smallest[i] = of.smallest;

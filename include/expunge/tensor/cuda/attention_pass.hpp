@@ -20,13 +20,13 @@ struct attention_arguments {
   const T* out_bar = nullptr;
   const Operand *g = nullptr, *dg = nullptr;               // out_bar as an operand, and its tangent
   T *q_bar = nullptr, *k_bar = nullptr, *v_bar = nullptr;  // or their tangents
-  T* stats = nullptr;  // [T, heads, 3]: of a row, delta = sum p p_bar; and in tangent passes sum p ds, and the tangent of delta
+  T* stats = nullptr;  // [T, heads, 3]: of a row, delta = sum p p_bar; and in tangent passes mean = sum p ds, and ddelta, the tangent of delta
 };
 
 /// The operands of an attention's products. Those with even numbers have rows of queries, those with odd numbers of keys.
 enum class attention_operand { q, k, g, v, dq, dk, dg, dv };
 
-/// The numbers of a row of queries.
+/// The numbers of a row of queries, of which stats has all but the first.
 enum attention_number { number_lse, number_delta, number_mean, number_ddelta };
 
 /// A tile of rows of one head, or of the keys that belong to it.
@@ -51,6 +51,8 @@ struct attention_pass {
   /// The first query of the tile from q0 on that attends to key row j of the tile from k0 on; with those behind it.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE int first_seeing(index_t q0, int j, index_t k0) const { return in_tile(k0 + j - at.shift - q0); }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
+  /// A number of a row but lse.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE T& stat(index_t of_row, int number) const { return a.stats[3 * of_row + number - number_delta]; }
   /// to[rows of the tile] += factor sum
   EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const sum_type& sum) const {
     tile.for_sums(count(at.first), [&](int i) {
@@ -142,8 +144,9 @@ struct attention_pass {
   template <int Count, class Place>
   EXPUNGE_DEVICE_INLINE void fetch_numbers(index_t q0, index_t head, const Place& place) const {
     for (int n = 0; n < Count; ++n) {
-      const index_t first = row(q0, 0, head), each = n == 0 ? 1 : 3;
-      tile.fetch_numbers((n == number_lse ? a.lse : a.stats + (n - 1)) + each * first, each * a.sizes.heads, count(q0), place(n));
+      const index_t first = row(q0, 0, head), heads = a.sizes.heads;
+      if (n == number_lse) tile.fetch_numbers(a.lse + first, heads, count(q0), place(n));
+      else tile.fetch_numbers(&stat(first, n), 3 * heads, count(q0), place(n));
     }
   }
 

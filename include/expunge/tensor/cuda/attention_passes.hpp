@@ -95,11 +95,11 @@ struct attention_passes : attention_pass<T, Tile> {
     constexpr int team = Tile::lanes_type::team;
     for (int item = tile.lanes.index(); item < Tile::size * team; item += tile.lanes.count()) {
       const bool there = at.first + item / team < at.end;
-      const index_t r = row(at.first, item / team, head), begin = r * a.sizes.dim;
+      const index_t of_row = row(at.first, item / team, head), begin = of_row * a.sizes.dim;
       T delta = 0;
       for (index_t d = item % team; there && d < a.sizes.dim; d += team) delta += a.out_bar[begin + d] * a.out[begin + d];
       delta = tile.lanes.team_reduce(delta, [](T x, T y) { return x + y; });
-      if (there && item % team == 0) a.stats[3 * r + number_delta - 1] = delta;
+      if (there && item % team == 0) this->stat(of_row, number_delta) = delta;
     }
   }
   static constexpr attention_room pullback_queries_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 2};
@@ -182,10 +182,10 @@ struct attention_passes : attention_pass<T, Tile> {
     });
     tile.for_rows([&](int i) {
       if (q0 + i >= at.end) return;
-      T* const to = a.stats + 3 * row(q0, i, head) - 1;
-      to[number_mean] = mean[i];
-      to[number_delta] = delta[i];
-      to[number_ddelta] = ddelta[i] - mean[i] * delta[i];
+      const index_t of_row = row(q0, i, head);
+      this->stat(of_row, number_mean) = mean[i];
+      this->stat(of_row, number_delta) = delta[i];
+      this->stat(of_row, number_ddelta) = ddelta[i] - mean[i] * delta[i];
     });
   }
   static constexpr attention_room tangent_queries_room{.operands = 4, .matrices = 4, .sums = 1, .numbers = 4, .moving_operands = 4};

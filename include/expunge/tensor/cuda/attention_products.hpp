@@ -16,7 +16,6 @@ struct plain_products {
   static constexpr int rows = Rows;
   static constexpr int padding = pack::size;  // of a row of operands: rows begin in different banks of memory
   static constexpr unsigned threads = Rows == 64 ? 256 : 128;  // of a block on a device
-  static constexpr unsigned pullback_keys_blocks = 1;          // that share a multiprocessor at least
   static constexpr bool whole_packs = false;                   // operands may begin anywhere
   static constexpr bool copies_ahead = false;                  // two blocks with one step's operands each rather than one with two
   static constexpr int matrix_stride = Rows + 4;

@@ -127,12 +127,9 @@ class attention_tile {
       if (packs_on != 0 && (column += packs_on) >= packs) column -= packs, ++i;
     }
   }
-  /// Brings from[each * i] for i < count, and zeros for the other rows.
+  /// Brings from[each * i] for i < count.
   EXPUNGE_DEVICE_INLINE void fetch_numbers(const T* from, index_t each, int count, T* to) const {
-    for (int i = lanes.index(); i < size; i += lanes.count()) {
-      if (i < count) lanes.copy(to + i, from + each * i);
-      else to[i] = T{0};
-    }
+    for (int i = lanes.index(); i < count; i += lanes.count()) lanes.copy(to + i, from + each * i);
   }
   /// Calls fetch(step, stage) and, when what that brings is there, f(step, stage), for every step.
   template <class Fetch, class F>

@@ -34,6 +34,13 @@ struct serial_lanes {
   EXPUNGE_DEVICE void arrive() const {}
 };
 
+/// One of `all` threads that only share out what there is to do.
+struct lane_of {
+  int number, all;
+  [[nodiscard]] EXPUNGE_DEVICE int index() const { return number; }
+  [[nodiscard]] EXPUNGE_DEVICE int count() const { return all; }
+};
+
 /// Calls take(j, f(j)) for the j in [0, size) that are this thread's: f for four of them before take, so that what f reads is on its way
 /// at once although take writes.
 template <class Lanes, class F, class Take>

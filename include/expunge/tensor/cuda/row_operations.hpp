@@ -45,10 +45,13 @@ EXPUNGE_DEVICE void segment_sum_column(const T* values, index_t begin, index_t e
   *out = sum;
 }
 
-/// Every step-th row from `first` on. A null factor is one.
+/// For the rows of the segment that are the lane's. A null factor is one.
 template <class T>
-EXPUNGE_DEVICE void segment_multiply_column(T value, const T* factor, index_t first, index_t end, index_t step, index_t cols, index_t j, T* out) {
-  for (index_t r = first; r < end; r += step) out[r * cols + j] += factor != nullptr ? value * factor[r * cols + j] : value;
+EXPUNGE_DEVICE void segment_multiply_column(const lane_of& lane, T value, const T* factor, index_t begin, index_t end, index_t cols, index_t j, T* out) {
+  const auto at = [&](index_t r) { return (begin + r) * cols + j; };
+  for_each_lane(
+      lane, end - begin, [&](index_t r) { return out[at(r)] + (factor != nullptr ? value * factor[at(r)] : value); },
+      [&](index_t r, T sum) { out[at(r)] = sum; });
 }
 
 /// What is known of the products of two columns over some rows.
@@ -66,14 +69,13 @@ struct column_products {
   }
 };
 
-/// Of every step-th row from `first` on.
+/// Of the rows of the segment that are the lane's.
 template <class T>
-EXPUNGE_DEVICE column_products<T> segment_products_column(const T* a, const T* b, index_t first, index_t end, index_t step, index_t cols, index_t j) {
+EXPUNGE_DEVICE column_products<T> segment_products_column(const lane_of& lane, const T* a, const T* b, index_t begin, index_t end, index_t cols, index_t j) {
   column_products<T> of;
-  for (index_t r = first; r < end; r += step) {
-    const T product = a[r * cols + j] * b[r * cols + j];
-    of.add({product, product, product, false});
-  }
+  for_each_lane(
+      lane, end - begin, [&](index_t r) { return a[(begin + r) * cols + j] * b[(begin + r) * cols + j]; },
+      [&](index_t, T product) { of.add({product, product, product, false}); });
   return of;
 }
 
