@@ -175,12 +175,11 @@ class attention_tile {
   EXPUNGE_DEVICE_INLINE void for_sums(int count, const F& row_of) const {
     Products::for_sums(lanes, count, dim_, width_, row_of);
   }
-  /// Calls f(i) once for every row; afterwards every thread sees what that wrote.
+  /// Calls f(i) once for every row; what that writes the others see from a walk's first step on.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_rows(const F& f) const {
     lanes.sync();
     for (int i = lanes.index(); i < size; i += lanes.count()) f(i);
-    lanes.sync();
   }
 
  private:
