@@ -55,7 +55,7 @@ X rounded(const X& x) {
   return X(x.extents(), v);
 }
 
-/// What attention's primitives give for rounded inputs: out, lse, dout, the three cotangents and their tangents.
+/// What attention's primitives give for rounded inputs: out, lse, dout, dlse, the three cotangents and their tangents.
 template <class X>
 std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&)) {
   const typename X::index_tensor offsets(shape{4}, std::vector<std::int32_t>{0, 70, 71, 100});
@@ -64,16 +64,16 @@ std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const
   const auto make = [&](index_t heads) { return prepare(random<X>({sizes.rows, heads * dim}, seed++)); };
   const X q = make(2), k = make(1), v = make(1), g = make(2), dq = make(2), dk = make(1), dv = make(1), dg = make(2);
   const float scale = 0.25F;
-  X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents());
+  X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents()), dlse(lse.extents());
   X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.data(), k.data(), v.data(), scale, out.mutable_data(), lse.mutable_data());
   X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
-                                                    dk.data(), dv.data(), dout.mutable_data());
-  std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector()};
+                                                    dk.data(), dv.data(), dout.mutable_data(), dlse.mutable_data());
+  std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector(), dlse.to_vector()};
   for (const bool tangents : {false, true}) {
     X q_bar = zeros<X>(q.extents()), k_bar = zeros<X>(k.extents()), v_bar = zeros<X>(v.extents());
     if (tangents)
       X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
-                                                             dk.data(), dv.data(), g.data(), dg.data(), q_bar.mutable_data(), k_bar.mutable_data(),
+                                                             dk.data(), dv.data(), dout.data(), dlse.data(), g.data(), dg.data(), q_bar.mutable_data(), k_bar.mutable_data(),
                                                              v_bar.mutable_data());
     else
       X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), g.data(),

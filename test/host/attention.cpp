@@ -40,14 +40,19 @@ struct attention_operation {
     values<T> lse;
     return value(in, lse);
   }
-  [[nodiscard]] values<T> pushforward(const arrays<T>& in, const arrays<T>& din) const {
+  values<T> pushforward(const arrays<T>& in, const arrays<T>& din, values<T>& dlse) const {
     values<T> lse;
     const auto out = value(in, lse);
     auto dout = out;
+    dlse = lse;
     expunge::host::attention_pushforward<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
                                             out.data(), lse.data(), pointer(din[0]), pointer(din[1]), pointer(din[2]),
-                                            dout.data());
+                                            dout.data(), dlse.data());
     return dout;
+  }
+  [[nodiscard]] values<T> pushforward(const arrays<T>& in, const arrays<T>& din) const {
+    values<T> dlse;
+    return pushforward(in, din, dlse);
   }
   void pullback(const arrays<T>& in, const values<T>& out_bar, arrays<T>& bars) const {
     values<T> lse;
@@ -57,11 +62,11 @@ struct attention_operation {
   }
   void pullback_tangent(const arrays<T>& in, const arrays<T>& din, const values<T>& out_bar, const values<T>& dout_bar,
                         arrays<T>& dbars) const {
-    values<T> lse;
-    const auto out = value(in, lse);
+    values<T> lse, dlse;
+    const auto out = value(in, lse), dout = pushforward(in, din, dlse);
     expunge::host::attention_pullback_tangent<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
                                                  out.data(), lse.data(), pointer(din[0]), pointer(din[1]), pointer(din[2]),
-                                                 out_bar.data(), pointer(dout_bar), pointer(dbars[0]), pointer(dbars[1]),
+                                                 dout.data(), dlse.data(), out_bar.data(), pointer(dout_bar), pointer(dbars[0]), pointer(dbars[1]),
                                                  pointer(dbars[2]));
   }
 };

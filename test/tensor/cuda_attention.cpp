@@ -89,13 +89,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   const auto q = c.random(4), k = c.random(2), v = c.random(2), g = c.random(4);
   const auto dq = c.random(4), dk = c.random(2), dv = c.random(2), dg = c.random(4);
   const auto rows = static_cast<std::size_t>(c.sizes.rows * 4);
-  std::vector<T> out(q.size()), lse(rows), found_out(q.size()), found_lse(rows), stats(3 * rows, std::numeric_limits<T>::quiet_NaN());
+  std::vector<T> out(q.size()), lse(rows), found_out(q.size()), found_lse(rows), delta(rows), ddelta(rows);
   const auto* offsets = c.offsets.data();
   host::attention(c.sizes, offsets, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
 
   cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
-                                 .out = out.data(), .lse = lse.data(), .dq = nullptr, .dk = nullptr, .dv = nullptr, .out_bar = g.data(), .g = g.data(),
-                                 .dg = nullptr, .q_bar = nullptr, .k_bar = nullptr, .v_bar = nullptr, .stats = stats.data()};
+                                 .out = out.data(), .lse = lse.data(), .out_bar = g.data(), .g = g.data(), .delta = delta.data()};
   c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
   check(found_out, out);
   check(found_lse, lse);
@@ -105,25 +104,29 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   host::attention_pullback(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
                            k_bar.data(), v_bar.data());
   a.q_bar = found_q.data(), a.k_bar = found_k.data(), a.v_bar = found_v.data();
-  c.launch(a, 4, room::pullback_stats_room, [](const auto& pass, index_t head) { pass.pullback_stats(head); });
+  c.launch(a, 4, room::stats_room, [](const auto& pass, index_t head) { pass.stats(head); });
   c.launch(a, 4, room::pullback_queries_room, [](const auto& pass, index_t head) { pass.pullback_queries(head); });
   c.launch(a, 2, room::pullback_keys_room, [](const auto& pass, index_t head) { pass.pullback_keys(head); });
   check(found_q, q_bar);
   check(found_k, k_bar);
   check(found_v, v_bar);
 
+  std::vector<T> dout(q.size()), dlse(rows);
+  a.dout = dout.data(), a.dlse = dlse.data(), a.ddelta = ddelta.data();
   for (const int present : {1, 2, 4, 8, 15}) {  // which tangents there are
     a.dq = present & 1 ? dq.data() : nullptr, a.dk = present & 2 ? dk.data() : nullptr;
-    a.dv = present & 4 ? dv.data() : nullptr, a.dg = present & 8 ? dg.data() : nullptr;
-    std::vector<T> dout(q.size()), found_dout(q.size());
-    host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data());
-    c.launch(a, 4, room::pushforward_room, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data()); });
+    a.dv = present & 4 ? dv.data() : nullptr, a.dg = a.dout_bar = present & 8 ? dg.data() : nullptr;
+    std::vector<T> found_dout(q.size()), found_dlse(rows);
+    host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data(),
+                                   dlse.data());
+    c.launch(a, 4, room::pushforward_room, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data(), found_dlse.data()); });
     check(found_dout, dout);
+    check(found_dlse, dlse);
 
     q_bar = found_q = start_q, k_bar = found_k = start_k, v_bar = found_v = start_v;
     host::attention_pullback_tangent<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv,
-                                        g.data(), a.dg, q_bar.data(), k_bar.data(), v_bar.data());
-    c.launch(a, 4, room::tangent_stats_room, [](const auto& pass, index_t head) { pass.tangent_stats(head); });
+                                        dout.data(), dlse.data(), g.data(), a.dg, q_bar.data(), k_bar.data(), v_bar.data());
+    c.launch(a, 4, room::stats_room, [](const auto& pass, index_t head) { pass.stats(head); });
     c.launch(a, 4, room::tangent_queries_room, [](const auto& pass, index_t head) { pass.tangent_queries(head); });
     c.launch(a, 2, room::tangent_keys_room, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
     check(found_q, q_bar);

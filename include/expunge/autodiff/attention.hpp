@@ -45,7 +45,7 @@ struct attention_rule {
   attention_shape sizes{};
   T scale = 1;
   typename X::index_tensor offsets{};
-  X q{}, k{}, v{}, out{}, lse{};
+  X q{}, k{}, v{}, out{}, lse{}, dout{}, dlse{};
 
   X forward(const X& q_, const X& k_, const X& v_) {
     require(q_.rows() == k_.rows() && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
@@ -61,11 +61,13 @@ struct attention_rule {
                                           out.mutable_data(), lse.mutable_data());
     return out;
   }
-  X pushforward(const X& dq, const X& dk, const X& dv) const {
-    X tangent(out.extents());
+  X pushforward(const X& dq, const X& dk, const X& dv) {
+    dout = X(out.extents());
+    dlse = X(lse.extents());
     X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
-                                                      lse.data(), dq.data(), dk.data(), dv.data(), tangent.mutable_data());
-    return tangent;
+                                                      lse.data(), dq.data(), dk.data(), dv.data(), dout.mutable_data(),
+                                                      dlse.mutable_data());
+    return dout;
   }
   void pullback(const X& out_bar, cotangent_slot<X> q_bar, cotangent_slot<X> k_bar, cotangent_slot<X> v_bar) const {
     X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
@@ -76,7 +78,7 @@ struct attention_rule {
                         cotangent_slot<X> dk_bar, cotangent_slot<X> dv_bar) const {
     X::template run<primitive::attention_pullback_tangent>(
         sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(), dk.data(), dv.data(),
-        out_bar.data(), dout_bar.data(), dq_bar.accumulator(q.extents()), dk_bar.accumulator(k.extents()),
+        dout.data(), dlse.data(), out_bar.data(), dout_bar.data(), dq_bar.accumulator(q.extents()), dk_bar.accumulator(k.extents()),
         dv_bar.accumulator(v.extents()));
   }
   void restrict(const batch_part& part) {

@@ -48,8 +48,9 @@ struct rounded_operands {
 
   attention_arguments<float, __nv_bfloat16> arguments() const {
     return {.sizes = a.sizes, .offsets = a.offsets, .key_offsets = a.key_offsets, .scale = a.scale, .q = q.data(), .k = k.data(), .v = v.data(),
-            .out = a.out, .lse = a.lse, .dq = dq.data(), .dk = dk.data(), .dv = dv.data(), .out_bar = a.out_bar, .g = g.data(), .dg = dg.data(),
-            .q_bar = a.q_bar, .k_bar = a.k_bar, .v_bar = a.v_bar, .stats = a.stats};
+            .out = a.out, .lse = a.lse, .dq = dq.data(), .dk = dk.data(), .dv = dv.data(), .dout = a.dout, .dlse = a.dlse,
+            .out_bar = a.out_bar, .dout_bar = a.dout_bar, .g = g.data(), .dg = dg.data(), .q_bar = a.q_bar, .k_bar = a.k_bar, .v_bar = a.v_bar,
+            .delta = a.delta, .ddelta = a.ddelta};
   }
 };
 
@@ -72,22 +73,22 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
 
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, const T* out,
-                           const T* lse, const T* dq, const T* dk, const T* dv, T* dout, attention_operands how) {
+                           const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse, attention_operands how) {
   const attention_arguments<T> whole{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out,
                                      .lse = lse, .dq = dq, .dk = dk, .dv = dv};
-  with_operands(how, whole, [&](const auto& a) { run<pass::pushforward>("attention_pushforward", a, dout); });
+  with_operands(how, whole, [&](const auto& a) { run<pass::pushforward>("attention_pushforward", a, dout, dlse); });
 }
 
 template <class T>
 void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, const T* out,
                         const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar, attention_operands how) {
-  const detail::scratch<T> stats(3 * sizes.rows * sizes.heads);
+  const detail::scratch<T> delta(sizes.rows * sizes.heads);
   const attention_arguments<T> whole{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out,
                                      .lse = lse, .out_bar = out_bar, .g = out_bar, .q_bar = q_bar, .k_bar = k_bar, .v_bar = v_bar,
-                                     .stats = stats.data()};
+                                     .delta = delta.data()};
   with_operands(how, whole, [&](const auto& a) {
     constexpr const char* what = "attention_pullback";
-    run<pass::pullback_stats>(what, a);
+    run<pass::stats>(what, a);
     if (q_bar != nullptr) run<pass::pullback_queries>(what, a);
     if (k_bar != nullptr || v_bar != nullptr) run<pass::pullback_keys>(what, a);
   });
@@ -95,15 +96,17 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
 
 template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale, const T* out,
-                                const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar,
-                                T* dv_bar, attention_operands how) {
-  const detail::scratch<T> stats(3 * sizes.rows * sizes.heads);
+                                const T* lse, const T* dq, const T* dk, const T* dv, const T* dout, const T* dlse, const T* out_bar,
+                                const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar, attention_operands how) {
+  const index_t size = sizes.rows * sizes.heads;
+  const detail::scratch<T> deltas(2 * size);
   const attention_arguments<T> whole{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out,
-                                     .lse = lse, .dq = dq, .dk = dk, .dv = dv, .g = out_bar, .dg = dout_bar, .q_bar = dq_bar, .k_bar = dk_bar,
-                                     .v_bar = dv_bar, .stats = stats.data()};
+                                     .lse = lse, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .dlse = dlse, .out_bar = out_bar, .dout_bar = dout_bar,
+                                     .g = out_bar, .dg = dout_bar, .q_bar = dq_bar, .k_bar = dk_bar, .v_bar = dv_bar, .delta = deltas.data(),
+                                     .ddelta = deltas.data() + size};
   with_operands(how, whole, [&](const auto& a) {
     constexpr const char* what = "attention_pullback_tangent";
-    run<pass::tangent_stats>(what, a);
+    run<pass::stats>(what, a);
     if (dq_bar != nullptr) run<pass::tangent_queries>(what, a);
     if (dk_bar != nullptr || dv_bar != nullptr) run<pass::tangent_keys>(what, a);
   });

@@ -13,7 +13,7 @@ alignas(16) extern __shared__ double shared_memory[];
 
 namespace detail {
 
-enum class pass { forward, pushforward, pullback_stats, pullback_queries, pullback_keys, tangent_stats, tangent_queries, tangent_keys };
+enum class pass { forward, pushforward, stats, pullback_queries, pullback_keys, tangent_queries, tangent_keys };
 
 struct block_memory {
   __device__ __forceinline__ operator void*() const { return shared_memory; }
@@ -30,10 +30,9 @@ constexpr attention_room room_of(pass which) {
   switch (which) {
     case pass::forward: return work::forward_room;
     case pass::pushforward: return work::pushforward_room;
-    case pass::pullback_stats: return work::pullback_stats_room;
+    case pass::stats: return work::stats_room;
     case pass::pullback_queries: return work::pullback_queries_room;
     case pass::pullback_keys: return work::pullback_keys_room;
-    case pass::tangent_stats: return work::tangent_stats_room;
     case pass::tangent_queries: return work::tangent_queries_room;
     default: return work::tangent_keys_room;
   }
@@ -50,7 +49,7 @@ constexpr unsigned least_blocks<pass::pullback_queries, bfloat16_products<64>> =
 template <>
 constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
 
-/// out and lse are the outputs of forward and pushforward, which overwrite.
+/// out and lse, or their tangents, are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T = typename Products::value_type>
 __global__ void __launch_bounds__(Products::threads, least_blocks<Which, Products>)
     attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
@@ -64,11 +63,10 @@ __global__ void __launch_bounds__(Products::threads, least_blocks<Which, Product
   const attention_work<Products> work{{a, tile, at}};
   const index_t head = blockIdx.y;
   if constexpr (Which == pass::forward) work.forward(head, out, lse);
-  else if constexpr (Which == pass::pushforward) work.pushforward(head, out);
-  else if constexpr (Which == pass::pullback_stats) work.pullback_stats(head);
+  else if constexpr (Which == pass::pushforward) work.pushforward(head, out, lse);
+  else if constexpr (Which == pass::stats) work.stats(head);
   else if constexpr (Which == pass::pullback_queries) work.pullback_queries(head);
   else if constexpr (Which == pass::pullback_keys) work.pullback_keys(head);
-  else if constexpr (Which == pass::tangent_stats) work.tangent_stats(head);
   else if constexpr (Which == pass::tangent_queries) work.tangent_queries(head);
   else work.tangent_keys(head);
 }

@@ -17,17 +17,18 @@ struct attention_arguments {
   const Operand *q = nullptr, *k = nullptr, *v = nullptr;
   const T *out = nullptr, *lse = nullptr;
   const Operand *dq = nullptr, *dk = nullptr, *dv = nullptr;
-  const T* out_bar = nullptr;
-  const Operand *g = nullptr, *dg = nullptr;               // out_bar as an operand, and its tangent
+  const T *dout = nullptr, *dlse = nullptr;
+  const T *out_bar = nullptr, *dout_bar = nullptr;
+  const Operand *g = nullptr, *dg = nullptr;               // the same as operands
   T *q_bar = nullptr, *k_bar = nullptr, *v_bar = nullptr;  // or their tangents
-  T* stats = nullptr;  // [T, heads, 3]: of a row, delta = sum p p_bar; and in tangent passes mean = sum p ds, and ddelta, the tangent of delta
+  T *delta = nullptr, *ddelta = nullptr;  // [T, heads]: out_bar . out of a row, and in tangent passes its tangent
 };
 
 /// The operands of an attention's products. Those with even numbers have rows of queries, those with odd numbers of keys.
 enum class attention_operand { q, k, g, v, dq, dk, dg, dv };
 
-/// The numbers of a row of queries, of which stats has all but the first.
-enum attention_number { number_lse, number_delta, number_mean, number_ddelta };
+/// The numbers of a row of queries.
+enum attention_number { number_lse, number_delta, number_dlse, number_ddelta };
 
 /// A tile of rows of one head, or of the keys that belong to it.
 template <class T, class Tile>
@@ -51,8 +52,6 @@ struct attention_pass {
   /// The first query of the tile from q0 on that attends to key row j of the tile from k0 on; with those behind it.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE int first_seeing(index_t q0, int j, index_t k0) const { return in_tile(k0 + j - at.shift - q0); }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
-  /// A number of a row but lse.
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE T& stat(index_t of_row, int number) const { return a.stats[3 * of_row + number - number_delta]; }
   /// to[rows of the tile] += factor sum
   EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const sum_type& sum) const {
     tile.for_sums(count(at.first), [&](int i) {
@@ -101,8 +100,8 @@ struct attention_pass {
   EXPUNGE_DEVICE_INLINE static T only(bool visible, T x) { return visible ? x : T{0}; }
   /// From q k^T, its tangent, g v^T (the cotangent of the probabilities) and its tangent: p, its tangent, the cotangent of the scaled score,
   /// and its tangent.
-  EXPUNGE_DEVICE_INLINE void coefficients(bool visible, T lse, T mean, T delta, T ddelta, T& p, T& dp, T& s, T& ds) const {
-    const T probable = probability(visible, p, lse), tangent = probable * (a.scale * dp - mean), centred = s - delta;
+  EXPUNGE_DEVICE_INLINE void coefficients(bool visible, T lse, T dlse, T delta, T ddelta, T& p, T& dp, T& s, T& ds) const {
+    const T probable = probability(visible, p, lse), tangent = probable * (a.scale * dp - dlse), centred = s - delta;
     p = probable;
     dp = only(visible, tangent);
     ds = only(visible, tangent * centred + probable * (ds - ddelta));
@@ -144,9 +143,8 @@ struct attention_pass {
   template <int Count, class Place>
   EXPUNGE_DEVICE_INLINE void fetch_numbers(index_t q0, index_t head, const Place& place) const {
     for (int n = 0; n < Count; ++n) {
-      const index_t first = row(q0, 0, head), heads = a.sizes.heads;
-      if (n == number_lse) tile.fetch_numbers(a.lse + first, heads, count(q0), place(n));
-      else tile.fetch_numbers(&stat(first, n), 3 * heads, count(q0), place(n));
+      const T* const all = n == number_lse ? a.lse : n == number_delta ? a.delta : n == number_dlse ? a.dlse : a.ddelta;
+      tile.fetch_numbers(all + row(q0, 0, head), a.sizes.heads, count(q0), place(n));
     }
   }
 

@@ -59,8 +59,8 @@ struct attention_passes : attention_pass<T, Tile> {
   }
 
   static constexpr attention_room pushforward_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 4};
-  /// dout = sum_j p ds v_j + p dv_j - mean out with mean = sum_j p ds.
-  EXPUNGE_DEVICE_INLINE void pushforward(index_t head, T* dout) const {
+  /// dout = sum_j p ds v_j + p dv_j - dlse out, and dlse = sum_j p ds.
+  EXPUNGE_DEVICE_INLINE void pushforward(index_t head, T* dout, T* dlse) const {
     T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(1);
     const T scale = a.scale;
     const index_t q0 = at.first;
@@ -87,19 +87,29 @@ struct attention_passes : attention_pass<T, Tile> {
       const index_t begin = row(q0, i, head) * a.sizes.dim;
       return [&, to = dout + begin, of_out = a.out + begin, of_row = mean[i]](int d, auto cell) { to[d] = sum[cell] - of_row * of_out[d]; };
     });
+    tile.for_rows([&](int i) {
+      if (q0 + i < at.end) dlse[row(q0, i, head)] = mean[i];
+    });
   }
 
-  static constexpr attention_room pullback_stats_room{};
-  /// delta of each row, out_bar . out, for the pullback.
-  EXPUNGE_DEVICE void pullback_stats(index_t head) const {
+  static constexpr attention_room stats_room{};
+  /// delta of each row and, in tangent passes, ddelta.
+  EXPUNGE_DEVICE void stats(index_t head) const {
     constexpr int team = Tile::lanes_type::team;
     for (int item = tile.lanes.index(); item < Tile::size * team; item += tile.lanes.count()) {
       const bool there = at.first + item / team < at.end;
       const index_t of_row = row(at.first, item / team, head), begin = of_row * a.sizes.dim;
-      T delta = 0;
-      for (index_t d = item % team; there && d < a.sizes.dim; d += team) delta += a.out_bar[begin + d] * a.out[begin + d];
-      delta = tile.lanes.team_reduce(delta, [](T x, T y) { return x + y; });
-      if (there && item % team == 0) this->stat(of_row, number_delta) = delta;
+      const auto inner = [&](const T* x, const T* y) {
+        T sum = 0;
+        for (index_t d = item % team; there && d < a.sizes.dim; d += team) sum += x[begin + d] * y[begin + d];
+        return tile.lanes.team_reduce(sum, [](T p, T q) { return p + q; });
+      };
+      const T delta = inner(a.out_bar, a.out);
+      T ddelta = a.ddelta != nullptr ? inner(a.out_bar, a.dout) : T{0};
+      if (a.ddelta != nullptr && a.dout_bar != nullptr) ddelta += inner(a.dout_bar, a.out);
+      if (!there || item % team != 0) continue;
+      a.delta[of_row] = delta;
+      if (a.ddelta != nullptr) a.ddelta[of_row] = ddelta;
     }
   }
   static constexpr attention_room pullback_queries_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 2};
@@ -146,51 +156,9 @@ struct attention_passes : attention_pass<T, Tile> {
     add_to_keys(kv_head, of_k, of_v);
   }
 
-  static constexpr attention_room tangent_stats_room{.operands = 4, .matrices = 4, .sums = 0, .numbers = 4, .moving_operands = 4};
-  /// All stats of each row, for the pullback's tangent.
-  EXPUNGE_DEVICE_INLINE void tangent_stats(index_t head) const {
-    T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(number_mean), *const delta = tile.numbers(number_delta),
-      *const ddelta = tile.numbers(number_ddelta);
-    const T scale = a.scale;
-    const index_t q0 = at.first;
-    const held q = own(0, of::q, head), g = own(1, of::g, head), dq = own(2, of::dq, head), dg = own(3, of::dg, head);
-    this->template own_numbers<1>(head);
-    matrix p = tile.matrix(0), ds = tile.matrix(1), c = tile.matrix(2), dc = tile.matrix(3);
-    tile.for_rows([&](int i) { mean[i] = delta[i] = ddelta[i] = T{0}; });
-    this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
-      tile.multiply(q, k, p);
-      tangent_of_product(q, dq, k, dk, ds);
-      tile.multiply(g, v, c);
-      tangent_of_product(g, dg, v, dv, dc);
-      tile.sum_rows(
-          [&](int i) {
-            return [&, visible = seen(q0, i, k0), of_row = lse[i]](int j, auto cell) {
-              p[cell] = this->probability(j < visible, p[cell], of_row);
-              ds[cell] = this->only(j < visible, scale * ds[cell]);
-              return p[cell] * ds[cell];
-            };
-          },
-          [&](int i, T more) { mean[i] += more; });
-      tile.sum_rows(
-          [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return this->only(j < visible, p[cell] * c[cell]); }; },
-          [&](int i, T more) { delta[i] += more; });
-      tile.sum_rows(
-          [&](int i) {
-            return [&, visible = seen(q0, i, k0)](int j, auto cell) { return this->only(j < visible, p[cell] * (ds[cell] * c[cell] + dc[cell])); };
-          },
-          [&](int i, T more) { ddelta[i] += more; });
-    });
-    tile.for_rows([&](int i) {
-      if (q0 + i >= at.end) return;
-      const index_t of_row = row(q0, i, head);
-      this->stat(of_row, number_mean) = mean[i];
-      this->stat(of_row, number_delta) = delta[i];
-      this->stat(of_row, number_ddelta) = ddelta[i] - mean[i] * delta[i];
-    });
-  }
   static constexpr attention_room tangent_queries_room{.operands = 4, .matrices = 4, .sums = 1, .numbers = 4, .moving_operands = 4};
   EXPUNGE_DEVICE_INLINE void tangent_queries(index_t head) const {
-    const T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(number_mean), *const delta = tile.numbers(number_delta),
+    const T *const lse = tile.numbers(number_lse), *const dlse = tile.numbers(number_dlse), *const delta = tile.numbers(number_delta),
             *const ddelta = tile.numbers(number_ddelta);
     const index_t q0 = at.first;
     const held q = own(0, of::q, head), g = own(1, of::g, head), dq = own(2, of::dq, head), dg = own(3, of::dg, head);
@@ -203,8 +171,8 @@ struct attention_passes : attention_pass<T, Tile> {
       tile.multiply(g, v, s);
       tangent_of_product(g, dg, v, dv, ds);
       tile.for_scores([&](int i) {
-        return [&, visible = seen(q0, i, k0), of_lse = lse[i], of_mean = mean[i], of_delta = delta[i], of_ddelta = ddelta[i]](int j, auto cell) {
-          this->coefficients(j < visible, of_lse, of_mean, of_delta, of_ddelta, p[cell], dp[cell], s[cell], ds[cell]);
+        return [&, visible = seen(q0, i, k0), of_lse = lse[i], of_dlse = dlse[i], of_delta = delta[i], of_ddelta = ddelta[i]](int j, auto cell) {
+          this->coefficients(j < visible, of_lse, of_dlse, of_delta, of_ddelta, p[cell], dp[cell], s[cell], ds[cell]);
         };
       });
       tile.combine(ds, k, sum);
@@ -224,11 +192,11 @@ struct attention_passes : attention_pass<T, Tile> {
           tangent_of_product(k, dk, q, dq, dp);
           tile.multiply(v, g, s);
           tangent_of_product(v, dv, g, dg, ds);
-          const T *const lse = numbers(number_lse), *const mean = numbers(number_mean), *const delta = numbers(number_delta),
+          const T *const lse = numbers(number_lse), *const dlse = numbers(number_dlse), *const delta = numbers(number_delta),
                   *const ddelta = numbers(number_ddelta);
           tile.for_scores([&](int j) {
             return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
-              this->coefficients(from <= i && i < to, lse[i], mean[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
+              this->coefficients(from <= i && i < to, lse[i], dlse[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
             };
           });
           if (a.v_bar != nullptr) {

@@ -82,14 +82,15 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
     const T* v, T scale, T* out, T* lse, attention_operands how = attention_operands::whole);
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, attention_operands how = attention_operands::whole);
+    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse, attention_operands how =
+    attention_operands::whole);
 template <class T>
 void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
     const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar, attention_operands how = attention_operands::whole);
 template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T
-    scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* out_bar, const T* dout_bar, T* dq_bar, T*
-    dk_bar, T* dv_bar, attention_operands how = attention_operands::whole);
+    scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* dout, const T* dlse, const T* out_bar, const
+    T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar, attention_operands how = attention_operands::whole);
 template <class T>
 void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T*
     of_label, T* total);

@@ -35,17 +35,15 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
   });
 }
 
-/// dout, overwritten, along (dq, dk, dv).
+/// dout and dlse, overwritten, along (dq, dk, dv).
 template <class T>
 void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-                           const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout) {
+                           const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse) {
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
-    const bool moved = dq != nullptr || dk != nullptr;
-    if (moved) at.to_queries(dout, false, T{1}, at.probability_tangent(p, q, k, scale, dq, dk), v);
-    if (dv != nullptr) at.to_queries(dout, moved, T{1}, p, dv);
-    if (!moved && dv == nullptr)
-      for (index_t i = 0; i < at.rows; ++i) std::fill_n(at.queries(dout)[i], sizes.dim, T{0});
+    const auto mean_of = [&](index_t i, const T* ds) { return dlse[at.lse_index(i)] = detail::dot(at.template padded<T>(at.visible(i)), p[i], ds); };
+    at.to_queries(dout, false, T{1}, at.probability_tangent(p, q, k, scale, dq, dk, mean_of), v);
+    if (dv != nullptr) at.to_queries(dout, true, T{1}, p, dv);
   });
 }
 
@@ -65,14 +63,14 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
   });
 }
 
-/// Derivative of the pullback's (q_bar, k_bar, v_bar) along (dq, dk, dv, dout_bar).
+/// Derivative of the pullback's (q_bar, k_bar, v_bar) along (dq, dk, dv, dout_bar); dout and dlse are what the pushforward gave.
 template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v,
-                                T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv,
+                                T scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* dout, const T* dlse,
                                 const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar) {
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
-    const auto dp = at.probability_tangent(p, q, k, scale, dq, dk);
+    const auto dp = at.probability_tangent(p, q, k, scale, dq, dk, [&](index_t i, const T*) { return dlse[at.lse_index(i)]; });
     if (dv_bar != nullptr) {
       if (dq != nullptr || dk != nullptr) at.to_keys(dv_bar, T{1}, dp, out_bar);
       if (dout_bar != nullptr) at.to_keys(dv_bar, T{1}, p, dout_bar);
@@ -87,9 +85,8 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
     for (index_t i = 0; i < at.rows; ++i) {
       const index_t size = at.template padded<T>(at.visible(i));
       if (dout_bar == nullptr && dv == nullptr) std::fill_n(ds_bar[i], size, T{0});
-      const T delta = detail::dot(size, p[i], s_bar[i]);
-      const auto product_tangent = [](const auto& x, const auto& dx, const auto& y, const auto& dy) { return dx * y + x * dy; };
-      const T ddelta = detail::sum_batches(size, product_tangent, p[i], dp[i], s_bar[i], ds_bar[i]);
+      const auto inner = [&](const T* x, const T* y) { return detail::dot(sizes.dim, at.queries(x)[i], at.queries(y)[i]); };
+      const T delta = inner(out_bar, out), ddelta = inner(out_bar, dout) + (dout_bar != nullptr ? inner(dout_bar, out) : T{0});
       const auto softmax_pullback = [=](const auto& x, const auto& dx, auto& y, auto& dy) {
         dy = dx * (y - delta) + x * (dy - ddelta);
         y = x * (y - delta);

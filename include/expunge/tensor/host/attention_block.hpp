@@ -112,16 +112,16 @@ struct attention_block {
     mask(s, i);
   }
 
-  /// Tangent of the probabilities p along (dq, dk): p * (ds - rowsum(p * ds)) with the tangent ds of the scaled scores.
-  template <class T>
-  rows_at<T> probability_tangent(const rows_at<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk) const {
+  /// Tangent of the probabilities p along (dq, dk): p * (ds - mean) with the tangent ds of the scaled scores, whose mean under p, the
+  /// tangent of the log-sum-exp, mean_of(row, ds of the row) gives.
+  template <class T, class F>
+  rows_at<T> probability_tangent(const rows_at<T>& p, const T* q, const T* k, T scale, const T* dq, const T* dk, const F& mean_of) const {
     const auto dp = matrix<probability_tangents, T>();
     if (dq != nullptr) products(dp, false, scale, dq, k);
     if (dk != nullptr) products(dp, dq != nullptr, scale, q, dk);
     for (index_t i = 0; i < rows; ++i) {
-      const index_t size = padded<T>(visible(i));
-      if (dq == nullptr && dk == nullptr) std::fill_n(dp[i], size, T{0});
-      differentiate_softmax(p, i, dot(size, p[i], dp[i]), dp);
+      if (dq == nullptr && dk == nullptr) std::fill_n(dp[i], padded<T>(visible(i)), T{0});
+      differentiate_softmax(p, i, mean_of(i, static_cast<const T*>(dp[i])), dp);
     }
     return dp;
   }
