@@ -217,6 +217,9 @@ BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
     }
     BOOST_TEST((attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>) == device));
   }
+  const auto wide = attention_passes<device_tensor>(256, rounded<device_tensor>), of_host = attention_passes<host_tensor>(256, rounded<host_tensor>);
+  for (std::size_t i = 0; i < wide.size(); ++i) BOOST_TEST(largest_difference(wide[i], of_host[i]) <= 1e-4);  // on smaller tiles
+  BOOST_TEST((attention_passes<rounding_tensor>(256, rounded<rounding_tensor>) == wide));                     // no room on tensor cores
   const auto whole = attention_behind_a_past<host_tensor>(rounded<host_tensor>);
   BOOST_TEST(largest_difference(attention_behind_a_past<rounding_tensor>(rounded<rounding_tensor>), whole) <= 1e-2);
   BOOST_TEST(largest_difference(attention_behind_a_past<device_tensor>(rounded<device_tensor>), whole) <= 1e-5);

@@ -16,7 +16,8 @@ template <pass Which, int Rows, class T>
 void run_on_tiles(const char* what, const attention_arguments<T>& a, T* out, T* lse) {
   using on = attention_on<plain_products<T, Rows>>;
   if constexpr (Rows * sizeof(T) > 64)
-    if ((Rows > 32 && a.sizes.rows <= 32 * a.sizes.examples) || !on::fits(Which, a.sizes.dim)) return run_on_tiles<Which, Rows / 2>(what, a, out, lse);
+    if ((Rows > 32 && a.sizes.rows <= 32 * a.sizes.examples) || !on::fits(Which, a.sizes.dim))
+      return run_on_tiles<Which, Rows / 2>(what, a, out, lse);
   on::template run<Which>(what, a, out, lse);
 }
 template <pass Which, class T>

@@ -90,12 +90,12 @@ struct attention_on {
   static void run(const char* what, const arguments& a, T* out, T* lse) {
     attention_room room = room_of<Products>(Which);
     const std::size_t most = shared_memory_per_block();
-    if (Products::copies_ahead && bytes(Which, a.sizes.dim, 2) <= most) room.stages = 2;
-    const std::size_t bytes = tile_type::bytes(a.sizes.dim, room);
-    require(bytes <= most, what, ": head dimension ", a.sizes.dim, " needs ", bytes, " bytes of shared memory a block, the device has ", most);
+    room.stages = Products::copies_ahead && bytes(Which, a.sizes.dim, 2) <= most ? 2 : 1;
+    const std::size_t needed = bytes(Which, a.sizes.dim, room.stages);
+    require(needed <= most, what, ": head dimension ", a.sizes.dim, " needs ", needed, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
     const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));
-    launch(what, attention_kernel<Which, Products>, grid, Products::threads, bytes, a, room, out, lse);
+    launch(what, attention_kernel<Which, Products>, grid, Products::threads, needed, a, room, out, lse);
   }
 };
 

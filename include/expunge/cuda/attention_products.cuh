@@ -6,8 +6,8 @@
 
 namespace expunge::cuda {
 
-/// For tiles of 64 queries by 64 keys, heads of a multiple of 8 and at most Width numbers and blocks of four warps, of which each has 16 rows of every matrix
-/// and sum. See attention_tile for what its functions are asked.
+/// For tiles of 64 queries by 64 keys, heads of at most Width numbers, a multiple of 8, and blocks of four warps, of which each has 16
+/// rows of every matrix and sum. See attention_tile for what its functions are asked.
 template <int Width>
 struct bfloat16_products {
   using value_type = float;

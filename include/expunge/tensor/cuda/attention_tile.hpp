@@ -73,9 +73,9 @@ class attention_tile {
   /// Bytes of working memory for head dimension `dim`.
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
     const int width = Products::width_of(static_cast<int>(dim));
-    return static_cast<std::size_t>((room.operands + room.stages * room.moving_operands) * operand_bytes(width) + room.matrices * Products::matrix_bytes +
-                                    room.sums * Products::sum_bytes(width) +
-                                    (room.numbers + room.stages * room.moving_numbers) * size * static_cast<int>(sizeof(T)));
+    const int operands = room.operands + room.stages * room.moving_operands, numbers = room.numbers + room.stages * room.moving_numbers;
+    return static_cast<std::size_t>(operands * operand_bytes(width) + room.matrices * Products::matrix_bytes + room.sums * Products::sum_bytes(width) +
+                                    numbers * size * static_cast<int>(sizeof(T)));
   }
 
   /// `memory` begins at a multiple of 16 bytes. On a device it is of a type that converts to where shared memory begins, so that the
@@ -89,7 +89,9 @@ class attention_tile {
 
   const Lanes& lanes;
 
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE matrix_type matrix(int i) const { return Products::make_matrix(place<T>(matrices_ + i * Products::matrix_bytes)); }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE matrix_type matrix(int i) const {
+    return Products::make_matrix(place<T>(matrices_ + i * Products::matrix_bytes));
+  }
   /// All zeros.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE sum_type sum(int i) const {
     sum_type made = Products::make_sum(place<T>(sums_ + i * Products::sum_bytes(width_)), width_);

@@ -47,7 +47,8 @@ EXPUNGE_DEVICE void segment_sum_column(const T* values, index_t begin, index_t e
 
 /// For the rows of the segment that are the lane's. A null factor is one.
 template <class T>
-EXPUNGE_DEVICE void segment_multiply_column(const lane_of& lane, T value, const T* factor, index_t begin, index_t end, index_t cols, index_t j, T* out) {
+EXPUNGE_DEVICE void segment_multiply_column(const lane_of& lane, T value, const T* factor, index_t begin, index_t end, index_t cols, index_t j,
+                                            T* out) {
   const auto at = [&](index_t r) { return (begin + r) * cols + j; };
   for_each_lane(
       lane, end - begin, [&](index_t r) { return out[at(r)] + (factor != nullptr ? value * factor[at(r)] : value); },
@@ -71,7 +72,8 @@ struct column_products {
 
 /// Of the rows of the segment that are the lane's.
 template <class T>
-EXPUNGE_DEVICE column_products<T> segment_products_column(const lane_of& lane, const T* a, const T* b, index_t begin, index_t end, index_t cols, index_t j) {
+EXPUNGE_DEVICE column_products<T> segment_products_column(const lane_of& lane, const T* a, const T* b, index_t begin, index_t end, index_t cols,
+                                                          index_t j) {
   column_products<T> of;
   for_each_lane(
       lane, end - begin, [&](index_t r) { return a[(begin + r) * cols + j] * b[(begin + r) * cols + j]; },
