@@ -63,10 +63,11 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
   });
 }
 
-/// Derivative of the pullback's (q_bar, k_bar, v_bar) along (dq, dk, dv, dout_bar); dout and dlse are what the pushforward gave.
+/// Derivative of the pullback's (q_bar, k_bar, v_bar) along (dq, dk, dv, dout_bar). dlse, and dout, which the device's kernels read, are what the
+/// pushforward gave.
 template <class T>
 void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v,
-                                T scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* dout, const T* dlse,
+                                T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, const T* /*dout*/, const T* dlse,
                                 const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar) {
   detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
@@ -85,8 +86,9 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
     for (index_t i = 0; i < at.rows; ++i) {
       const index_t size = at.template padded<T>(at.visible(i));
       if (dout_bar == nullptr && dv == nullptr) std::fill_n(ds_bar[i], size, T{0});
-      const auto inner = [&](const T* x, const T* y) { return detail::dot(sizes.dim, at.queries(x)[i], at.queries(y)[i]); };
-      const T delta = inner(out_bar, out), ddelta = inner(out_bar, dout) + (dout_bar != nullptr ? inner(dout_bar, out) : T{0});
+      const T delta = detail::dot(size, p[i], s_bar[i]);
+      const auto product_tangent = [](const auto& x, const auto& dx, const auto& y, const auto& dy) { return dx * y + x * dy; };
+      const T ddelta = detail::sum_batches(size, product_tangent, p[i], dp[i], s_bar[i], ds_bar[i]);
       const auto softmax_pullback = [=](const auto& x, const auto& dx, auto& y, auto& dy) {
         dy = dx * (y - delta) + x * (dy - ddelta);
         y = x * (y - delta);
