@@ -32,7 +32,13 @@ void run(const char* what, const attention_arguments<float, __nv_bfloat16>& a, f
   else attention_on<bfloat16_products<128>>::run<Which>(what, a, out, lse);
 }
 
-/// Can all passes?
+/// delta and ddelta of every row, which take no operands.
+template <class T>
+void run_stats(const char* what, const attention_arguments<T>& a) {
+  attention_on<plain_products<T, 16>>::template run<pass::stats>(what, a, nullptr, nullptr);
+}
+
+/// Can all passes run on tensor cores?
 bool fits_on_tensor_cores(index_t dim) {
   if (dim % 8 != 0 || dim > 128) return false;
   return dim <= 64 ? attention_on<bfloat16_products<64>>::fits(pass::tangent_keys, dim)
@@ -49,9 +55,8 @@ struct rounded_operands {
 
   attention_arguments<float, __nv_bfloat16> arguments() const {
     return {.sizes = a.sizes, .offsets = a.offsets, .key_offsets = a.key_offsets, .scale = a.scale, .q = q.data(), .k = k.data(), .v = v.data(),
-            .out = a.out, .lse = a.lse, .dq = dq.data(), .dk = dk.data(), .dv = dv.data(), .dout = a.dout, .dlse = a.dlse,
-            .out_bar = a.out_bar, .dout_bar = a.dout_bar, .g = g.data(), .dg = dg.data(), .q_bar = a.q_bar, .k_bar = a.k_bar, .v_bar = a.v_bar,
-            .delta = a.delta, .ddelta = a.ddelta};
+            .out = a.out, .lse = a.lse, .dq = dq.data(), .dk = dk.data(), .dv = dv.data(), .dlse = a.dlse, .g = g.data(),
+            .dg = dg.data(), .q_bar = a.q_bar, .k_bar = a.k_bar, .v_bar = a.v_bar, .delta = a.delta, .ddelta = a.ddelta};
   }
 };
 
@@ -87,9 +92,9 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
   const attention_arguments<T> whole{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = q, .k = k, .v = v, .out = out,
                                      .lse = lse, .out_bar = out_bar, .g = out_bar, .q_bar = q_bar, .k_bar = k_bar, .v_bar = v_bar,
                                      .delta = delta.data()};
+  constexpr const char* what = "attention_pullback";
+  run_stats(what, whole);
   with_operands(how, whole, [&](const auto& a) {
-    constexpr const char* what = "attention_pullback";
-    run<pass::stats>(what, a);
     if (q_bar != nullptr) run<pass::pullback_queries>(what, a);
     if (k_bar != nullptr || v_bar != nullptr) run<pass::pullback_keys>(what, a);
   });
@@ -105,9 +110,9 @@ void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t
                                      .lse = lse, .dq = dq, .dk = dk, .dv = dv, .dout = dout, .dlse = dlse, .out_bar = out_bar, .dout_bar = dout_bar,
                                      .g = out_bar, .dg = dout_bar, .q_bar = dq_bar, .k_bar = dk_bar, .v_bar = dv_bar, .delta = deltas.data(),
                                      .ddelta = deltas.data() + size};
+  constexpr const char* what = "attention_pullback_tangent";
+  run_stats(what, whole);
   with_operands(how, whole, [&](const auto& a) {
-    constexpr const char* what = "attention_pullback_tangent";
-    run<pass::stats>(what, a);
     if (dq_bar != nullptr) run<pass::tangent_queries>(what, a);
     if (dk_bar != nullptr || dv_bar != nullptr) run<pass::tangent_keys>(what, a);
   });
