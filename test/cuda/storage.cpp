@@ -73,8 +73,8 @@ std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const
     X q_bar = zeros<X>(q.extents()), k_bar = zeros<X>(k.extents()), v_bar = zeros<X>(v.extents());
     if (tangents)
       X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
-                                                             dk.data(), dv.data(), dout.data(), dlse.data(), g.data(), dg.data(), q_bar.mutable_data(), k_bar.mutable_data(),
-                                                             v_bar.mutable_data());
+                                                             dk.data(), dv.data(), dout.data(), dlse.data(), g.data(), dg.data(),
+                                                             q_bar.mutable_data(), k_bar.mutable_data(), v_bar.mutable_data());
     else
       X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), g.data(),
                                                      q_bar.mutable_data(), k_bar.mutable_data(), v_bar.mutable_data());

@@ -78,20 +78,16 @@ struct attention_on {
   using tile_type = tile_on_device<Products>;
   using arguments = attention_arguments<T, typename Products::operand_type>;
 
-  static std::size_t bytes(pass which, index_t dim, int stages) {
-    attention_room room = room_of<Products>(which);
-    room.stages = stages;
-    return tile_type::bytes(dim, room);
-  }
-  static bool fits(pass which, index_t dim) { return bytes(which, dim, 1) <= shared_memory_per_block(); }
+  static bool fits(pass which, index_t dim) { return tile_type::bytes(dim, room_of<Products>(which)) <= shared_memory_per_block(); }
 
   /// out and lse as of attention_kernel.
   template <pass Which>
   static void run(const char* what, const arguments& a, T* out, T* lse) {
     attention_room room = room_of<Products>(Which);
     const std::size_t most = shared_memory_per_block();
-    room.stages = Products::copies_ahead && bytes(Which, a.sizes.dim, 2) <= most ? 2 : 1;
-    const std::size_t needed = bytes(Which, a.sizes.dim, room.stages);
+    room.stages = Products::copies_ahead ? 2 : 1;
+    if (tile_type::bytes(a.sizes.dim, room) > most) room.stages = 1;
+    const std::size_t needed = tile_type::bytes(a.sizes.dim, room);
     require(needed <= most, what, ": head dimension ", a.sizes.dim, " needs ", needed, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
     const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));

@@ -4,11 +4,21 @@
 #include <mutex>
 
 #include "expunge/cuda/rounding.cuh"
+#include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/kernels.hpp"
 
 namespace expunge::cuda {
 
 namespace {
+
+/// `to` begins at a multiple of 8 bytes.
+__device__ void store_rounded(const element_pack<float>& from, __nv_bfloat16* to) {
+  struct alignas(8) pack {
+    __nv_bfloat16 at[4];
+  };
+  *reinterpret_cast<pack*>(to) = {__float2bfloat16_rn(from.at[0]), __float2bfloat16_rn(from.at[1]), __float2bfloat16_rn(from.at[2]),
+                                  __float2bfloat16_rn(from.at[3])};
+}
 
 __global__ void round_kernel(index_t size, bool packed, const float* from, __nv_bfloat16* to) {
   const index_t first = (static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x) * element_pack<float>::size;

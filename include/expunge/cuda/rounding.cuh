@@ -7,20 +7,10 @@
 #include <cstring>
 
 #include "expunge/cuda/launch.cuh"
-#include "expunge/tensor/cuda/element_pack.hpp"
 
 namespace expunge::cuda {
 
-/// `to` begins at a multiple of 8 bytes.
-inline __device__ void store_rounded(const element_pack<float>& from, __nv_bfloat16* to) {
-  struct alignas(8) pack {
-    __nv_bfloat16 at[4];
-  };
-  *reinterpret_cast<pack*>(to) = {__float2bfloat16_rn(from.at[0]), __float2bfloat16_rn(from.at[1]), __float2bfloat16_rn(from.at[2]),
-                                  __float2bfloat16_rn(from.at[3])};
-}
-
-/// Two of them as an operand of multiply_matrices holds them.
+/// Two floats rounded, as an operand of multiply_matrices holds them.
 inline __device__ std::uint32_t rounded_pair(float first, float second) {
   const __nv_bfloat162 both = __floats2bfloat162_rn(first, second);
   std::uint32_t bits;

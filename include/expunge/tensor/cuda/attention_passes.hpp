@@ -104,12 +104,11 @@ struct attention_passes : attention_pass<T, Tile> {
         for (index_t d = item % team; there && d < a.sizes.dim; d += team) sum += x[begin + d] * y[begin + d];
         return tile.lanes.team_reduce(sum, [](T p, T q) { return p + q; });
       };
-      const T delta = inner(a.out_bar, a.out);
-      T ddelta = a.ddelta != nullptr ? inner(a.out_bar, a.dout) : T{0};
-      if (a.ddelta != nullptr && a.dout_bar != nullptr) ddelta += inner(a.dout_bar, a.out);
-      if (!there || item % team != 0) continue;
-      a.delta[of_row] = delta;
-      if (a.ddelta != nullptr) a.ddelta[of_row] = ddelta;
+      const auto put = [&](T* to, T value) {
+        if (there && item % team == 0) to[of_row] = value;
+      };
+      put(a.delta, inner(a.out_bar, a.out));
+      if (a.ddelta != nullptr) put(a.ddelta, inner(a.out_bar, a.dout) + (a.dout_bar != nullptr ? inner(a.dout_bar, a.out) : T{0}));
     }
   }
   static constexpr attention_room pullback_queries_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 2};

@@ -14,7 +14,7 @@ struct plain_products {
   using operand_type = T;
   using pack = element_pack<T>;
   static constexpr int rows = Rows;
-  static constexpr int padding = pack::size;  // of a row of operands: rows begin in different banks of memory
+  static constexpr int padding = pack::size;                   // of a row of operands: rows begin in different banks of memory
   static constexpr unsigned threads = Rows == 64 ? 256 : 128;  // of a block on a device
   static constexpr bool whole_packs = false;                   // operands may begin anywhere
   static constexpr bool copies_ahead = false;                  // two blocks with one step's operands each rather than one with two

@@ -46,6 +46,9 @@ struct attention_rows {
 struct attention_room {
   int operands, matrices, sums, numbers;
   int moving_operands = 0, moving_numbers = 0, stages = 1;
+
+  [[nodiscard]] EXPUNGE_DEVICE constexpr int all_operands() const { return operands + stages * moving_operands; }
+  [[nodiscard]] EXPUNGE_DEVICE constexpr int all_numbers() const { return numbers + stages * moving_numbers; }
 };
 
 /// The working memory of a block and what its threads do with it. Products says how operands are multiplied, and where score matrices
@@ -73,16 +76,15 @@ class attention_tile {
   /// Bytes of working memory for head dimension `dim`.
   EXPUNGE_DEVICE static constexpr std::size_t bytes(index_t dim, const attention_room& room) {
     const int width = Products::width_of(static_cast<int>(dim));
-    const int operands = room.operands + room.stages * room.moving_operands, numbers = room.numbers + room.stages * room.moving_numbers;
-    return static_cast<std::size_t>(operands * operand_bytes(width) + room.matrices * Products::matrix_bytes + room.sums * Products::sum_bytes(width) +
-                                    numbers * size * static_cast<int>(sizeof(T)));
+    return static_cast<std::size_t>(room.all_operands() * operand_bytes(width) + room.matrices * Products::matrix_bytes +
+                                    room.sums * Products::sum_bytes(width) + room.all_numbers() * size * static_cast<int>(sizeof(T)));
   }
 
   /// `memory` begins at a multiple of 16 bytes. On a device it is of a type that converts to where shared memory begins, so that the
   /// compiler knows what every pointer points to.
   EXPUNGE_DEVICE attention_tile(const Lanes& of, Memory memory, index_t dim, const attention_room& room)
       : lanes(of), memory_(memory), room_(room), dim_(static_cast<int>(dim)), width_(Products::width_of(dim_)) {
-    matrices_ = (room.operands + room.stages * room.moving_operands) * operand_bytes(width_);
+    matrices_ = room.all_operands() * operand_bytes(width_);
     sums_ = matrices_ + room.matrices * Products::matrix_bytes;
     numbers_ = sums_ + room.sums * Products::sum_bytes(width_);
   }
