@@ -5,7 +5,6 @@
 #include <expunge/data/encode.hpp>
 #include <expunge/data/fact_file.hpp>
 #include <expunge/model/language_model.hpp>
-#include <expunge/tensor/held_operands.hpp>
 #include <expunge/tensor/math.hpp>
 
 #include "../examples/device.hpp"
@@ -92,12 +91,11 @@ double measured_peak() {
     std::vector<float> values(static_cast<std::size_t>(n * n));
     philox generator(1);  // with operands whose bits are all alike a chip draws less power and is faster than it will be at work
     for (float& v : values) v = static_cast<float>(uniform01(generator)) - 0.5F;
-    const std::vector operands{X(shape{n, n}, values)};
-    const held_operands held(operands);
+    const X operand(shape{n, n}, values);
     X product(shape{n, n});
     const auto seconds = [&](int count) {
       const auto begin = std::chrono::steady_clock::now();
-      for (int i = 0; i < count; ++i) gemm(false, true, 1, operands[0], operands[0], 0, product);
+      for (int i = 0; i < count; ++i) gemm(false, true, 1, operand, operand, 0, product);
       static_cast<void>(product.slice(0, 1).to_vector());  // waits
       return measured::seconds_since(begin);
     };

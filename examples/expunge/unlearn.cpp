@@ -108,8 +108,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
   const auto planned = [&](index_t forget_examples, const unlearn::batch_size& forget, const unlearn::batch_size& retain) {
     return with_policies(o, [&](const auto& policy, const auto& optimizer) {
-      return unlearn::plan_memory(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain, sizeof(float),
-                                  holding_storage<typename X::storage_type>);
+      return unlearn::plan_memory<X>(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain);
     });
   };
   const bool noted = check_room<X>(planned(0, {}, {}), 0);

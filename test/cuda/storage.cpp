@@ -225,24 +225,33 @@ BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
   BOOST_TEST(largest_difference(attention_behind_a_past<device_tensor>(rounded<device_tensor>), whole) <= 1e-5);
 }
 
-BOOST_AUTO_TEST_CASE(held_operands_are_rounded_once) {
+BOOST_AUTO_TEST_CASE(operands_are_rounded_until_they_are_written) {
   using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
   const auto x = random<rounding_tensor>({20, 64}, 1), bias = random<rounding_tensor>({30}, 3);
   auto w = random<rounding_tensor>({30, 64}, 2);
-  const auto product = [&](index_t first, index_t end) {
+  const auto product = [&](const rounding_tensor& of, index_t first, index_t end) {
     rounding_tensor y(shape{20, end - first});
-    multiply_add_bias(x, w.slice(first, end), bias.slice(first, end), y);
+    multiply_add_bias(x, of.slice(first, end), bias.slice(first, end), y);
     return y.to_vector();
   };
-  const auto all = product(0, 30), part = product(10, 17);
-  {
-    const held_operands held(std::vector<rounding_tensor>{w});
-    BOOST_TEST((product(0, 30) == all));
-    fill(w, 0.0F);  // against the rule: the rounded copy is what products read, and slices of it
-    BOOST_TEST((product(0, 30) == all));
-    BOOST_TEST((product(10, 17) == part));
-  }
-  BOOST_TEST(largest_difference(product(10, 17), part) > 0.1);  // the bias alone
+  const auto same = w.operand_alone();  // no product has read it
+  BOOST_TEST(same.data() == w.data());
+  const auto all = product(w, 0, 30), part = product(w, 10, 17);
+  const auto alone = w.operand_alone();
+  BOOST_TEST(alone.data() == nullptr);
+  BOOST_TEST(!alone.absent());
+  float* const elements = w.mutable_data();
+  BOOST_TEST((product(w, 0, 30) == all));
+  rounding_tensor::run<primitive::map>(w.size(), functor::fill<float>{0}, elements);  // against the rule: behind a product
+  BOOST_TEST((product(w, 0, 30) == all));
+  fill(w, 0.0F);
+  BOOST_TEST(largest_difference(product(w, 10, 17), part) > 0.1);  // the bias alone
+  BOOST_TEST((product(alone, 0, 30) == all));
+  BOOST_TEST((product(alone, 10, 17) == part));
+  const std::vector<float> values(static_cast<std::size_t>(w.size()), 1);
+  const auto zeros = product(w, 0, 30);
+  w.upload(values);
+  BOOST_TEST((product(w, 0, 30) != zeros));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,11 +1,10 @@
 // Host storage that stands in for a device: its memory runs out where a test wants it to, downloads, for which one would wait for a
-// device, are counted, and so are writes to what is held (held_operands.hpp); and what is submitted is written down.
+// device, are counted; what products make of their operands is compared with what there is now; and what is submitted is written down.
 #pragma once
 
-#include <functional>
+#include <cstring>
 #include <limits>
 #include <memory>
-#include <set>
 #include <span>
 #include <string>
 #include <type_traits>
@@ -13,7 +12,6 @@
 #include <utility>
 #include <vector>
 
-#include <expunge/tensor/held_operands.hpp>
 #include <expunge/tensor/primitive.hpp>
 #include <expunge/tensor/tensor.hpp>
 
@@ -21,9 +19,8 @@ namespace expunge::testing {
 
 inline index_t allowance = std::numeric_limits<index_t>::max();  // tensors that may still be made
 inline index_t downloads = 0;                                    // so far
-inline index_t holds = 0, writes_to_held = 0;
+inline index_t conversions = 0, stale_operands = 0;
 inline std::vector<std::pair<std::type_index, std::vector<index_t>>> submitted;  // primitives with their sizes
-inline std::set<std::pair<const void*, const void*>> held;       // first byte, end
 
 template <class T>
 class watched_storage : public host_storage<T> {
@@ -32,19 +29,31 @@ class watched_storage : public host_storage<T> {
   using rebind = watched_storage<U>;
 
   watched_storage() = default;
-  explicit watched_storage(index_t n) : host_storage<T>(allowed(n)) {}
+  explicit watched_storage(index_t n) : host_storage<T>(allowed(n)), kept_(std::make_shared<std::vector<T>>()), size_(static_cast<std::size_t>(n)) {}
   void download(index_t offset, std::span<T> to) const {
     ++downloads;
     host_storage<T>::download(offset, to);
   }
-  static std::shared_ptr<void> hold(const T* elements, index_t size) {
-    ++holds;
-    const auto at = held.emplace(elements, elements + size).first;
-    return {nullptr, [at](void*) { held.erase(at); }};
+  const T* operand(index_t offset) const {
+    const T* now = data();
+    if (kept_->empty()) ++conversions, kept_->assign(now, now + size_);
+    else if (now != nullptr) stale_operands += std::memcmp(kept_->data(), now, size_ * sizeof(T)) != 0 ? 1 : 0;
+    return kept_->data() + offset;
   }
+  watched_storage operand_alone() const {
+    if (kept_->empty()) return *this;
+    watched_storage made;
+    made.kept_ = std::make_shared<std::vector<T>>(*kept_);
+    made.size_ = size_;
+    return made;
+  }
+  void drop_operand() const {
+    if (kept_ != nullptr) kept_->clear();
+  }
+  explicit operator bool() const { return kept_ != nullptr; }
+  T* data() const { return host_storage<T>::operator bool() ? host_storage<T>::data() : nullptr; }
   template <class Primitive, class... A>
   static void run(const A&... a) {
-    (watch(a), ...);
     submitted.emplace_back(typeid(Primitive), std::vector<index_t>{});
     const auto write_down = [](const auto& x) {
       if constexpr (std::is_integral_v<std::remove_cvref_t<decltype(x)>>) submitted.back().second.push_back(static_cast<index_t>(x));
@@ -54,19 +63,16 @@ class watched_storage : public host_storage<T> {
   }
 
  private:
-  template <class A>
-  static void watch(const A& a) {
-    if constexpr (std::is_pointer_v<A>)
-      if constexpr (!std::is_const_v<std::remove_pointer_t<A>>)
-        for (const auto& [first, end] : held) writes_to_held += a != nullptr && !std::less<>{}(a, first) && std::less<>{}(a, end) ? 1 : 0;
-  }
   static index_t allowed(index_t n) {
     if (allowance == 0) throw out_of_memory("no room for " + std::to_string(n) + " elements");
     --allowance;
     return n;
   }
+
+  std::shared_ptr<std::vector<T>> kept_;
+  std::size_t size_ = 0;
 };
 
-static_assert(storage<watched_storage<float>> && holding_storage<watched_storage<float>>);
+static_assert(storage<watched_storage<float>> && converting_storage<watched_storage<float>>);
 
 }  // namespace expunge::testing

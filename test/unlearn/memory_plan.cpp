@@ -5,12 +5,14 @@
 #include <vector>
 
 #include <expunge/core/random.hpp>
+#include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/tensor/host/buffer_pool.hpp>
 #include <expunge/unlearn/memory_plan.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
 using namespace expunge;
 using X = tensor<float>;
+using rounding = tensor<float, bfloat16_cuda_storage<float>>;
 
 namespace {
 
@@ -93,7 +95,7 @@ BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {
   BOOST_TEST(plan.gradients == 4 * 8030261248U);  // Llama 3 8B
   BOOST_TEST(plan.moments == 2 * plan.gradients);
   BOOST_TEST(plan.references == plan.gradients);
-  const auto rounded = unlearn::plan_memory(eight_billion, loss::ssiuu{}, optim::adamw{}, 1, {}, {}, 4, true);
+  const auto rounded = unlearn::plan_memory<rounding>(eight_billion, loss::ssiuu{}, optim::adamw{}, 1, {}, {});
   BOOST_TEST(rounded.total() == plan.total() + plan.gradients / 2);
   BOOST_TEST(pool.peak_bytes() - before < 1000000U);
 }
@@ -102,7 +104,7 @@ BOOST_AUTO_TEST_CASE(three_billion_parameters_fit_a_card_of_80_GiB) {  // the ta
   const model::decoder_config c{.vocabulary = 128256, .width = 3072, .layers = 28, .heads = 24, .kv_heads = 8, .head_dim = 128,
                                 .ffn_width = 8192, .context = 1024, .tied = true};  // Llama 3.2 3B
   const auto gib = [&](const auto& policy, const unlearn::batch_size& each) {
-    const auto plan = unlearn::plan_memory(c, policy, optim::adamw{}, 100, each, each, 4, true);
+    const auto plan = unlearn::plan_memory<rounding>(c, policy, optim::adamw{}, 100, each, each);
     BOOST_TEST(plan.gradients == 4 * std::size_t{3212749824});
     return static_cast<double>(plan.total()) / (1U << 30U);
   };

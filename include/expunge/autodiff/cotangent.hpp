@@ -49,6 +49,18 @@ class cotangent_slot {
     }
   }
 
+  /// Adds what f(first&, second&, batch...) assigns to two cotangents of one shape, in one pass, where they are two and neither has
+  /// anything yet. Elsewhere false, with nothing done.
+  template <class F, class... Rest>
+  friend bool add_mapped_pair(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& first, const Rest&... rest) {
+    const auto empty = [](const cotangent_slot& s) { return s.wanted() && s.target_->value.absent(); };
+    if (!empty(a) || !empty(b) || a.target_ == b.target_) return false;
+    a.target_->value = X(first.extents());
+    b.target_->value = X(first.extents());
+    map_in_place(f, a.target_->value, b.target_->value, first, rest...);
+    return true;
+  }
+
   /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
   void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
     if (a.absent() || b.absent()) return;

@@ -70,12 +70,32 @@ struct gated_pullback {
   }
 };
 
-/// Its tangent.
+/// The cotangents of both in F(a) b.
+template <class F>
+struct gated_pullback_of_both {
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& a_bar, B& b_bar, const B& a, const B& b, const B& g) const {
+    a_bar = gated_pullback<F>{}(a, b, g);
+    b_bar = value_product<F>{}(a, g);
+  }
+};
+
+/// The tangent of a's.
 template <class F>
 struct gated_pullback_tangent {
   template <class B>
   EXPUNGE_DEVICE B operator()(const B& a, const B& b, const B& da, const B& db, const B& g, const B& dg) const {
     return F::curvature(a) * da * b * g + F::slope(a) * (db * g + b * dg);
+  }
+};
+
+/// The tangents of both.
+template <class F>
+struct gated_pullback_tangent_of_both {
+  template <class B>
+  EXPUNGE_DEVICE void operator()(B& da_bar, B& db_bar, const B& a, const B& b, const B& da, const B& db, const B& g, const B& dg) const {
+    da_bar = gated_pullback_tangent<F>{}(a, b, da, db, g, dg);
+    db_bar = value_product_tangent<F>{}(a, da, g, dg);
   }
 };
 
@@ -148,7 +168,9 @@ struct cross_entropy_tangent {
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)   \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pushforward<F>, const T*, const T*, const T*, const T*)       \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                    \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*)
+  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*) \
+  MAP(expunge::functor::gated_pullback_of_both<F>, T*, T*, const T*, const T*, const T*)                              \
+  MAP(expunge::functor::gated_pullback_tangent_of_both<F>, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*)
 #define EXPUNGE_AUTODIFF_MAPS(MAP, T)                                                                                 \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::affine<T>, const T*)                                                \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::product_with<T>, const T*)                                          \

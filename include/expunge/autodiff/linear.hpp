@@ -2,7 +2,6 @@
 #pragma once
 
 #include "expunge/autodiff/apply.hpp"
-#include "expunge/tensor/held_operands.hpp"
 
 namespace expunge {
 
@@ -11,13 +10,13 @@ namespace detail {
 template <class X>
 struct linear_rule {
   static constexpr bool sums_over_rows = true;
-  X x{}, w{};
+  X x{}, w{};  // x for products alone
 
   X forward(const X& x_, const X& w_, const X& b) {
-    x = x_;
+    X y(shape{x_.rows(), w_.rows()});
+    multiply_add_bias(x_, w_, b, y);
+    x = x_.operand_alone();
     w = w_;
-    X y(shape{x.rows(), w.rows()});
-    multiply_add_bias(x, w, b, y);
     return y;
   }
   X pushforward(const X& dx, const X& dw, const X& db) const {
@@ -29,7 +28,6 @@ struct linear_rule {
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
-    const held_operands held(y_bar);
     if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
     if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
     if (b_bar.wanted())
@@ -38,7 +36,6 @@ struct linear_rule {
   void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
                         cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
     if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar);
-    const held_operands held(y_bar);
     if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }

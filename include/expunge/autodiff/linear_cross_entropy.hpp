@@ -2,7 +2,6 @@
 #pragma once
 
 #include "expunge/autodiff/cross_entropy.hpp"
-#include "expunge/tensor/held_operands.hpp"
 
 namespace expunge {
 
@@ -12,22 +11,32 @@ namespace detail {
 /// needs them.
 inline constexpr index_t vocabulary_range = 4096;
 /// Where they are few beside the weight, reading the weight again would cost more than keeping them; the range is then the whole vocabulary.
-constexpr bool keeps_logits(index_t rows, index_t width) { return 4 * rows <= width; }
+constexpr bool few_logits(index_t rows, index_t width) { return 4 * rows <= width; }
+/// And on a device more of them are kept, in ranges: its memory has room for so many values.
+inline constexpr index_t most_kept_logits = index_t{1} << 29;
+constexpr bool keeps_logits(index_t rows, index_t width, index_t vocabulary, bool on_device) {
+  return few_logits(rows, width) || (on_device && rows * vocabulary <= most_kept_logits);
+}
 
 template <class X>
 struct linear_cross_entropy_rule {
   softmax_rows<X> row{};
   index_t range = vocabulary_range;
-  X x{}, w{}, kept{};
+  X x{}, w{};
+  std::vector<X> kept{};  // the logits of every range, or none
 
   X forward(const X& x_, const X& w_) {
     require(w_.extents().rank() == 2 && x_.cols() == w_.cols(), "linear_cross_entropy: input ", x_.extents(), " for weight ", w_.extents());
     require(x_.rows() == row.labels.size(), "linear_cross_entropy: input ", x_.extents(), " for ", row.labels.size(), " labels");
     x = x_;
     w = w_;
-    if (keeps_logits(x.rows(), w.cols())) kept = times_transposed(x, w);
+    if (few_logits(x.rows(), w.cols())) range = w.rows();
+    const bool keep = keeps_logits(x.rows(), w.cols(), w.rows(), device_storage<typename X::storage_type>);
     row.begin(w.rows());
-    for_ranges([&](index_t first, const X& /*part*/, const X& z) { row.scan(z, first); });
+    for_ranges([&](index_t first, const X& /*part*/, const X& z) {
+      row.scan(z, first);
+      if (keep) kept.push_back(z);
+    });
     return row.value();
   }
   X pushforward(const X& dx, const X& dw) {
@@ -40,7 +49,6 @@ struct linear_cross_entropy_rule {
     for_ranges([&](index_t first, const X& part, const X& z) {
       X bar(z.extents());
       row.pullback(z, first, nll_bar, bar);
-      const held_operands held(bar);
       if (x_bar.wanted()) x_bar.add_product(false, false, 1, bar, part, x.extents());
       if (w_bar.wanted()) w_bar.add_product_to_rows(first, true, false, 1, bar, x, w.extents());
     });
@@ -51,7 +59,6 @@ struct linear_cross_entropy_rule {
     const index_t n = x.rows();
     X both_x = dx.absent() ? x : X(shape{2 * n, x.cols()});
     if (!dx.absent()) put(both_x, 0, x), put(both_x, n, dx);
-    const held_operands held(both_x);
     for_ranges([&](index_t first, const X& part, const X& z) {
       X both(shape{dx.absent() ? n : 2 * n, z.cols()}), dbar = both.slice(0, n);
       row.pullback_tangent(z, tangent(dx, dw, first, part), first, nll_bar, dnll_bar, dbar);
@@ -64,17 +71,19 @@ struct linear_cross_entropy_rule {
       if (dw_bar.wanted()) dw_bar.add_product_to_rows(first, true, false, 1, both, both_x, w.extents());
     });
   }
-  void restrict(const batch_part& part) { row.restrict(part), part.restrict(x), part.restrict(kept); }
+  void restrict(const batch_part& part) {
+    row.restrict(part), part.restrict(x);
+    for (X& z : kept) part.restrict(z);
+  }
 
  private:
   /// Calls f(first, rows of w from `first` on, logits [rows of x, rows of that]).
   template <class F>
   void for_ranges(const F& f) const {
-    if (!kept.absent()) return f(0, w, kept);
-    const held_operands held(x);
+    const bool again = kept.empty();  // f may keep them
     for (index_t first = 0; first < w.rows(); first += range) {
       const X part = w.slice(first, std::min(w.rows(), first + range));
-      f(first, part, times_transposed(x, part));
+      f(first, part, again ? times_transposed(x, part) : kept[static_cast<std::size_t>(first / range)]);
     }
   }
   X tangent(const X& dx, const X& dw, index_t first, const X& part) const {

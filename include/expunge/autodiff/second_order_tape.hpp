@@ -87,7 +87,9 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<dual<X>>& n) {
-      if (!n.adjoint.value.absent()) n.pullback();
+      if (n.adjoint.value.absent()) return;
+      n.pullback();
+      n.adjoint.value.drop_operand();  // not worth its memory until the second sweep
     });
   }
 
@@ -113,6 +115,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
         for (const gradient_share<X>& s : shares) share(s.part, s.weights, s.into);
         if (rest != nullptr && !n.postpone()) share(*rest, {}, &node<dual<X>>::adjoint_tangent);
       }
+      n.adjoint.value.drop_operand();
       if (kept != nullptr) n.restrict(*kept);
       else n.release();
     });

@@ -4,7 +4,6 @@
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
 #include "expunge/cuda/matmul.cuh"
-#include "expunge/cuda/rounding.cuh"
 #include "expunge/tensor/cuda/kernels.hpp"
 #include "expunge/tensor/functor.hpp"
 
@@ -35,11 +34,9 @@ detail::matmul_key plain(bool transpose_a, bool transpose_b, index_t m, index_t 
           !single ? CUBLAS_COMPUTE_64F : detail::tf32_allowed() ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F};
 }
 
-void multiply_rounded(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
-                      float* c, const float* bias = nullptr) {
-  if (m == 1 || n == 1) return multiply(plain<float>(transpose_a, transpose_b, m, n, k), alpha, a, b, beta, c, bias);
-  const detail::rounded_operand left(a, m * k), right(b, k * n);
-  multiply({transpose_a, transpose_b, m, n, k, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F}, alpha, left.data(), right.data(), beta, c, bias);
+/// A product on tensor cores.
+detail::matmul_key rounded(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k) {
+  return {transpose_a, transpose_b, m, n, k, CUDA_R_16BF, CUDA_R_32F, CUBLAS_COMPUTE_32F};
 }
 
 }  // namespace
@@ -54,13 +51,12 @@ void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bi
   multiply(plain<T>(false, true, m, n, k), T{1}, x, w, T{0}, y, bias);
 }
 
-void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
-                   float* c) {
-  multiply_rounded(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
+void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const bfloat16* a, const bfloat16* b, float beta, float* c) {
+  multiply(rounded(transpose_a, transpose_b, m, n, k), alpha, a, b, beta, c);
 }
 
-void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y) {
-  multiply_rounded(false, true, m, n, k, 1, x, w, 0, y, bias);
+void linear(index_t m, index_t n, index_t k, const bfloat16* x, const bfloat16* w, const float* bias, float* y) {
+  multiply(rounded(false, true, m, n, k), 1.0F, x, w, 0.0F, y, bias);
 }
 
 #define EXPUNGE_KERNELS(T) &gemm<T>, &linear<T>

@@ -9,7 +9,8 @@ namespace expunge::cuda {
 
 namespace {
 
-constexpr unsigned threads = 256;
+/// Of a row's block: the shorter the row, the more rows a multiprocessor has at work.
+unsigned threads_for(index_t cols) { return cols <= 1024 ? 64 : cols <= 2048 ? 128 : 256; }
 
 template <class T>
 __global__ void forward_kernel(const T* x, const T* w, const T* b, T epsilon, index_t cols, T* y, T* mean, T* rstd) {
@@ -30,22 +31,22 @@ __global__ void pullback_tangent_kernel(norm_arguments<T> n, T* dx_bar, projecti
 
 template <class T>
 void run_forward(const char* what, const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd) {
-  detail::launch(what, forward_kernel<T>, static_cast<unsigned>(rows), threads, 0, x, w, b, epsilon, cols, y, mean, rstd);
+  detail::launch(what, forward_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, x, w, b, epsilon, cols, y, mean, rstd);
 }
 template <class T>
 void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows, T* dy) {
-  detail::launch(what, pushforward_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, dy);
+  detail::launch(what, pushforward_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dy);
 }
 template <class T>
 void run_pullback(const char* what, const norm_arguments<T>& n, index_t rows, T* x_bar, T* w_bar, T* b_bar) {
-  if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, x_bar);
+  if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, x_bar);
   if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n}, rows, n.cols, w_bar);
   if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{n.g, n.cols}, rows, n.cols, b_bar);
 }
 template <class T>
 void run_pullback_tangent(const char* what, const norm_arguments<T>& n, index_t rows, T* dx_bar, T* dw_bar, T* db_bar) {
   const detail::scratch<projection<T>> projections(rows);
-  detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, n, dx_bar, projections.data());
+  detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dx_bar, projections.data());
   if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, n.cols, dw_bar);
   if (db_bar != nullptr && n.dg != nullptr) detail::add_column_sums(what, matrix_share<T>{n.dg, n.cols}, rows, n.cols, db_bar);
 }

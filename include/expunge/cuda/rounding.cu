@@ -1,8 +1,4 @@
-// Operands of products rounded to bfloat16, and those that are kept so.
-#include <iterator>
-#include <map>
-#include <mutex>
-
+// Operands of products rounded to bfloat16.
 #include "expunge/cuda/rounding.cuh"
 #include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/kernels.hpp"
@@ -27,46 +23,23 @@ __global__ void round_kernel(index_t size, bool packed, const float* from, __nv_
     for (index_t i = first; i < size && i < first + element_pack<float>::size; ++i) to[i] = __float2bfloat16_rn(from[i]);
 }
 
-/// What hold_bfloat16() was told of, by its first element; rounded by the first product that needs it.
-struct held_elements {
-  index_t size;
-  detail::scratch<__nv_bfloat16> copy;  // none yet
-};
-std::mutex holding;
-std::map<const float*, held_elements> held;
-
 }  // namespace
 
 namespace detail {
 
+void round(const float* from, index_t size, __nv_bfloat16* to) {
+  launch("rounding to bfloat16", round_kernel, blocks_for(size, 1024), 256, 0, size, packed(from), from, to);
+}
+
 scratch<__nv_bfloat16> rounded(const float* from, index_t size) {
   if (from == nullptr) return {};
   scratch<__nv_bfloat16> memory(size);
-  launch("rounding to bfloat16", round_kernel, blocks_for(size, 1024), 256, 0, size, packed(from), from, memory.data());
+  round(from, size, memory.data());
   return memory;
-}
-
-rounded_operand::rounded_operand(const float* from, index_t size) {
-  const std::lock_guard lock(holding);
-  if (auto after = held.upper_bound(from); after != held.begin())
-    if (auto& [first, whole] = *std::prev(after); from - first + size <= whole.size) {
-      if (whole.copy.data() == nullptr) whole.copy = rounded(first, whole.size);
-      data_ = whole.copy.data() + (from - first);
-      return;
-    }
-  own_ = rounded(from, size);
-  data_ = own_.data();
 }
 
 }  // namespace detail
 
-std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size) {
-  const std::lock_guard lock(holding);
-  held[elements].size = size;
-  return {nullptr, [elements](void*) {
-            const std::lock_guard release(holding);
-            held.erase(elements);
-          }};
-}
+void round(const float* from, index_t size, bfloat16* to) { detail::round(from, size, reinterpret_cast<__nv_bfloat16*>(to)); }
 
 }  // namespace expunge::cuda

@@ -23,17 +23,6 @@ namespace detail {
 /// Elements rounded to bfloat16, from a multiple of 256 bytes on; null stays null.
 scratch<__nv_bfloat16> rounded(const float* from, index_t size);
 
-/// An operand of a product in bfloat16: part of what is held (hold_bfloat16), or rounded for as long as this lives.
-class rounded_operand {
- public:
-  rounded_operand(const float* from, index_t size);
-  const __nv_bfloat16* data() const { return data_; }
-
- private:
-  scratch<__nv_bfloat16> own_;
-  const __nv_bfloat16* data_;
-};
-
 }  // namespace detail
 
 }  // namespace expunge::cuda

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <concepts>
-#include <optional>
 #include <string>
 #include <vector>
 
@@ -15,7 +14,6 @@
 #include "expunge/nn/layers.hpp"
 #include "expunge/nn/model_concept.hpp"
 #include "expunge/nn/token_batch.hpp"
-#include "expunge/tensor/held_operands.hpp"
 
 namespace expunge::model {
 
@@ -41,22 +39,18 @@ struct decoder_block {
       return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
     const V a = attention_norm(x, epsilon);                                        // [rows, width]
-    std::optional held(held_operands(primal_of(a)));
     const V queries = rotated(seen(nn::module::q, q(a), batch.offsets), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a), batch.offsets), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a), batch.offsets);
-    held.reset();
     recompute_later(a);
     const V attended = needed(attend(config, number, queries, keys, values, batch, past));
     const V middle = needed(x) + seen(nn::module::o, o(attended), ranges);
     const V b = ffn_norm(middle, epsilon);
-    held.emplace(primal_of(b));
     const auto gated = [&] {
       const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
       return swiglu(opened, seen(nn::module::up, up(b), ranges));
     };
     const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
-    held.reset();
     recompute_later(b);
     const V out = down(inner);
     recompute_later(inner);

@@ -2,43 +2,110 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <memory>
+#include <mutex>
+#include <span>
+#include <type_traits>
 
+#include "expunge/core/error.hpp"
 #include "expunge/tensor/cuda_storage.hpp"
-#include "expunge/tensor/held_operands.hpp"
 
 namespace expunge {
 
 /// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices, those
-/// inside attention too, round their operands to bfloat16 (8 bits of mantissa) in memory of their own and sum in float; those that are held (held_operands.hpp), once.
+/// inside attention too, round their operands to bfloat16 (8 bits of mantissa) and sum in float. The first product that reads a tensor
+/// rounds all its elements; they are kept for the next ones until the tensor is written or gone. Products with a vector stay in float:
+/// there tensor cores have nothing to give, and sums over examples are such products.
 template <class T>
 class bfloat16_cuda_storage : public cuda_storage<T> {
+  static_assert(std::same_as<T, float>, "bfloat16_cuda_storage: products are of float; use cuda_storage for other numbers");
+
  public:
   template <class U>
-  using rebind = bfloat16_cuda_storage<U>;
-  using cuda_storage<T>::cuda_storage;
+  using rebind = std::conditional_t<std::same_as<U, float>, bfloat16_cuda_storage<float>, cuda_storage<U>>;
+
+  bfloat16_cuda_storage() = default;
+  explicit bfloat16_cuda_storage(index_t size) : cuda_storage<T>(size), size_(size), kept_(std::make_shared<kept>()) {}
+
+  /// An operand of a product: the elements from `offset` on.
+  struct operand_type {
+    const bfloat16_cuda_storage& of;
+    index_t offset;
+
+    /// Null where there is nothing but what was rounded.
+    [[nodiscard]] const T* whole() const { return of.data() == nullptr ? nullptr : of.data() + offset; }
+    [[nodiscard]] const cuda::bfloat16* rounded() const { return of.rounded().data() + offset; }
+  };
+  [[nodiscard]] operand_type operand(index_t offset) const { return {*this, offset}; }
+
+  /// Where a product has rounded them, without the elements themselves: half their memory.
+  [[nodiscard]] bfloat16_cuda_storage operand_alone() const {
+    const std::lock_guard lock(kept_->making);
+    if (!kept_->elements) return *this;
+    bfloat16_cuda_storage made;
+    made.size_ = size_;
+    made.kept_ = std::make_shared<kept>();
+    made.kept_->elements = kept_->elements;
+    return made;
+  }
+
+  void drop_operand() const {
+    if (kept_ == nullptr) return;
+    const std::lock_guard lock(kept_->making);
+    kept_->elements = {};
+  }
+
+  explicit operator bool() const { return kept_ != nullptr; }
+  void upload(index_t offset, std::span<const T> from) const {
+    drop_operand();
+    cuda_storage<T>::upload(offset, from);
+  }
 
   template <class Primitive, class... Arguments>
   static void run(const Arguments&... arguments) {
-    if constexpr (std::same_as<Primitive, primitive::gemm> && std::same_as<T, float>) cuda::gemm_bfloat16(arguments...);
-    else if constexpr (std::same_as<Primitive, primitive::linear> && std::same_as<T, float>) cuda::linear_bfloat16(arguments...);
-    else if constexpr (attends<Primitive> && std::same_as<T, float>)
-      cuda_storage<T>::template run<Primitive>(arguments..., cuda::attention_operands::bfloat16);
+    if constexpr (std::same_as<Primitive, primitive::gemm>) multiply(arguments...);
+    else if constexpr (std::same_as<Primitive, primitive::linear>) multiply_linear(arguments...);
+    else if constexpr (attends<Primitive>) cuda_storage<T>::template run<Primitive>(arguments..., cuda::attention_operands::bfloat16);
     else cuda_storage<T>::template run<Primitive>(arguments...);
   }
 
-  static std::shared_ptr<void> hold(const T* elements, index_t size)
-    requires std::same_as<T, float>
-  {
-    return cuda::hold_bfloat16(elements, size);
-  }
-
  private:
+  struct kept {
+    std::mutex making;
+    cuda_storage<cuda::bfloat16> elements;
+  };
+
   template <class Primitive>
   static constexpr bool attends = std::same_as<Primitive, primitive::attention> || std::same_as<Primitive, primitive::attention_pushforward> ||
                                   std::same_as<Primitive, primitive::attention_pullback> || std::same_as<Primitive, primitive::attention_pullback_tangent>;
+
+  static bool in_float(index_t m, index_t n, const operand_type& a, const operand_type& b) {
+    return (m == 1 || n == 1) && a.whole() != nullptr && b.whole() != nullptr;
+  }
+  static void multiply(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const operand_type& a, const operand_type& b, T beta, T* c) {
+    if (in_float(m, n, a, b)) cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.whole(), b.whole(), beta, c);
+    else cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.rounded(), b.rounded(), beta, c);
+  }
+  static void multiply_linear(index_t m, index_t n, index_t k, const operand_type& x, const operand_type& w, const T* bias, T* y) {
+    if (in_float(m, n, x, w)) cuda::linear(m, n, k, x.whole(), w.whole(), bias, y);
+    else cuda::linear(m, n, k, x.rounded(), w.rounded(), bias, y);
+  }
+
+  const cuda_storage<cuda::bfloat16>& rounded() const {
+    const std::lock_guard lock(kept_->making);
+    if (!kept_->elements) {
+      const auto made = with_purpose([&] { return cuda_storage<cuda::bfloat16>(size_); }, size_, " elements rounded to bfloat16");
+      cuda::round(this->data(), size_, made.data());
+      kept_->elements = made;
+    }
+    return kept_->elements;
+  }
+
+  index_t size_ = 0;
+  std::shared_ptr<kept> kept_;
 };
 
-static_assert(storage<bfloat16_cuda_storage<float>> && holding_storage<bfloat16_cuda_storage<float>>);
+static_assert(storage<bfloat16_cuda_storage<float>> && converting_storage<bfloat16_cuda_storage<float>>);
 
 }  // namespace expunge

@@ -24,6 +24,8 @@ class cuda_storage {
   template <class U>
   using rebind = cuda_storage<U>;
 
+  static constexpr bool on_device = true;
+
   cuda_storage() = default;
 
   /// Uninitialised memory for `size` elements. Throws expunge::error where there is no device or not enough memory.

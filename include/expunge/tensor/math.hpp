@@ -138,7 +138,7 @@ void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, cons
   const index_t n = transpose_b ? b.rows() : b.cols();
   require(k == inner && out.rows() == m && out.cols() == n, "matrix product of ", a.extents(), transpose_a ? "^T" : "", " and ",
           b.extents(), transpose_b ? "^T" : "", " into ", out.extents());
-  X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.data(), b.data(), beta, out.mutable_data());
+  X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.operand(), b.operand(), beta, out.mutable_data());
 }
 
 /// y = x W^T + bias: x [rows, in], weight [out, in], bias [out] for every row or absent. One primitive, so that a device's product adds
@@ -149,7 +149,7 @@ void multiply_add_bias(const X& x, const X& weight, const X& bias, X& y) {
   require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());
   require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ",
           weight.extents());
-  X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.data(), weight.data(), bias.data(), y.mutable_data());
+  X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.operand(), weight.operand(), bias.data(), y.mutable_data());
 }
 
 }  // namespace expunge

@@ -24,6 +24,18 @@ concept storage =
       s.download(n, to);                                // device to host
     };                                                  // and `S::template run<Primitive>(arguments...)`, see primitive.hpp
 
+/// A storage whose products convert their operands keeps what they made of them, of all elements at once, until those change.
+template <class S>
+concept converting_storage = requires(const S& s, index_t offset) {
+  s.operand(offset);                              // what products read from an element offset on
+  { s.operand_alone() } -> std::same_as<S>;       // what is kept without the elements, where it is: data() is then null
+  s.drop_operand();                               // what is kept; called before elements are written
+};
+
+/// Memory beside a processor of its own, many times as large as its cache.
+template <class S>
+concept device_storage = requires { requires S::on_device; };
+
 /// A storage that can give back all but the first n elements of memory with one handle.
 template <class S>
 concept shrinking_storage = requires(const S& s, index_t n) { s.shrink(n); };

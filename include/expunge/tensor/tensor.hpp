@@ -57,9 +57,36 @@ class tensor {
   [[nodiscard]] index_t rows() const { return shape_.rows(); }
   [[nodiscard]] index_t cols() const { return shape_.cols(); }
 
-  /// Null for an absent tensor.
-  [[nodiscard]] const_pointer data() const { return absent() ? const_pointer{nullptr} : const_pointer{storage_.data() + offset_}; }
-  [[nodiscard]] pointer mutable_data() { return absent() ? pointer{nullptr} : pointer{storage_.data() + offset_}; }
+  /// Null for an absent tensor, and for an operand alone.
+  [[nodiscard]] const_pointer data() const {
+    if constexpr (converting_storage<Storage>)
+      if (storage_.data() == nullptr) return nullptr;
+    return absent() ? const_pointer{nullptr} : const_pointer{storage_.data() + offset_};
+  }
+  /// For one operation that writes: what products keep of the elements (converting_storage) is dropped.
+  [[nodiscard]] pointer mutable_data() {
+    if (absent()) return nullptr;
+    drop_operand();
+    return storage_.data() + offset_;
+  }
+
+  /// What matrix products read: data(), or what the storage makes of it, for as long as this handle stays as it is.
+  [[nodiscard]] auto operand() const {
+    if constexpr (converting_storage<Storage>) return storage_.operand(offset_);
+    else return data();
+  }
+  /// A handle for products, which does without the elements where a product has converted them. Nobody writes it.
+  [[nodiscard]] tensor operand_alone() const {
+    tensor made = *this;
+    if constexpr (converting_storage<Storage>)
+      if (!absent()) made.storage_ = storage_.operand_alone();
+    return made;
+  }
+
+  /// Drops what products keep of the elements, which is made again where it is asked for.
+  void drop_operand() const {
+    if constexpr (converting_storage<Storage>) storage_.drop_operand();
+  }
 
   /// May this handle be written in place without anybody else noticing?
   [[nodiscard]] bool unique() const { return storage_.unique(); }

@@ -75,6 +75,11 @@ struct batch_size {
   return out;
 }
 
+/// What of a tensor's storage decides what is kept.
+struct storage_kind {
+  bool converts = false, on_device = false;
+};
+
 /// What a loss policy asks of a tape, and how many values it keeps beside it.
 struct loss_memory {
   bool joint = true;        // forget and retain examples on one tape
@@ -116,17 +121,21 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// A tape that computes cheap values again keeps q of the first and all of the last. A replayed one keeps, of all rows, the first, the
 /// cotangents of the second and what gates share with others; of the forget examples' rows the last, the cotangents of the first, and
 /// tangents of both or, before there are any, what gates alone keep. Per label there are 2 w and, where few enough to be kept
-/// (autodiff/linear_cross_entropy.hpp), the logits. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
+/// (autodiff/linear_cross_entropy.hpp), the logits. A storage that converts operands keeps half a value of what linear layers read, and
+/// of its tangents beside them, and computes nothing again. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
 /// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
-                                               index_t parameters) {
+                                               index_t parameters, const storage_kind& kind = {}) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
   const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
   struct part {
-    index_t read, recomputed, outputs, others, alone, shared;  // `recomputed` of `read`; the last two only with gates
+    index_t read, read_tangent, recomputed, outputs, others, alone, shared;  // `recomputed` of `read`; the last two only with gates
   };
-  const part attention{w + q, w, q + 2 * v + w, w + q + 2 * v + c.heads + 1, q + v + w, v};
-  const part ffn{w + f, w + f, opened + w, w + opened + 1, w, opened};  // in the last block of labels instead of rows
+  part attention{w + q, w + q, w, q + 2 * v + w, w + q + 2 * v + c.heads + 1, q + v + w, v};
+  part ffn{w + f, w + f, w + f, opened + w, w + opened + 1, w, opened};  // in the last block of labels instead of rows
+  if (kind.converts)
+    for (part* p : {&attention, &ffn}) p->read /= 2, p->read_tangent += p->read, p->recomputed = 0;
+  if (kind.converts) attention.others += q, attention.read_tangent -= q;  // attention reads its value, no longer beside a linear layer
   const auto values = [&](const auto& per_row, const batch_size& of) {
     return (c.layers * per_row(attention) + (c.layers - 1) * per_row(ffn)) * of.rows + per_row(ffn) * std::min(of.labels, of.rows);
   };
@@ -138,36 +147,36 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
     return p.read + p.others - (use.recomputes ? p.recomputed : 0);
   };
   const auto forget_rows = [&](const part& p) {
-    return use.replayed ? p.others - shared(p) + p.read + (use.tangents ? p.read + p.others : alone(p)) : 0;
+    return use.replayed ? p.others - shared(p) + p.read + (use.tangents ? p.read_tangent + p.others : alone(p)) : 0;
   };
-  const bool kept = detail::keeps_logits(b.labels, w);
-  const index_t logits = kept ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
+  const bool kept = detail::keeps_logits(b.labels, w, c.vocabulary, kind.on_device);
+  const index_t range = detail::few_logits(b.labels, w) ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
   const index_t first_made = c.vocabulary * w + (parameters - (c.tied ? 1 : 2) * c.vocabulary * w) / c.layers;
-  const index_t of_labels = b.labels * (2 * w + (kept ? logits : 0));
-  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * logits + use.made * first_made;
+  const index_t of_labels = b.labels * (2 * w + (kept ? c.vocabulary : 0));
+  const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * range + use.made * first_made;
   const index_t forward = values(recorded, b) + of_labels;
   const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
   const index_t end = use.made * parameters + b.rows * (opened + f + 2 * w);
   return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;
 }
 
-/// The plan of unlearn::trainer on a decoder. Batches of no examples leave the activations out. `rounded`: the storage holds operands
-/// in bfloat16 (tensor/held_operands.hpp); all parameters are counted, a little more than the matrices.
-template <class Loss, class Optimizer>
+/// The plan of unlearn::trainer on a decoder of tensors X. Batches of no examples leave the activations out. Of a storage that converts
+/// operands all parameters are counted as such, a little more than the matrices.
+template <class X = tensor<float>, class Loss, class Optimizer>
 memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const Optimizer& optimizer, index_t forget_examples,
-                        const batch_size& forget, const batch_size& retain, std::size_t value_bytes = sizeof(float),
-                        bool rounded = false) {
+                        const batch_size& forget, const batch_size& retain) {
+  constexpr storage_kind kind{converting_storage<typename X::storage_type>, device_storage<typename X::storage_type>};
   const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
   const index_t parameters = nn::parameter_count(shapes);
   const index_t neurons = c.layers * (c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + 2 * c.width +
                                       (c.family == model::decoder_family::gpt2 ? 1 : 2) * c.ffn_width);
   const loss_memory use = memory_of(loss, parameters, neurons, forget.examples, forget_examples);
-  const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * value_bytes; };
+  const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * sizeof(typename X::value_type); };
   return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
           bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
-          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use, parameters)
-                          : std::max(activation_values(c, forget, forget, use, parameters), activation_values(c, retain, {}, {.recomputes = true}, parameters))),
-          rounded ? 2 * static_cast<std::size_t>(parameters) : 0};
+          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use, parameters, kind)
+                          : std::max(activation_values(c, forget, forget, use, parameters, kind), activation_values(c, retain, {}, {.recomputes = true}, parameters, kind))),
+          kind.converts ? 2 * static_cast<std::size_t>(parameters) : 0};
 }
 
 }  // namespace expunge::unlearn

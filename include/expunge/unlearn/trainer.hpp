@@ -13,7 +13,6 @@
 #include "expunge/loss/objective.hpp"
 #include "expunge/optim/optimizer.hpp"
 #include "expunge/optim/schedule.hpp"
-#include "expunge/tensor/held_operands.hpp"
 #include "expunge/unlearn/batch_order.hpp"
 
 namespace expunge::unlearn {
@@ -110,7 +109,6 @@ class trainer {
         std::vector<index_t> ids;
         if constexpr (with_forget) to_forget = chosen(forget, ids = forget_order.next());
         if constexpr (with_retain) to_retain = chosen(retain, retain_order.next());
-        const held_operands held(parameters);  // until the update only reads them
         loss::step_sums<X> gathered;
         objective(model_, ids, to_forget, to_retain, gradients, gathered);
         loss::fill_absent(gradients, parameters);

@@ -3,7 +3,6 @@
 #pragma once
 
 #include <cstdint>
-#include <memory>
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/attention_shape.hpp"
@@ -25,13 +24,15 @@ void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T
 /// y = x W^T + bias with x [m, k], W [n, k], bias [n] (null: none), which the product adds itself.
 template <class T>
 void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y);
-/// Until what it returns is gone, nobody writes these elements, and products in bfloat16 round them once.
-[[nodiscard]] std::shared_ptr<void> hold_bfloat16(const float* elements, index_t size);
-/// The same two with operands rounded to bfloat16 for tensor cores, sums in float. Products with a vector stay in float: there tensor
-/// cores have nothing to give, and sums over examples are such products.
-void linear_bfloat16(index_t m, index_t n, index_t k, const float* x, const float* w, const float* bias, float* y);
-void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
-    float beta, float* c);
+/// An element as the upper half of a float's bits.
+struct bfloat16 {
+  std::uint16_t bits;
+};
+/// To nearest, ties to even; `to` begins at a multiple of 8 bytes.
+void round(const float* from, index_t size, bfloat16* to);
+/// The same two products on tensor cores, sums in float.
+void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const bfloat16* a, const bfloat16* b, float beta, float* c);
+void linear(index_t m, index_t n, index_t k, const bfloat16* x, const bfloat16* w, const float* bias, float* y);
 template <class T>
 void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out);
 template <class T>
