@@ -47,6 +47,18 @@ class watched_storage : public host_storage<T> {
     made.size_ = size_;
     return made;
   }
+  void shrink(index_t n) const {
+    drop_operand();
+    size_ = static_cast<std::size_t>(n);
+    host_storage<T>::shrink(n);
+  }
+  static watched_storage operand_of(index_t n) {
+    watched_storage made;
+    made.size_ = static_cast<std::size_t>(allowed(n));
+    made.kept_ = std::make_shared<std::vector<T>>(made.size_);
+    return made;
+  }
+  T* operand_to_write(index_t offset) const { return kept_->empty() ? nullptr : kept_->data() + offset; }
   void drop_operand() const {
     if (kept_ != nullptr) kept_->clear();
   }
@@ -70,7 +82,7 @@ class watched_storage : public host_storage<T> {
   }
 
   std::shared_ptr<std::vector<T>> kept_;
-  std::size_t size_ = 0;
+  mutable std::size_t size_ = 0;  // of the one handle that shrinks it
 };
 
 static_assert(storage<watched_storage<float>> && converting_storage<watched_storage<float>>);

@@ -80,6 +80,12 @@ using tensor_of = typename detail::underlying<std::remove_cvref_t<V>>::type;
 template <class V>
 concept differentiable_value = requires { typename tensor_of<V>; };
 
+namespace detail {
+/// Rules differ by their readers only where that changes what they make.
+template <class V, read_by Readers>
+inline constexpr read_by readers_of = converting_storage<typename tensor_of<V>::storage_type> ? Readers : read_by::anyone;
+}  // namespace detail
+
 /// The tensor without derivatives.
 template <class T, class S>
 const tensor<T, S>& primal_of(const tensor<T, S>& x) {

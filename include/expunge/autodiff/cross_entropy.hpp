@@ -51,16 +51,16 @@ struct softmax_rows {
     return dnll;
   }
 
-  /// Overwrites z_bar; z itself will do.
-  void pullback(const X& z, index_t first, const X& nll_bar, X& z_bar) const {
+  /// Overwrites z_bar (a pointer; to z itself will do).
+  void pullback(const X& z, index_t first, const X& nll_bar, auto z_bar) const {
     X::template run<primitive::cross_entropy_pullback>(z.data(), labels.data(), first, smoothing, floor(), lse.data(), others.data(),
-                                                       nll_bar.data(), z.rows(), z.cols(), z_bar.mutable_data());
+                                                       nll_bar.data(), z.rows(), z.cols(), z_bar);
   }
   /// The derivative of the same along dz and dnll_bar (may be absent), after tangent().
-  void pullback_tangent(const X& z, const X& dz, index_t first, const X& nll_bar, const X& dnll_bar, X& dz_bar) const {
+  void pullback_tangent(const X& z, const X& dz, index_t first, const X& nll_bar, const X& dnll_bar, auto dz_bar) const {
     X::template run<primitive::cross_entropy_pullback_tangent>(z.data(), labels.data(), first, smoothing, floor(), lse.data(), others.data(),
                                                                dz.data(), dlabel.data(), beyond.data(), nll_bar.data(), dnll_bar.data(),
-                                                               z.rows(), z.cols(), dz_bar.mutable_data());
+                                                               z.rows(), z.cols(), dz_bar);
   }
   void restrict(const batch_part& part) {
     part.restrict(labels);
@@ -91,13 +91,13 @@ struct cross_entropy_rule {
   void pullback(const X& nll_bar, cotangent_slot<X> logits_bar) const {
     if (!logits_bar.wanted()) return;
     X bar(logits.extents());
-    row.pullback(logits, 0, nll_bar, bar);
+    row.pullback(logits, 0, nll_bar, bar.mutable_data());
     logits_bar.add(bar);
   }
   void pullback_tangent(const X& dlogits, const X& nll_bar, const X& dnll_bar, cotangent_slot<X> dlogits_bar) const {
     if (!dlogits_bar.wanted()) return;
     X bar(logits.extents());
-    row.pullback_tangent(logits, dlogits, 0, nll_bar, dnll_bar, bar);
+    row.pullback_tangent(logits, dlogits, 0, nll_bar, dnll_bar, bar.mutable_data());
     dlogits_bar.add(bar);
   }
   void restrict(const batch_part& part) { row.restrict(part), part.restrict(logits); }

@@ -13,16 +13,16 @@ X or_zeros(const X& x, const X& like) {
   return x.absent() ? zeros<X>(like.extents()) : x;
 }
 
-template <class F, class X>
+template <class F, class X, read_by Readers = read_by::anyone>
 struct unary_rule {
   X x{};
 
   X forward(const X& x_) {
     x = x_;
-    return mapped(functor::assign{functor::value<F>{}}, x);
+    return mapped_for<Readers>(functor::value<F>{}, x);
   }
   X pushforward(const X& dx) const {
-    return mapped(functor::assign{functor::slope_product<F>{}}, x, dx);
+    return mapped_for<Readers>(functor::slope_product<F>{}, x, dx);
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (x_bar.wanted()) x_bar.add_mapped(functor::slope_product<F>{}, x, y_bar);
@@ -35,7 +35,7 @@ struct unary_rule {
 };
 
 /// y = F(a) * b: the gated activation of a transformer's feed-forward layer.
-template <class F, class X>
+template <class F, class X, read_by Readers = read_by::anyone>
 struct gated_rule {
   X a{}, b{};
 
@@ -43,10 +43,10 @@ struct gated_rule {
     require(a_.extents() == b_.extents(), "gated activation of shapes ", a_.extents(), " and ", b_.extents());
     a = a_;
     b = b_;
-    return mapped(functor::assign{functor::value_product<F>{}}, a, b);
+    return mapped_for<Readers>(functor::value_product<F>{}, a, b);
   }
   X pushforward(const X& da, const X& db) const {
-    return mapped(functor::assign{functor::gated_pushforward<F>{}}, a, b, or_zeros(da, a), or_zeros(db, b));
+    return mapped_for<Readers>(functor::gated_pushforward<F>{}, a, b, or_zeros(da, a), or_zeros(db, b));
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
     if (add_mapped_pair(a_bar, b_bar, functor::gated_pullback_of_both<F>{}, a, b, y_bar)) return;
@@ -98,24 +98,24 @@ struct combination_rule {
 }  // namespace detail
 
 /// f(x) element by element; F is one of expunge::function or a struct with the same three static members.
-template <class F, differentiable_value V>
+template <class F, read_by Readers = read_by::anyone, differentiable_value V>
 V unary(const V& x) {
-  return apply(detail::unary_rule<F, tensor_of<V>>{}, x);
+  return apply(detail::unary_rule<F, tensor_of<V>, detail::readers_of<V, Readers>>{}, x);
 }
 
 template <differentiable_value V> V relu(const V& x) { return unary<function::relu>(x); }
 template <differentiable_value V> V tanh(const V& x) { return unary<function::tanh>(x); }
 template <differentiable_value V> V silu(const V& x) { return unary<function::silu>(x); }
 template <differentiable_value V> V gelu(const V& x) { return unary<function::gelu>(x); }
-template <differentiable_value V> V gelu_tanh(const V& x) { return unary<function::gelu_tanh>(x); }
+template <read_by Readers = read_by::anyone, differentiable_value V> V gelu_tanh(const V& x) { return unary<function::gelu_tanh, Readers>(x); }
 template <differentiable_value V> V exp(const V& x) { return unary<function::exp>(x); }
 template <differentiable_value V> V log(const V& x) { return unary<function::log>(x); }
 template <differentiable_value V> V log_sigmoid(const V& x) { return unary<function::log_sigmoid>(x); }
 
 /// silu(gate) * up, the SwiGLU of Llama; shapes equal.
-template <differentiable_value V>
+template <read_by Readers = read_by::anyone, differentiable_value V>
 V swiglu(const V& gate, const V& up) {
-  return apply(detail::gated_rule<function::silu, tensor_of<V>>{}, gate, up);
+  return apply(detail::gated_rule<function::silu, tensor_of<V>, detail::readers_of<V, Readers>>{}, gate, up);
 }
 
 template <differentiable_value V>

@@ -171,6 +171,12 @@ struct cross_entropy_tangent {
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*) \
   MAP(expunge::functor::gated_pullback_of_both<F>, T*, T*, const T*, const T*, const T*)                              \
   MAP(expunge::functor::gated_pullback_tangent_of_both<F>, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*)
+/// Of what products alone read, elements K.
+#define EXPUNGE_AUTODIFF_OPERAND_MAPS(MAP, T, K)                                                                      \
+  MAP(expunge::functor::assign<expunge::functor::value_product<expunge::function::silu>>, K*, const T*, const T*)     \
+  MAP(expunge::functor::assign<expunge::functor::gated_pushforward<expunge::function::silu>>, K*, const T*, const T*, const T*, const T*) \
+  MAP(expunge::functor::assign<expunge::functor::value<expunge::function::gelu_tanh>>, K*, const T*)                  \
+  MAP(expunge::functor::assign<expunge::functor::slope_product<expunge::function::gelu_tanh>>, K*, const T*, const T*)
 #define EXPUNGE_AUTODIFF_MAPS(MAP, T)                                                                                 \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::affine<T>, const T*)                                                \
   EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::product_with<T>, const T*)                                          \

@@ -1,6 +1,9 @@
 // The vocabulary's linear layer and softmax cross-entropy in one operation, which never holds all logits of a long batch.
 #pragma once
 
+#include <algorithm>
+#include <vector>
+
 #include "expunge/autodiff/cross_entropy.hpp"
 
 namespace expunge {
@@ -10,6 +13,8 @@ namespace detail {
 /// Logits are computed for a range of the vocabulary at a time, so many that [rows, range] stay in a cache, and again when a derivative
 /// needs them.
 inline constexpr index_t vocabulary_range = 4096;
+/// On a device, which has little use for small pieces of work, for up to so many logits.
+inline constexpr index_t device_logits = index_t{1} << 26;
 /// Where they are few beside the weight, reading the weight again would cost more than keeping them; the range is then the whole vocabulary.
 constexpr bool few_logits(index_t rows, index_t width) { return 4 * rows <= width; }
 /// And on a device more of them are kept, in ranges: its memory has room for so many values.
@@ -17,11 +22,15 @@ inline constexpr index_t most_kept_logits = index_t{1} << 29;
 constexpr bool keeps_logits(index_t rows, index_t width, index_t vocabulary, bool on_device) {
   return few_logits(rows, width) || (on_device && rows * vocabulary <= most_kept_logits);
 }
+constexpr index_t range_of_logits(index_t rows, index_t width, index_t vocabulary, bool on_device) {
+  const index_t range = few_logits(rows, width) ? vocabulary : on_device ? device_logits / rows / vocabulary_range * vocabulary_range : 0;
+  return std::min(vocabulary, std::max(range, vocabulary_range));
+}
 
 template <class X>
 struct linear_cross_entropy_rule {
   softmax_rows<X> row{};
-  index_t range = vocabulary_range;
+  index_t range = 0;  // 0: as range_of_logits() says
   X x{}, w{};
   std::vector<X> kept{};  // the logits of every range, or none
 
@@ -30,8 +39,9 @@ struct linear_cross_entropy_rule {
     require(x_.rows() == row.labels.size(), "linear_cross_entropy: input ", x_.extents(), " for ", row.labels.size(), " labels");
     x = x_;
     w = w_;
-    if (few_logits(x.rows(), w.cols())) range = w.rows();
-    const bool keep = keeps_logits(x.rows(), w.cols(), w.rows(), device_storage<typename X::storage_type>);
+    constexpr bool on_device = device_storage<typename X::storage_type>;
+    if (range == 0) range = range_of_logits(x.rows(), w.cols(), w.rows(), on_device);
+    const bool keep = keeps_logits(x.rows(), w.cols(), w.rows(), on_device);
     row.begin(w.rows());
     for_ranges([&](index_t first, const X& /*part*/, const X& z) {
       row.scan(z, first);
@@ -47,8 +57,8 @@ struct linear_cross_entropy_rule {
   void pullback(const X& nll_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar) const {
     if (!x_bar.wanted() && !w_bar.wanted()) return;
     for_ranges([&](index_t first, const X& part, const X& z) {
-      X bar(z.extents());
-      row.pullback(z, first, nll_bar, bar);
+      X bar = X::for_products(z.extents());
+      row.pullback(z, first, nll_bar, bar.operand_to_write());
       if (x_bar.wanted()) x_bar.add_product(false, false, 1, bar, part, x.extents());
       if (w_bar.wanted()) w_bar.add_product_to_rows(first, true, false, 1, bar, x, w.extents());
     });
@@ -60,10 +70,10 @@ struct linear_cross_entropy_rule {
     X both_x = dx.absent() ? x : X(shape{2 * n, x.cols()});
     if (!dx.absent()) put(both_x, 0, x), put(both_x, n, dx);
     for_ranges([&](index_t first, const X& part, const X& z) {
-      X both(shape{dx.absent() ? n : 2 * n, z.cols()}), dbar = both.slice(0, n);
-      row.pullback_tangent(z, tangent(dx, dw, first, part), first, nll_bar, dnll_bar, dbar);
-      X bar = dx.absent() ? X(z.extents()) : both.slice(n, 2 * n);
-      if (!dx.absent() || !dw.absent()) row.pullback(z, first, nll_bar, bar);
+      X both = X::for_products(shape{dx.absent() ? n : 2 * n, z.cols()}), dbar = both.slice(0, n);
+      row.pullback_tangent(z, tangent(dx, dw, first, part), first, nll_bar, dnll_bar, dbar.operand_to_write());
+      X bar = dx.absent() ? X::for_products(z.extents()) : both.slice(n, 2 * n);
+      if (!dx.absent() || !dw.absent()) row.pullback(z, first, nll_bar, bar.operand_to_write());
       if (dx_bar.wanted()) {
         dx_bar.add_product(false, false, 1, dbar, part, x.extents());
         if (!dw.absent()) dx_bar.add_product(false, false, 1, bar, dw.slice(first, first + part.rows()), x.extents());

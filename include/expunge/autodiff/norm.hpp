@@ -7,7 +7,7 @@ namespace expunge {
 
 namespace detail {
 
-template <class X>
+template <class X, read_by Readers = read_by::anyone>
 struct rms_norm_rule {
   typename X::value_type epsilon = 0;
   X x{}, w{}, rstd{};
@@ -17,15 +17,14 @@ struct rms_norm_rule {
     x = x_;
     w = w_;
     rstd = X(shape{x.rows()});
-    X y(x.extents());
-    X::template run<primitive::rms_norm>(x.data(), w.data(), epsilon, x.rows(), x.cols(), y.mutable_data(), rstd.mutable_data());
-    return y;
+    return written<X, Readers>(x.extents(), [&](auto y) {
+      X::template run<primitive::rms_norm>(x.data(), w.data(), epsilon, x.rows(), x.cols(), y, rstd.mutable_data());
+    });
   }
   X pushforward(const X& dx, const X& dw) const {
-    X y(x.extents());
-    X::template run<primitive::rms_norm_pushforward>(x.data(), w.data(), rstd.data(), dx.data(), dw.data(), x.rows(), x.cols(),
-                                                     y.mutable_data());
-    return y;
+    return written<X, Readers>(x.extents(), [&](auto dy) {
+      X::template run<primitive::rms_norm_pushforward>(x.data(), w.data(), rstd.data(), dx.data(), dw.data(), x.rows(), x.cols(), dy);
+    });
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar) const {
     X::template run<primitive::rms_norm_pullback>(x.data(), w.data(), rstd.data(), y_bar.data(), x.rows(), x.cols(),
@@ -41,7 +40,7 @@ struct rms_norm_rule {
   X again() { return forward(x, w); }
 };
 
-template <class X>
+template <class X, read_by Readers = read_by::anyone>
 struct layer_norm_rule {
   typename X::value_type epsilon = 0;
   X x{}, w{}, b{}, average{}, rstd{};
@@ -54,16 +53,16 @@ struct layer_norm_rule {
     b = b_;
     average = X(shape{x.rows()});
     rstd = X(shape{x.rows()});
-    X y(x.extents());
-    X::template run<primitive::layer_norm>(x.data(), w.data(), b.data(), epsilon, x.rows(), x.cols(), y.mutable_data(),
-                                           average.mutable_data(), rstd.mutable_data());
-    return y;
+    return written<X, Readers>(x.extents(), [&](auto y) {
+      X::template run<primitive::layer_norm>(x.data(), w.data(), b.data(), epsilon, x.rows(), x.cols(), y, average.mutable_data(),
+                                             rstd.mutable_data());
+    });
   }
   X pushforward(const X& dx, const X& dw, const X& db) const {
-    X y(x.extents());
-    X::template run<primitive::layer_norm_pushforward>(x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(),
-                                                       db.data(), x.rows(), x.cols(), y.mutable_data());
-    return y;
+    return written<X, Readers>(x.extents(), [&](auto dy) {
+      X::template run<primitive::layer_norm_pushforward>(x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(),
+                                                         db.data(), x.rows(), x.cols(), dy);
+    });
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
     X::template run<primitive::layer_norm_pullback>(x.data(), w.data(), average.data(), rstd.data(), y_bar.data(), x.rows(),
@@ -83,15 +82,15 @@ struct layer_norm_rule {
 }  // namespace detail
 
 /// x / sqrt(mean(x^2) + epsilon) * weight over the last axis (Zhang and Sennrich 2019). x [rows, cols], weight [cols].
-template <differentiable_value V>
+template <read_by Readers = read_by::anyone, differentiable_value V>
 V rms_norm(const V& x, const V& weight, typename tensor_of<V>::value_type epsilon) {
-  return apply(detail::rms_norm_rule<tensor_of<V>>{epsilon}, x, weight);
+  return apply(detail::rms_norm_rule<tensor_of<V>, detail::readers_of<V, Readers>>{epsilon}, x, weight);
 }
 
 /// (x - mean) / sqrt(variance + epsilon) * weight + bias over the last axis (Ba et al. 2016).
-template <differentiable_value V>
+template <read_by Readers = read_by::anyone, differentiable_value V>
 V layer_norm(const V& x, const V& weight, const V& bias, typename tensor_of<V>::value_type epsilon) {
-  return apply(detail::layer_norm_rule<tensor_of<V>>{epsilon}, x, weight, bias);
+  return apply(detail::layer_norm_rule<tensor_of<V>, detail::readers_of<V, Readers>>{epsilon}, x, weight, bias);
 }
 
 }  // namespace expunge

@@ -24,16 +24,16 @@ __global__ void statistics_tangent_kernel(const T* z, const std::int32_t* labels
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)
       .statistics_tangent(lse[r], dz + r * cols, expected + r, dlabel + r, dtotal != nullptr ? dtotal + r : dtotal);
 }
-template <class T>
+template <class T, class Z>
 __global__ void pullback_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
-                                const T* nll_bar, index_t cols, T* bar) {
+                                const T* nll_bar, index_t cols, Z* bar) {
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r).pullback(smoothing, floor, lse[r], others[r], nll_bar[r], bar + r * cols);
 }
-template <class T>
+template <class T, class Z>
 __global__ void pullback_tangent_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
-                                        const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t cols, T* dbar) {
+                                        const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t cols, Z* dbar) {
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)
@@ -56,23 +56,24 @@ void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t 
                  expected, dlabel, dtotal);
 }
 
-template <class T>
+template <class T, class Z>
 void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others, const T* nll_bar,
-                            index_t rows, index_t cols, T* z_bar) {
-  detail::launch("cross_entropy_pullback", pullback_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing, floor, lse, others,
+                            index_t rows, index_t cols, Z* z_bar) {
+  detail::launch("cross_entropy_pullback", pullback_kernel<T, Z>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing, floor, lse, others,
                  nll_bar, cols, z_bar);
 }
 
-template <class T>
+template <class T, class Z>
 void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
                                     const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols,
-                                    T* dz_bar) {
-  detail::launch("cross_entropy_pullback_tangent", pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing,
+                                    Z* dz_bar) {
+  detail::launch("cross_entropy_pullback_tangent", pullback_tangent_kernel<T, Z>, static_cast<unsigned>(rows), threads, 0, z, labels, first, smoothing,
                  floor, lse, others, dz, dlabel, beyond, nll_bar, dnll_bar, cols, dz_bar);
 }
 
 #define EXPUNGE_KERNELS(T) \
-  &softmax_statistics<T>, &softmax_statistics_tangent<T>, &cross_entropy_pullback<T>, &cross_entropy_pullback_tangent<T>
+  &softmax_statistics<T>, &softmax_statistics_tangent<T>, &cross_entropy_pullback<T, T>, &cross_entropy_pullback_tangent<T, T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
+EXPUNGE_CUDA_KEEP_ALSO(&cross_entropy_pullback<float, bfloat16>, &cross_entropy_pullback_tangent<float, bfloat16>)
 
 }  // namespace expunge::cuda

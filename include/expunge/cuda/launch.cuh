@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "expunge/core/shape.hpp"
+#include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/runtime.hpp"
 
 struct cublasLtContext;
@@ -53,10 +54,10 @@ class scratch {
 
 inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsigned>((size + each - 1) / each); }
 
-/// Do all arrays begin at multiples of 16 bytes?
+/// Does every array begin where a pack of its elements may?
 template <class... E>
 bool packed(E*... arrays) {
-  return ((reinterpret_cast<std::uintptr_t>(arrays) % 16 == 0) && ...);
+  return ((reinterpret_cast<std::uintptr_t>(arrays) % pack_bytes<E> == 0) && ...);
 }
 
 /// Submits a kernel; an empty grid is no work.
@@ -77,3 +78,5 @@ void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads,
 
 /// Emits the functions of LIST(T), pointers to templates of kernels.hpp, for float and double.
 #define EXPUNGE_CUDA_KEEP(LIST) [[gnu::used]] static const auto kept = std::pair{std::tuple{LIST(float)}, std::tuple{LIST(double)}};
+/// And these pointers.
+#define EXPUNGE_CUDA_KEEP_ALSO(...) [[gnu::used]] static const auto kept_also = std::tuple{__VA_ARGS__};

@@ -15,3 +15,4 @@
 
 EXPUNGE_ALL(float)
 EXPUNGE_ALL(double)
+EXPUNGE_OPTIM_OPERAND_MAPS(EXPUNGE_CUDA_MAP, float, expunge::cuda::bfloat16)

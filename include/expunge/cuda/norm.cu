@@ -12,12 +12,12 @@ namespace {
 /// Of a row's block: the shorter the row, the more rows a multiprocessor has at work.
 unsigned threads_for(index_t cols) { return cols <= 1024 ? 64 : cols <= 2048 ? 128 : 256; }
 
-template <class T>
-__global__ void forward_kernel(const T* x, const T* w, const T* b, T epsilon, index_t cols, T* y, T* mean, T* rstd) {
+template <class T, class Y>
+__global__ void forward_kernel(const T* x, const T* w, const T* b, T epsilon, index_t cols, Y* y, T* mean, T* rstd) {
   norm_forward(block_lanes{}, x, w, b, epsilon, blockIdx.x, cols, y, mean, rstd);
 }
-template <class T>
-__global__ void pushforward_kernel(norm_arguments<T> n, T* dy) {
+template <class T, class Y>
+__global__ void pushforward_kernel(norm_arguments<T> n, Y* dy) {
   norm_pushforward(block_lanes{}, n, blockIdx.x, dy);
 }
 template <class T>
@@ -29,13 +29,13 @@ __global__ void pullback_tangent_kernel(norm_arguments<T> n, T* dx_bar, projecti
   norm_pullback_tangent(block_lanes{}, n, blockIdx.x, dx_bar, projections);
 }
 
-template <class T>
-void run_forward(const char* what, const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd) {
-  detail::launch(what, forward_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, x, w, b, epsilon, cols, y, mean, rstd);
+template <class T, class Y>
+void run_forward(const char* what, const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd) {
+  detail::launch(what, forward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(cols), 0, x, w, b, epsilon, cols, y, mean, rstd);
 }
-template <class T>
-void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows, T* dy) {
-  detail::launch(what, pushforward_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dy);
+template <class T, class Y>
+void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows, Y* dy) {
+  detail::launch(what, pushforward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dy);
 }
 template <class T>
 void run_pullback(const char* what, const norm_arguments<T>& n, index_t rows, T* x_bar, T* w_bar, T* b_bar) {
@@ -53,12 +53,12 @@ void run_pullback_tangent(const char* what, const norm_arguments<T>& n, index_t 
 
 }  // namespace
 
-template <class T>
-void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, T* y, T* rstd) {
+template <class T, class Y>
+void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, Y* y, T* rstd) {
   run_forward<T>("rms_norm", x, w, nullptr, epsilon, rows, cols, y, nullptr, rstd);
 }
-template <class T>
-void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, T* dy) {
+template <class T, class Y>
+void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, Y* dy) {
   run_pushforward<T>("rms_norm_pushforward", {cols, x, w, nullptr, rstd, dx, dw, nullptr, nullptr, nullptr}, rows, dy);
 }
 template <class T>
@@ -71,13 +71,13 @@ void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* d
   run_pullback_tangent<T>("rms_norm_pullback_tangent", {cols, x, w, nullptr, rstd, dx, dw, nullptr, y_bar, dy_bar}, rows, dx_bar, dw_bar, nullptr);
 }
 
-template <class T>
-void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd) {
+template <class T, class Y>
+void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd) {
   run_forward<T>("layer_norm", x, w, b, epsilon, rows, cols, y, mean, rstd);
 }
-template <class T>
+template <class T, class Y>
 void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols,
-                            T* dy) {
+                            Y* dy) {
   run_pushforward<T>("layer_norm_pushforward", {cols, x, w, mean, rstd, dx, dw, db, nullptr, nullptr}, rows, dy);
 }
 template <class T>
@@ -92,8 +92,9 @@ void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T*
 }
 
 #define EXPUNGE_KERNELS(T)                                                                                                            \
-  &rms_norm<T>, &rms_norm_pushforward<T>, &rms_norm_pullback<T>, &rms_norm_pullback_tangent<T>, &layer_norm<T>, &layer_norm_pushforward<T>, \
+  &rms_norm<T, T>, &rms_norm_pushforward<T, T>, &rms_norm_pullback<T>, &rms_norm_pullback_tangent<T>, &layer_norm<T, T>, &layer_norm_pushforward<T, T>, \
       &layer_norm_pullback<T>, &layer_norm_pullback_tangent<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
+EXPUNGE_CUDA_KEEP_ALSO(&rms_norm<float, bfloat16>, &layer_norm<float, bfloat16>, &rms_norm_pushforward<float, bfloat16>, &layer_norm_pushforward<float, bfloat16>)
 
 }  // namespace expunge::cuda

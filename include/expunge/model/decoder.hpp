@@ -38,19 +38,19 @@ struct decoder_block {
     const auto rotated = [&](const V& h, index_t heads) {
       return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
     };
-    const V a = attention_norm(x, epsilon);                                        // [rows, width]
+    const V a = attention_norm.for_products(x, epsilon);                                       // [rows, width]
     const V queries = rotated(seen(nn::module::q, q(a), batch.offsets), config.heads);           // [rows, heads * head_dim]
     const V keys = rotated(seen(nn::module::k, k(a), batch.offsets), config.kv_heads);           // [rows, kv_heads * head_dim]
     const V values = seen(nn::module::v, v(a), batch.offsets);
     recompute_later(a);
     const V attended = needed(attend(config, number, queries, keys, values, batch, past));
     const V middle = needed(x) + seen(nn::module::o, o(attended), ranges);
-    const V b = ffn_norm(middle, epsilon);
+    const V b = ffn_norm.for_products(middle, epsilon);
     const auto gated = [&] {
       const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
-      return swiglu(opened, seen(nn::module::up, up(b), ranges));
+      return swiglu<read_by::products>(opened, seen(nn::module::up, up(b), ranges));
     };
-    const V inner = primal_of(gate.weight).absent() ? gelu_tanh(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
+    const V inner = primal_of(gate.weight).absent() ? gelu_tanh<read_by::products>(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
     recompute_later(b);
     const V out = down(inner);
     recompute_later(inner);

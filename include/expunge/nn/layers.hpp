@@ -26,14 +26,20 @@ template <class V>
 struct norm_layer {
   V weight{}, bias{};
 
-  V operator()(const V& x, typename tensor_of<V>::value_type epsilon) const {
-    return primal_of(bias).absent() ? rms_norm(x, weight, epsilon) : layer_norm(x, weight, bias, epsilon);
-  }
+  V operator()(const V& x, typename tensor_of<V>::value_type epsilon) const { return normalised<read_by::anyone>(x, epsilon); }
+  /// The same where linear layers alone read it.
+  V for_products(const V& x, typename tensor_of<V>::value_type epsilon) const { return normalised<read_by::products>(x, epsilon); }
 
   template <class F, class M, class... Rest>
   static void visit(const name_path& at, const F& f, M& m, Rest&... rest) {
     f(at / "weight", m.weight, rest.weight...);
     if (!primal_of(m.bias).absent()) f(at / "bias", m.bias, rest.bias...);
+  }
+
+ private:
+  template <read_by Readers>
+  V normalised(const V& x, typename tensor_of<V>::value_type epsilon) const {
+    return primal_of(bias).absent() ? rms_norm<Readers>(x, weight, epsilon) : layer_norm<Readers>(x, weight, bias, epsilon);
   }
 };
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include "expunge/tensor/fn.hpp"
+#include "expunge/tensor/functor.hpp"
 
 namespace expunge::functor {
 
@@ -40,8 +41,12 @@ struct adamw {
 
 }  // namespace expunge::functor
 
-// A list of them: tensor/functor.hpp.
+// Lists of them: tensor/functor.hpp; EXPUNGE_OPTIM_OPERAND_MAPS where what products keep of w, elements K, is written too.
 #define EXPUNGE_OPTIM_MAPS(MAP, T)                                                                                    \
   MAP(expunge::functor::sgd<T>, T*, const T*)                                                                         \
   MAP(expunge::functor::sgd_momentum<T>, T*, T*, const T*)                                                            \
   MAP(expunge::functor::adamw<T>, T*, T*, T*, const T*)
+#define EXPUNGE_OPTIM_OPERAND_MAPS(MAP, T, K)                                                                         \
+  MAP(expunge::functor::along<expunge::functor::sgd<T>>, K*, T*, const T*)                                            \
+  MAP(expunge::functor::along<expunge::functor::sgd_momentum<T>>, K*, T*, T*, const T*)                               \
+  MAP(expunge::functor::along<expunge::functor::adamw<T>>, K*, T*, T*, T*, const T*)

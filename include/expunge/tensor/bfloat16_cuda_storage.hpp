@@ -50,6 +50,19 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     return made;
   }
 
+  [[nodiscard]] static bfloat16_cuda_storage operand_of(index_t size) {
+    bfloat16_cuda_storage made;
+    made.size_ = size;
+    made.kept_ = std::make_shared<kept>();
+    made.kept_->elements = room_for(size);
+    return made;
+  }
+
+  [[nodiscard]] cuda::bfloat16* operand_to_write(index_t offset) const {
+    const std::lock_guard lock(kept_->making);
+    return kept_->elements ? kept_->elements.data() + offset : nullptr;
+  }
+
   void drop_operand() const {
     if (kept_ == nullptr) return;
     const std::lock_guard lock(kept_->making);
@@ -92,10 +105,14 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     else cuda::linear(m, n, k, x.rounded(), w.rounded(), bias, y);
   }
 
+  static cuda_storage<cuda::bfloat16> room_for(index_t size) {
+    return with_purpose([&] { return cuda_storage<cuda::bfloat16>(size); }, size, " elements in bfloat16");
+  }
+
   const cuda_storage<cuda::bfloat16>& rounded() const {
     const std::lock_guard lock(kept_->making);
     if (!kept_->elements) {
-      const auto made = with_purpose([&] { return cuda_storage<cuda::bfloat16>(size_); }, size_, " elements rounded to bfloat16");
+      const auto made = room_for(size_);
       cuda::round(this->data(), size_, made.data());
       kept_->elements = made;
     }

@@ -31,6 +31,19 @@ struct accumulate {
 template <class F>
 accumulate(F) -> accumulate<F>;
 
+/// f(x, ...), and y = x
+template <class F>
+struct along {
+  F f{};
+  template <class B, class... A>
+  EXPUNGE_DEVICE void operator()(B& y, B& x, A&... a) const {
+    f(x, a...);
+    y = x;
+  }
+};
+template <class F>
+along(F) -> along<F>;
+
 /// y = value
 template <class T>
 struct fill {

@@ -43,6 +43,44 @@ X mapped(const F& f, const X& first, const Rest&... rest) {
   return out;
 }
 
+/// Who will read what an operation makes. A storage whose products convert their operands then makes no more than they read.
+enum class read_by { anyone, products };
+
+/// A new tensor that write(pointer) fills.
+template <class X, read_by Readers, class F>
+X written(const shape& extents, const F& write) {
+  if constexpr (Readers == read_by::products) {
+    X out = X::for_products(extents);
+    write(out.operand_to_write());
+    return out;
+  } else {
+    X out(extents);
+    write(out.mutable_data());
+    return out;
+  }
+}
+
+/// A new tensor of the arguments' shape: f(batch a, ...).
+template <read_by Readers, class F, class X, class... Rest>
+X mapped_for(const F& f, const X& first, const Rest&... rest) {
+  (detail::require_size_of(first, rest), ...);
+  return written<X, Readers>(first.extents(), [&](auto out) {
+    X::template run<primitive::map>(first.size(), functor::assign{f}, out, first.data(), rest.data()...);
+  });
+}
+
+/// As map_in_place where f overwrites `first` alone of what products read: what they keep of it changes with it.
+template <class F, class X, class... Rest>
+void update_in_place(const F& f, X& first, Rest&... rest) {
+  if constexpr (converting_storage<typename X::storage_type>)
+    if (auto* const kept = first.operand_to_write()) {
+      (detail::require_size_of(first, rest), ...);
+      auto* const elements = const_cast<typename X::pointer>(first.data());
+      return X::template run<primitive::map>(first.size(), functor::along<F>{f}, kept, elements, detail::elements(rest)...);
+    }
+  map_in_place(f, first, rest...);
+}
+
 template <class X>
 void fill(X& x, typename X::value_type value) {
   map_in_place(functor::fill<typename X::value_type>{value}, x);

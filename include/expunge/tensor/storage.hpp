@@ -30,6 +30,8 @@ concept converting_storage = requires(const S& s, index_t offset) {
   s.operand(offset);                              // what products read from an element offset on
   { s.operand_alone() } -> std::same_as<S>;       // what is kept without the elements, where it is: data() is then null
   s.drop_operand();                               // what is kept; called before elements are written
+  s.operand_to_write(offset);                     // null where nothing is kept
+  { S::operand_of(offset) } -> std::same_as<S>;   // no elements, and room for what would be kept of so many
 };
 
 /// Memory beside a processor of its own, many times as large as its cache.

@@ -83,6 +83,17 @@ class tensor {
     return made;
   }
 
+  /// Room for what one operation makes for products alone, and where it writes that: operand_to_write(). Elsewhere plain memory.
+  static tensor for_products(const shape& extents) {
+    if constexpr (converting_storage<Storage>) return view(extents, with_purpose([&] { return Storage::operand_of(extents.size()); }, "tensor ", extents));
+    else return tensor(extents);
+  }
+  /// Where products convert operands: what they keep of the elements, or null. An operation that changes the elements writes it too.
+  [[nodiscard]] auto operand_to_write() {
+    if constexpr (converting_storage<Storage>) return storage_.operand_to_write(offset_);
+    else return mutable_data();
+  }
+
   /// Drops what products keep of the elements, which is made again where it is asked for.
   void drop_operand() const {
     if constexpr (converting_storage<Storage>) storage_.drop_operand();

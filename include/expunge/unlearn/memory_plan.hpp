@@ -150,7 +150,7 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
     return use.replayed ? p.others - shared(p) + p.read + (use.tangents ? p.read_tangent + p.others : alone(p)) : 0;
   };
   const bool kept = detail::keeps_logits(b.labels, w, c.vocabulary, kind.on_device);
-  const index_t range = detail::few_logits(b.labels, w) ? c.vocabulary : std::min(c.vocabulary, detail::vocabulary_range);
+  const index_t range = b.labels == 0 ? 0 : detail::range_of_logits(b.labels, w, c.vocabulary, kind.on_device);
   const index_t first_made = c.vocabulary * w + (parameters - (c.tied ? 1 : 2) * c.vocabulary * w) / c.layers;
   const index_t of_labels = b.labels * (2 * w + (kept ? c.vocabulary : 0));
   const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * range + use.made * first_made;

@@ -55,10 +55,12 @@ struct logit_row {
     const T p = fn::exp(z[j] - lse);
     return (j == label ? smoothing - others : p) - floor;
   }
-  EXPUNGE_DEVICE void pullback(T smoothing, T floor, T lse, T others, T nll_bar, T* bar) const {
+  template <class Z>
+  EXPUNGE_DEVICE void pullback(T smoothing, T floor, T lse, T others, T nll_bar, Z* bar) const {
     write_each(lanes, cols, bar, [&](index_t j) { return nll_bar * gradient(j, smoothing, floor, lse, others); });
   }
-  EXPUNGE_DEVICE void pullback_tangent(T smoothing, T floor, T lse, T others, const T* dz, T dlabel, T beyond, T nll_bar, T dnll_bar, T* dbar) const {
+  template <class Z>
+  EXPUNGE_DEVICE void pullback_tangent(T smoothing, T floor, T lse, T others, const T* dz, T dlabel, T beyond, T nll_bar, T dnll_bar, Z* dbar) const {
     write_each(lanes, cols, dbar, [&](index_t j) {
       const T along = j == label ? -beyond : dz[j] - (dlabel + beyond);
       return nll_bar * fn::exp(z[j] - lse) * along + dnll_bar * gradient(j, smoothing, floor, lse, others);

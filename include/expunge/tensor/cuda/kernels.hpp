@@ -6,6 +6,7 @@
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/attention_shape.hpp"
+#include "expunge/tensor/cuda/bfloat16.hpp"
 
 namespace expunge::cuda {
 
@@ -24,11 +25,6 @@ void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T
 /// y = x W^T + bias with x [m, k], W [n, k], bias [n] (null: none), which the product adds itself.
 template <class T>
 void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y);
-/// An element as the upper half of a float's bits.
-struct bfloat16 {
-  std::uint16_t bits;
-};
-/// To nearest, ties to even; `to` begins at a multiple of 8 bytes.
 void round(const float* from, index_t size, bfloat16* to);
 /// The same two products on tensor cores, sums in float.
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const bfloat16* a, const bfloat16* b, float beta, float* c);
@@ -52,20 +48,21 @@ void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T*
 template <class T>
 void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T*
     smallest);
-template <class T>
-void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, T* y, T* rstd);
-template <class T>
-void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, T* dy);
+// Y and Z are T, or bfloat16 where T is float.
+template <class T, class Y>
+void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, Y* y, T* rstd);
+template <class T, class Y>
+void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, Y* dy);
 template <class T>
 void rms_norm_pullback(const T* x, const T* w, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar);
 template <class T>
 void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
     index_t rows, index_t cols, T* dx_bar, T* dw_bar);
-template <class T>
-void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, T* y, T* mean, T* rstd);
-template <class T>
+template <class T, class Y>
+void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd);
+template <class T, class Y>
 void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t
-    rows, index_t cols, T* dy);
+    rows, index_t cols, Y* dy);
 template <class T>
 void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar,
     T* w_bar, T* b_bar);
@@ -98,12 +95,12 @@ void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, i
 template <class T>
 void softmax_statistics_tangent(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t rows,
     index_t cols, T* expected, T* dlabel, T* dtotal);
-template <class T>
+template <class T, class Z>
 void cross_entropy_pullback(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T*
-    others, const T* nll_bar, index_t rows, index_t cols, T* z_bar);
-template <class T>
+    others, const T* nll_bar, index_t rows, index_t cols, Z* z_bar);
+template <class T, class Z>
 void cross_entropy_pullback_tangent(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const
-    T* others, const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, T*
+    T* others, const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t rows, index_t cols, Z*
     dz_bar);
 
 }  // namespace expunge::cuda

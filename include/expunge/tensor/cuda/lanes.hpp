@@ -59,7 +59,7 @@ EXPUNGE_DEVICE void for_each_lane(const Lanes& lanes, index_t size, const F& f, 
 /// out[j] = f(j) for every j in [0, size).
 template <class Lanes, class T, class F>
 EXPUNGE_DEVICE void write_each(const Lanes& lanes, index_t size, T* out, const F& f) {
-  for_each_lane(lanes, size, f, [&](index_t j, T value) { out[j] = value; });
+  for_each_lane(lanes, size, f, [&](index_t j, auto value) { out[j] = value; });
 }
 
 /// The sum over j in [0, size) of f(j).

@@ -12,39 +12,59 @@
 namespace expunge::cuda {
 
 namespace detail {
-template <class V, class E>
-EXPUNGE_DEVICE V load(const E* from, index_t i) {
-  return reinterpret_cast<const V*>(from)[i];
+/// Elements in bfloat16 are only written.
+template <class E>
+EXPUNGE_DEVICE element_pack<number_of<E>> load_pack(const E* from, index_t i) {
+  using pack = element_pack<number_of<E>>;
+  if constexpr (std::same_as<E, bfloat16>) return pack{};
+  else return reinterpret_cast<const pack*>(from)[i];
 }
-template <class V, class E>
-EXPUNGE_DEVICE void store(E* to, index_t i, const V& value) {
-  if constexpr (!std::is_const_v<E>) reinterpret_cast<V*>(to)[i] = value;
+template <class T, class E>
+EXPUNGE_DEVICE void store_pack(E* to, index_t i, const element_pack<T>& values) {
+  if constexpr (std::same_as<E, bfloat16>) {
+    struct alignas(pack_bytes<E>) pack {
+      bfloat16 at[element_pack<T>::size];
+    } rounded;
+    for (int u = 0; u < element_pack<T>::size; ++u) rounded.at[u] = values.at[u];
+    reinterpret_cast<pack*>(to)[i] = rounded;
+  } else if constexpr (!std::is_const_v<E>) {
+    reinterpret_cast<element_pack<T>*>(to)[i] = values;
+  }
+}
+template <class E>
+EXPUNGE_DEVICE number_of<E> load(const E* from, index_t i) {
+  if constexpr (std::same_as<E, bfloat16>) return 0;
+  else return from[i];
+}
+template <class T, class E>
+EXPUNGE_DEVICE void store(E* to, index_t i, T value) {
+  if constexpr (!std::is_const_v<E>) to[i] = value;
 }
 }  // namespace detail
 
 /// Calls f(value&...) for this thread's share, number `first` of `step`, of the elements; what f assigns is stored for the arrays that
-/// are not const. `packed`: every array begins at a multiple of 16 bytes.
+/// are not const. `packed`: every array begins at a multiple of its pack_bytes.
 template <class F, class E, class... Rest>
 EXPUNGE_DEVICE void map_elements(index_t first, index_t step, index_t size, bool packed, const F& f, E* array, Rest*... rest) {
-  using T = std::remove_const_t<E>;
-  static_assert((std::same_as<std::remove_const_t<Rest>, T> && ...), "an element-wise operation takes arrays of one type");
-  using pack = element_pack<T>;
-  const index_t packs = packed ? size / pack::size : 0;
+  using T = number_of<E>;
+  static_assert((std::same_as<number_of<Rest>, T> && ...), "an element-wise operation takes arrays of one type");
+  constexpr int together = element_pack<T>::size;
+  const index_t packs = packed ? size / together : 0;
   for (index_t i = first; i < packs; i += step) {
     const auto run = [&](auto value, auto... values) {
-      for (int u = 0; u < pack::size; ++u) f(value.at[u], values.at[u]...);
-      detail::store<pack>(array, i, value);
-      (detail::store<pack>(rest, i, values), ...);
+      for (int u = 0; u < together; ++u) f(value.at[u], values.at[u]...);
+      detail::store_pack(array, i, value);
+      (detail::store_pack(rest, i, values), ...);
     };
-    run(detail::load<pack>(array, i), detail::load<pack>(rest, i)...);
+    run(detail::load_pack(array, i), detail::load_pack(rest, i)...);
   }
-  for (index_t i = packs * pack::size + first; i < size; i += step) {
-    const auto run = [&](auto value, auto... values) {
+  for (index_t i = packs * together + first; i < size; i += step) {
+    const auto run = [&](T value, auto... values) {
       f(value, values...);
-      detail::store<T>(array, i, value);
-      (detail::store<T>(rest, i, values), ...);
+      detail::store(array, i, value);
+      (detail::store(rest, i, values), ...);
     };
-    run(array[i], rest[i]...);
+    run(detail::load(array, i), detail::load(rest, i)...);
   }
 }
 

@@ -47,8 +47,8 @@ struct norm_row {
 };
 
 /// y, and mean (where not null) and rstd of the row.
-template <class T, class Lanes>
-EXPUNGE_DEVICE void norm_forward(const Lanes& lanes, const T* x, const T* w, const T* b, T epsilon, index_t row, index_t cols, T* y,
+template <class T, class Y, class Lanes>
+EXPUNGE_DEVICE void norm_forward(const Lanes& lanes, const T* x, const T* w, const T* b, T epsilon, index_t row, index_t cols, Y* y,
                                  T* mean, T* rstd) {
   const T* in = x + row * cols;
   const T size = static_cast<T>(cols);
@@ -62,8 +62,8 @@ EXPUNGE_DEVICE void norm_forward(const Lanes& lanes, const T* x, const T* w, con
 }
 
 /// dy, overwritten.
-template <class T, class Lanes>
-EXPUNGE_DEVICE void norm_pushforward(const Lanes& lanes, const norm_arguments<T>& n, index_t row, T* dy) {
+template <class T, class Y, class Lanes>
+EXPUNGE_DEVICE void norm_pushforward(const Lanes& lanes, const norm_arguments<T>& n, index_t row, Y* dy) {
   const norm_row<T, Lanes> at(n, lanes, row);
   projection<T> p{};
   if (n.dx != nullptr) p = at.project([&](index_t j) { return n.dx[at.start + j]; });
