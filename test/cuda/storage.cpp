@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <string>
 
 #include <expunge/autodiff/attention.hpp>
@@ -19,6 +20,12 @@
 using namespace expunge;
 
 namespace {
+
+/// Tools and the emulated device see every use of memory that is not lent only where each piece comes from the driver.
+struct every_allocation {
+  every_allocation() { cuda::keep_freed(std::getenv("EXPUNGE_TEST_EVERY_ALLOCATION") == nullptr); }
+};
+BOOST_TEST_GLOBAL_FIXTURE(every_allocation);
 
 using host_tensor = tensor<float>;
 using device_tensor = tensor<float, cuda_storage<float>>;
@@ -159,6 +166,32 @@ BOOST_AUTO_TEST_CASE(repeated_runs_have_the_same_bits) {
   BOOST_TEST((attended<device_tensor>(first) == attended<device_tensor>(second)));
   BOOST_TEST((first == second));
   BOOST_TEST((trained<device_tensor>(10) == trained<device_tensor>(10)));
+}
+
+BOOST_AUTO_TEST_CASE(freed_memory_is_lent_again) {
+  void* const other = cuda::allocate(1 << 20);  // or as much would be given back as is in use
+  cuda::keep_freed(true);
+  void* const first = cuda::allocate(10000);
+  cuda::release(first);
+  void* const second = cuda::allocate(9500);
+  BOOST_TEST(second == first);
+  void* const third = cuda::allocate(9500);
+  BOOST_TEST(third != first);
+  cuda::release(second);
+  void* const smaller = cuda::allocate(5000);
+  BOOST_TEST(smaller != first);
+  const auto before = cuda::describe_device();
+  cuda::release(smaller);
+  BOOST_TEST(cuda::describe_device().free_bytes >= before.free_bytes + 5000);  // what is kept is free too
+  const std::size_t most = cuda::peak_bytes();
+  cuda::release(cuda::allocate(most));
+  BOOST_TEST(cuda::peak_bytes() > most);
+  const auto kept = trained<device_tensor>(5);
+  cuda::keep_freed(false);
+  BOOST_TEST((trained<device_tensor>(5) == kept));
+  cuda::release(third);
+  cuda::release(other);
+  every_allocation{};
 }
 
 BOOST_AUTO_TEST_CASE(memory_does_not_grow_over_a_thousand_steps) {

@@ -23,7 +23,9 @@ struct rotary_rule {
   }
   X pushforward(const X& dx) const { return rotate(dx); }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
-    if (x_bar.wanted()) run(y_bar, true, x_bar.accumulator(input), true);
+    if (!x_bar.wanted()) return;
+    const bool first = x_bar.begin(input);
+    run(y_bar, true, x_bar.accumulator(input), !first);
   }
   void restrict(const batch_part& part) { part.restrict(input), part.restrict(positions); }
 

@@ -53,9 +53,7 @@ class cotangent_slot {
   /// anything yet. Elsewhere false, with nothing done.
   template <class F, class... Rest>
   friend bool add_mapped_pair(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& first, const Rest&... rest) {
-    const auto empty = [](const cotangent_slot& s) { return s.wanted() && s.target_->value.absent(); };
-    if (!empty(a) || !empty(b) || a.target_ == b.target_) return false;
-    a.target_->value = X(first.extents());
+    if (!b.wanted() || !b.target_->value.absent() || a.target_ == b.target_ || !a.begin(first.extents())) return false;
     b.target_->value = X(first.extents());
     map_in_place(f, a.target_->value, b.target_->value, first, rest...);
     return true;
@@ -64,9 +62,8 @@ class cotangent_slot {
   /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
   void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
     if (a.absent() || b.absent()) return;
-    const bool first = target_->value.absent();
-    if (first) target_->value = X(extents);
-    else make_writable();
+    const bool first = begin(extents);
+    if (!first) make_writable();
     gemm(transpose_a, transpose_b, alpha, a, b, first ? value_type{0} : value_type{1}, target_->value);
   }
 
@@ -78,6 +75,13 @@ class cotangent_slot {
     X rows = target_->value.slice(begin, begin + (transpose_a ? a.cols() : a.rows()));
     gemm(transpose_a, transpose_b, alpha, a, b, target_->fresh ? value_type{0} : value_type{1}, rows);
     if (begin + rows.rows() == extents.rows()) target_->fresh = false;
+  }
+
+  /// Where there is no contribution yet: memory for the first, which the caller then writes whole. Says whether.
+  [[nodiscard]] bool begin(const shape& extents) const {
+    if (!wanted() || !target_->value.absent()) return false;
+    target_->value = X(extents);
+    return true;
   }
 
   /// The memory to accumulate into (zeros at first), for kernels that add; null where not wanted.

@@ -28,6 +28,11 @@ bool tf32_allowed();
 /// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.
 inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
 
+/// The device in use, with so many bytes more counted as free.
+device_description describe(std::size_t idle);
+/// Gives the driver back what its pool does not use, after all that was submitted.
+void trim_pool();
+
 /// Throws expunge::error that says what failed, why, and what to do.
 void check(cudaError_t status, const char* what);
 void check_blas(int status, const char* what);  // a cublasStatus_t

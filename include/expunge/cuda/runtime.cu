@@ -1,11 +1,9 @@
-// The device in use: memory pool, transfers, errors and the cuBLASLt handle.
+// The device in use: its stream and pool, transfers, errors and the cuBLASLt handle.
 #include <cublasLt.h>
 #include <cuda_runtime.h>
 
-#include <algorithm>
 #include <cstdint>
 #include <mutex>
-#include <sstream>
 
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
@@ -109,6 +107,23 @@ void check_blas(int status, const char* what) {
           status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
 }
 
+device_description describe(std::size_t idle) {
+  const context& c = instance();
+  device_description d{c.properties.name, c.device, c.properties.major, c.properties.minor, 0, 0};
+  check(cudaMemGetInfo(&d.free_bytes, &d.total_bytes), "reading the free memory");
+  std::uint64_t reserved = 0, used = 0;  // what our pool holds but nobody uses is free too
+  check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "reading the memory pool");
+  check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrUsedMemCurrent, &used), "reading the memory pool");
+  d.free_bytes += reserved - used + idle;
+  return d;
+}
+
+void trim_pool() {
+  const context& c = instance();
+  synchronise();
+  check(cudaMemPoolTrimTo(c.pool, 0), "giving back memory");
+}
+
 }  // namespace detail
 
 int device_count() {
@@ -126,58 +141,9 @@ void select_device(int number) {
   chosen_device = number;
 }
 
-device_description describe_device() {
-  const context& c = instance();
-  device_description d{c.properties.name, c.device, c.properties.major, c.properties.minor, 0, 0};
-  detail::check(cudaMemGetInfo(&d.free_bytes, &d.total_bytes), "reading the free memory");
-  std::uint64_t reserved = 0, used = 0;  // what our pool holds but nobody uses is free too
-  detail::check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrReservedMemCurrent, &reserved), "reading the memory pool");
-  detail::check(cudaMemPoolGetAttribute(c.pool, cudaMemPoolAttrUsedMemCurrent, &used), "reading the memory pool");
-  d.free_bytes += reserved - used;
-  return d;
-}
-
 void allow_tf32(bool allow) { instance().tf32 = allow; }
 
 void synchronise() { detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device"); }
-
-void release_unused() {
-  const context& c = instance();
-  synchronise();
-  detail::check(cudaMemPoolTrimTo(c.pool, 0), "giving back memory");
-}
-
-std::size_t peak_bytes() {
-  std::uint64_t most = 0;
-  detail::check(cudaMemPoolGetAttribute(instance().pool, cudaMemPoolAttrUsedMemHigh, &most), "reading the memory pool");
-  return most;
-}
-
-void* allocate(std::size_t bytes) {
-  const context& c = instance();
-  const std::size_t wanted = std::max<std::size_t>(bytes, 16);  // a tensor without elements is not absent
-  void* memory = nullptr;
-  cudaError_t status = cudaMallocAsync(&memory, wanted, c.stream);
-  if (status == cudaErrorMemoryAllocation) {  // again, with whatever the pool holds in unfitting pieces
-    static_cast<void>(cudaGetLastError());
-    release_unused();
-    status = cudaMallocAsync(&memory, wanted, c.stream);
-  }
-  if (status == cudaErrorMemoryAllocation) {
-    static_cast<void>(cudaGetLastError());
-    const device_description d = describe_device();
-    std::ostringstream message;
-    message << "CUDA: device " << d.number << " (" << d.name << ") has no room for " << bytes << " bytes: " << d.free_bytes << " of "
-            << d.total_bytes << " bytes are free; use smaller batches, a smaller model or a device with more memory";
-    throw out_of_memory(message.str());
-  }
-  detail::check(status, "allocating memory");
-  return memory;
-}
-
-void release(void* memory) noexcept {
-  if (memory != nullptr && current != nullptr) static_cast<void>(cudaFreeAsync(memory, current->stream));  // at exit the driver may be gone
-}
 
 void copy_to_device(void* to, const void* from, std::size_t bytes) {
   if (bytes != 0) detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, detail::stream()), "copying to the device");

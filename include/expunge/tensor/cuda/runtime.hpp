@@ -31,10 +31,12 @@ void allow_tf32(bool allow);
 /// Waits for all work; a kernel's failure is reported here at the latest.
 void synchronise();
 
-/// Gives the pool's unused memory back to the driver.
+/// Gives memory that nobody uses back to the driver.
 void release_unused();
+/// Whether freed memory is kept to be lent again (on at first). Without it every piece comes from the driver, for tools that watch that.
+void keep_freed(bool keep);
 
-/// The most bytes that tensors and scratch memory ever took at once.
+/// The most bytes that tensors and scratch memory in use ever took at once.
 [[nodiscard]] std::size_t peak_bytes();
 
 // Memory in stream order: what is released may be reused by work that is submitted later.
