@@ -12,6 +12,7 @@ constexpr unsigned threads = 512;
 
 template <class T>
 __global__ void statistics_kernel(const T* z, const std::int32_t* labels, index_t first, index_t cols, T* largest, T* others, T* of_label, T* total) {
+  detail::wait_for_earlier_work();
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r).statistics(largest + r, others + r, of_label + r, total != nullptr ? total + r : total);
@@ -19,6 +20,7 @@ __global__ void statistics_kernel(const T* z, const std::int32_t* labels, index_
 template <class T>
 __global__ void statistics_tangent_kernel(const T* z, const std::int32_t* labels, index_t first, const T* lse, const T* dz, index_t cols, T* expected,
                                           T* dlabel, T* dtotal) {
+  detail::wait_for_earlier_work();
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)
@@ -27,6 +29,7 @@ __global__ void statistics_tangent_kernel(const T* z, const std::int32_t* labels
 template <class T, class Z>
 __global__ void pullback_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
                                 const T* nll_bar, index_t cols, Z* bar) {
+  detail::wait_for_earlier_work();
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r).pullback(smoothing, floor, lse[r], others[r], nll_bar[r], bar + r * cols);
@@ -34,6 +37,7 @@ __global__ void pullback_kernel(const T* z, const std::int32_t* labels, index_t 
 template <class T, class Z>
 __global__ void pullback_tangent_kernel(const T* z, const std::int32_t* labels, index_t first, T smoothing, T floor, const T* lse, const T* others,
                                         const T* dz, const T* dlabel, const T* beyond, const T* nll_bar, const T* dnll_bar, index_t cols, Z* dbar) {
+  detail::wait_for_earlier_work();
   const index_t r = blockIdx.x;
   const block_lanes lanes;
   logit_row<T, block_lanes>(lanes, z, labels, first, cols, r)

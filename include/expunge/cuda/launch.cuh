@@ -24,6 +24,7 @@ std::size_t shared_memory_per_block();
 cublasLtContext* blas();  // a cublasLtHandle_t
 void* matmul_workspace();
 bool tf32_allowed();
+bool kernels_begin_early();  // devices of compute capability 9.0 and newer can
 
 /// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.
 inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
@@ -57,6 +58,13 @@ class scratch {
   T* memory_ = nullptr;
 };
 
+/// The first thing that a kernel does: launch() lets its blocks come while the last ones of the kernel before are still at work.
+inline __device__ void wait_for_earlier_work() {
+#if defined(__CUDA_ARCH__) && __CUDA_ARCH__ >= 900
+  cudaGridDependencySynchronize();
+#endif
+}
+
 inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsigned>((size + each - 1) / each); }
 
 /// Does every array begin where a pack of its elements may?
@@ -76,6 +84,11 @@ void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads,
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
   config.stream = stream();
+  cudaLaunchAttribute early{};
+  early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
+  early.val.programmaticStreamSerializationAllowed = 1;
+  config.attrs = &early;
+  config.numAttrs = kernels_begin_early() ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 

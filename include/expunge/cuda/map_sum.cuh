@@ -16,6 +16,7 @@ constexpr unsigned sum_threads = 256;
 
 template <class F, class... E>
 __global__ void map_sum_kernel(index_t size, bool packed, F f, double* partial, E*... arrays) {
+  detail::wait_for_earlier_work();
   const index_t begin = blockIdx.x * sum_block, count = size - begin < sum_block ? size - begin : sum_block;
   const double sum = map_sum_of(block_lanes{}, count, packed, f, (arrays + begin)...);
   if (threadIdx.x == 0) partial[blockIdx.x] = sum;
@@ -23,6 +24,7 @@ __global__ void map_sum_kernel(index_t size, bool packed, F f, double* partial, 
 
 template <class Index>
 __global__ void total_kernel(Index count, const double* partial, double factor, double* total) {
+  detail::wait_for_earlier_work();
   const double sum = sum_over(block_lanes{}, count, [&](index_t i) { return partial[i]; });
   if (threadIdx.x == 0) *total += factor * sum;
 }

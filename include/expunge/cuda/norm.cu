@@ -14,18 +14,22 @@ unsigned threads_for(index_t cols) { return cols <= 1024 ? 64 : cols <= 2048 ? 1
 
 template <class T, class Y>
 __global__ void forward_kernel(const T* x, const T* w, const T* b, T epsilon, index_t cols, Y* y, T* mean, T* rstd) {
+  detail::wait_for_earlier_work();
   norm_forward(block_lanes{}, x, w, b, epsilon, blockIdx.x, cols, y, mean, rstd);
 }
 template <class T, class Y>
 __global__ void pushforward_kernel(norm_arguments<T> n, Y* dy) {
+  detail::wait_for_earlier_work();
   norm_pushforward(block_lanes{}, n, blockIdx.x, dy);
 }
 template <class T>
 __global__ void pullback_kernel(norm_arguments<T> n, T* x_bar) {
+  detail::wait_for_earlier_work();
   norm_pullback(block_lanes{}, n, blockIdx.x, x_bar);
 }
 template <class T>
 __global__ void pullback_tangent_kernel(norm_arguments<T> n, T* dx_bar, projection<T>* projections) {
+  detail::wait_for_earlier_work();
   norm_pullback_tangent(block_lanes{}, n, blockIdx.x, dx_bar, projections);
 }
 

@@ -16,16 +16,19 @@ __device__ index_t this_thread() { return static_cast<index_t>(blockIdx.x) * blo
 /// rows null: every row is the first.
 template <class T>
 __global__ void gather_kernel(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out) {
+  detail::wait_for_earlier_work();
   const index_t i = this_thread();
   if (i < count * cols) out[i] = table[(rows != nullptr ? rows[i / cols] * cols : 0) + i % cols];
 }
 
 __global__ void link_kernel(const std::int32_t* rows, index_t count, std::int32_t* links) {
+  detail::wait_for_earlier_work();
   link_row(block_lanes{}, rows, count, blockIdx.x, links);
 }
 
 template <class T>
 __global__ void scatter_kernel(const T* values, const std::int32_t* rows, const std::int32_t* links, index_t count, index_t cols, T* table) {
+  detail::wait_for_earlier_work();
   const index_t j = static_cast<index_t>(blockIdx.y) * blockDim.x + threadIdx.x;
   if (j < cols) scatter_column(values, rows, links, count, cols, table, blockIdx.x, j);
 }
@@ -33,6 +36,7 @@ __global__ void scatter_kernel(const T* values, const std::int32_t* rows, const 
 /// A thread for column j of segment s: i = s * cols + j.
 template <class T>
 __global__ void segment_sum_kernel(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  detail::wait_for_earlier_work();
   const index_t i = this_thread(), s = i / cols;
   if (s < segments) segment_sum_column(values, offsets[s], offsets[s + 1], cols, i % cols, out + i);
 }
@@ -41,6 +45,7 @@ constexpr int row_slices = 16;  // of a segment, that different threads take
 
 template <class T>
 __global__ void segment_multiply_kernel(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  detail::wait_for_earlier_work();
   const index_t i = this_thread(), s = i / cols;
   const lane_of slice{static_cast<int>(blockIdx.y), row_slices};
   if (s < segments) segment_multiply_column(slice, values[i], factor, offsets[s], offsets[s + 1], cols, i % cols, out);
@@ -48,6 +53,7 @@ __global__ void segment_multiply_kernel(const T* values, const T* factor, const 
 
 template <class T>
 __global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
+  detail::wait_for_earlier_work();
   if (const index_t i = this_thread(); i < rows * cols) out[i] = values[i] * factor[i / cols];
 }
 
@@ -55,6 +61,7 @@ __global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows
 template <class T>
 __global__ void segment_products_kernel(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest,
                                         T* smallest) {
+  detail::wait_for_earlier_work();
   __shared__ T found[3][row_slices][32];
   const unsigned slice = threadIdx.x / 32, lane = threadIdx.x % 32;
   const index_t i = static_cast<index_t>(blockIdx.x) * 32 + lane, s = i / cols;
@@ -73,6 +80,7 @@ __global__ void segment_products_kernel(const T* a, const T* b, const std::int32
 template <class T>
 __global__ void rotary_kernel(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim,
                               T direction, T* y, bool accumulate) {
+  detail::wait_for_earlier_work();
   const index_t i = this_thread(), pairs = heads * dim / 2;
   if (i < rows * pairs) rotary_pair(x, positions, cos, sin, heads, dim, direction, y, accumulate, i / pairs, i % pairs);
 }

@@ -78,6 +78,8 @@ void* matmul_workspace() { return instance().matmul_workspace; }
 
 bool tf32_allowed() { return instance().tf32; }
 
+bool kernels_begin_early() { return instance().properties.major >= 9; }
+
 std::size_t shared_memory_per_block() { return instance().properties.sharedMemPerBlockOptin; }
 
 void check(cudaError_t status, const char* what) {

@@ -11,7 +11,7 @@
 #include <tuple>
 #include <utility>
 
-#define __CUDA_ARCH__ 800
+#define __CUDA_ARCH__ 900
 #define __global__
 #define __device__
 #define __host__
@@ -99,7 +99,13 @@ cudaError_t cudaFuncGetAttributes(cudaFuncAttributes*, F*) {
   return cudaSuccess;  // compiled for the host: there is always an image of it
 }
 
-struct cudaLaunchAttribute;
+enum cudaLaunchAttributeID { cudaLaunchAttributeProgrammaticStreamSerialization = 6 };
+struct cudaLaunchAttribute {
+  cudaLaunchAttributeID id;
+  struct {
+    int programmaticStreamSerializationAllowed;
+  } val;
+};
 struct cudaLaunchConfig_t {
   dim3 gridDim, blockDim;
   std::size_t dynamicSmemBytes;
@@ -111,14 +117,21 @@ struct cudaLaunchConfig_t {
 namespace emulation {
 cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, std::function<void()> thread);
 std::uint64_t exchange(unsigned mask, unsigned step, std::uint64_t value);
+/// The end of a thread of a kernel that may begin before the one in front of it has ended.
+void require_waited();
 }  // namespace emulation
+
+void cudaGridDependencySynchronize();
 
 /// Arguments are copied at the call.
 template <class... P, class... A>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(P...), A&&... arguments) {
   return emulation::submit_kernel(
       *config, reinterpret_cast<const void*>(kernel),
-      [kernel, values = std::tuple<P...>(std::forward<A>(arguments)...)] { std::apply(kernel, values); });
+      [kernel, early = config->numAttrs != 0, values = std::tuple<P...>(std::forward<A>(arguments)...)] {
+        std::apply(kernel, values);
+        if (early) emulation::require_waited();
+      });
 }
 
 void __syncthreads();

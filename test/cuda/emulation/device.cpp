@@ -32,12 +32,19 @@ struct array {
   ~array() { cudaFreeAsync(data, nullptr); }
 };
 
+__global__ void begin_early(unsigned waiting) {
+  if (threadIdx.x < waiting) cudaGridDependencySynchronize();
+}
+
 template <class... P, class... A>
 cudaError_t launch(void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared, const A&... arguments) {
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared;
+  cudaLaunchAttribute early{cudaLaunchAttributeProgrammaticStreamSerialization, {1}};
+  config.attrs = &early;
+  config.numAttrs = reinterpret_cast<void*>(kernel) == reinterpret_cast<void*>(begin_early) ? 1 : 0;
   return cudaLaunchKernelEx(&config, kernel, arguments...);
 }
 
@@ -157,6 +164,8 @@ BOOST_AUTO_TEST_CASE(mistakes_between_threads) {
   BOOST_TEST(outcome(reverse, out.data, true) == cudaSuccess);
   BOOST_TEST(outcome(reverse, out.data, false) == cudaErrorLaunchFailure);
   BOOST_TEST(outcome(add_to_one_place, out.data) == cudaErrorLaunchFailure);
+  BOOST_TEST(outcome(begin_early, 64U) == cudaSuccess);
+  BOOST_TEST(outcome(begin_early, 63U) == cudaErrorLaunchFailure);
   BOOST_TEST(outcome(barrier_of_half, 64U) == cudaSuccess);
   BOOST_TEST(outcome(barrier_of_half, 63U) == cudaErrorLaunchFailure);
   BOOST_TEST(outcome(shuffle_of_half, 0x55555555U) == cudaSuccess);

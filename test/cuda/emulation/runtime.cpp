@@ -196,7 +196,7 @@ cudaError_t cudaSetDevice(int device) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return report(cudaErrorInvalidDevice);
-  *properties = {"emulated on the host", 8, 0, shared_bytes};
+  *properties = {"emulated on the host", 9, 0, shared_bytes};
   return cudaSuccess;
 }
 

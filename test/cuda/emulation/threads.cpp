@@ -63,6 +63,7 @@ struct thread {
   strand* on = nullptr;  // null: not begun, or ended
   unsigned mask = 0, step = 0;
   std::uint64_t value = 0;
+  bool waited = false;  // for the kernels before
   std::vector<std::vector<copy>> copies;  // asynchronous ones that have not come, in batches; the last batch is open
 };
 
@@ -205,6 +206,12 @@ void __pipeline_wait_prior(std::size_t batches) {
   auto& copies = emulation::current->copies;
   for (; copies.size() > batches + 1; copies.erase(copies.begin()))
     for (const auto& [to, from, bytes] : copies.front()) std::memcpy(to, from, bytes);
+}
+
+void cudaGridDependencySynchronize() { emulation::current->waited = true; }
+
+void emulation::require_waited() {
+  if (!current->waited) fail(cudaErrorLaunchFailure, "a kernel that may begin early did not wait for earlier work");
 }
 
 void __syncthreads() {
