@@ -58,6 +58,7 @@ class watched_storage : public host_storage<T> {
     made.kept_ = std::make_shared<std::vector<T>>(made.size_);
     return made;
   }
+  void begin_operand() const { kept_->resize(size_); }
   T* operand_to_write(index_t offset) const { return kept_->empty() ? nullptr : kept_->data() + offset; }
   void drop_operand() const {
     if (kept_ != nullptr) kept_->clear();

@@ -50,12 +50,20 @@ class cotangent_slot {
   }
 
   /// Adds what f(first&, second&, batch...) assigns to two cotangents of one shape, in one pass, where they are two and neither has
-  /// anything yet. Elsewhere false, with nothing done.
-  template <class F, class... Rest>
+  /// anything yet. Elsewhere false, with nothing done. With read_by::products those will read both cotangents too.
+  template <read_by Readers, class F, class... Rest>
   friend bool add_mapped_pair(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& first, const Rest&... rest) {
     if (!b.wanted() || !b.target_->value.absent() || a.target_ == b.target_ || !a.begin(first.extents())) return false;
     b.target_->value = X(first.extents());
-    map_in_place(f, a.target_->value, b.target_->value, first, rest...);
+    X &of_a = a.target_->value, &of_b = b.target_->value;
+    if constexpr (Readers == read_by::products) {
+      auto *const to_a = of_a.mutable_data(), *const to_b = of_b.mutable_data();
+      of_a.begin_operand(), of_b.begin_operand();
+      X::template run<primitive::map>(first.size(), functor::along_both{f}, of_a.operand_to_write(), of_b.operand_to_write(), to_a, to_b, first.data(),
+                                      rest.data()...);
+    } else {
+      map_in_place(f, of_a, of_b, first, rest...);
+    }
     return true;
   }
 

@@ -49,14 +49,14 @@ struct gated_rule {
     return mapped_for<Readers>(functor::gated_pushforward<F>{}, a, b, or_zeros(da, a), or_zeros(db, b));
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
-    if (add_mapped_pair(a_bar, b_bar, functor::gated_pullback_of_both<F>{}, a, b, y_bar)) return;
+    if (add_mapped_pair<Readers>(a_bar, b_bar, functor::gated_pullback_of_both<F>{}, a, b, y_bar)) return;
     if (a_bar.wanted()) a_bar.add_mapped(functor::gated_pullback<F>{}, a, b, y_bar);
     if (b_bar.wanted()) b_bar.add_mapped(functor::value_product<F>{}, a, y_bar);
   }
   void pullback_tangent(const X& da_, const X& db_, const X& y_bar, const X& dy_bar_, cotangent_slot<X> da_bar,
                         cotangent_slot<X> db_bar) const {
     const X da = or_zeros(da_, a), db = or_zeros(db_, b), dy_bar = or_zeros(dy_bar_, a);
-    if (add_mapped_pair(da_bar, db_bar, functor::gated_pullback_tangent_of_both<F>{}, a, b, da, db, y_bar, dy_bar)) return;
+    if (add_mapped_pair<Readers>(da_bar, db_bar, functor::gated_pullback_tangent_of_both<F>{}, a, b, da, db, y_bar, dy_bar)) return;
     if (da_bar.wanted()) da_bar.add_mapped(functor::gated_pullback_tangent<F>{}, a, b, da, db, y_bar, dy_bar);
     if (db_bar.wanted()) db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
   }

@@ -175,6 +175,8 @@ struct cross_entropy_tangent {
 #define EXPUNGE_AUTODIFF_OPERAND_MAPS(MAP, T, K)                                                                      \
   MAP(expunge::functor::assign<expunge::functor::value_product<expunge::function::silu>>, K*, const T*, const T*)     \
   MAP(expunge::functor::assign<expunge::functor::gated_pushforward<expunge::function::silu>>, K*, const T*, const T*, const T*, const T*) \
+  MAP(expunge::functor::along_both<expunge::functor::gated_pullback_of_both<expunge::function::silu>>, K*, K*, T*, T*, const T*, const T*, const T*) \
+  MAP(expunge::functor::along_both<expunge::functor::gated_pullback_tangent_of_both<expunge::function::silu>>, K*, K*, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*) \
   MAP(expunge::functor::assign<expunge::functor::value<expunge::function::gelu_tanh>>, K*, const T*)                  \
   MAP(expunge::functor::assign<expunge::functor::slope_product<expunge::function::gelu_tanh>>, K*, const T*, const T*)
 #define EXPUNGE_AUTODIFF_MAPS(MAP, T)                                                                                 \

@@ -24,6 +24,7 @@ std::size_t shared_memory_per_block();
 cublasLtContext* blas();  // a cublasLtHandle_t
 void* matmul_workspace();
 bool tf32_allowed();
+unsigned* ended_blocks();  // on the device, 0 between kernels: for a kernel to count those of its blocks that have ended
 bool kernels_begin_early();  // devices of compute capability 9.0 and newer can
 
 /// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.

@@ -14,18 +14,22 @@ namespace detail {
 constexpr index_t sum_block = 4096;  // elements; a matrix of a small model is work for every multiprocessor
 constexpr unsigned sum_threads = 256;
 
+/// The block that is the last to end adds the sums of all in their order.
 template <class F, class... E>
-__global__ void map_sum_kernel(index_t size, bool packed, F f, double* partial, E*... arrays) {
+__global__ void map_sum_kernel(index_t size, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total, E*... arrays) {
   detail::wait_for_earlier_work();
+  __shared__ bool last;
+  const block_lanes lanes;
   const index_t begin = blockIdx.x * sum_block, count = size - begin < sum_block ? size - begin : sum_block;
-  const double sum = map_sum_of(block_lanes{}, count, packed, f, (arrays + begin)...);
-  if (threadIdx.x == 0) partial[blockIdx.x] = sum;
-}
-
-template <class Index>
-__global__ void total_kernel(Index count, const double* partial, double factor, double* total) {
-  detail::wait_for_earlier_work();
-  const double sum = sum_over(block_lanes{}, count, [&](index_t i) { return partial[i]; });
+  const double part = map_sum_of(lanes, count, packed, f, (arrays + begin)...);
+  if (threadIdx.x == 0) {
+    partial[blockIdx.x] = part;
+    __threadfence();
+    last = atomicInc(ended, gridDim.x - 1) == gridDim.x - 1;
+  }
+  __syncthreads();
+  if (!last) return;
+  const double sum = sum_over(lanes, gridDim.x, [&](index_t i) { return partial[i]; });
   if (threadIdx.x == 0) *total += factor * sum;
 }
 
@@ -37,9 +41,7 @@ void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays)
   const unsigned blocks = detail::blocks_for(size, detail::sum_block);
   const detail::scratch<double> partial(blocks);
   detail::launch("a sum over elements", detail::map_sum_kernel<F, E...>, blocks, detail::sum_threads, 0, size, detail::packed(arrays...), f, partial.data(),
-                 arrays...);
-  const double* const parts = partial.data();
-  detail::launch("a sum over elements", detail::total_kernel<index_t>, 1, 1024, 0, static_cast<index_t>(blocks), parts, factor, out);
+                 detail::ended_blocks(), factor, out, arrays...);
 }
 
 }  // namespace expunge::cuda

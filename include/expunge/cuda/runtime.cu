@@ -26,6 +26,7 @@ struct context {
   cudaMemPool_t pool = nullptr;
   cublasLtHandle_t blas = nullptr;
   void* matmul_workspace = nullptr;
+  unsigned* ended_blocks = nullptr;
   bool tf32 = false;
 };
 
@@ -54,6 +55,9 @@ context* make_context(int device) {
   detail::check(cudaMemPoolSetAttribute(made->pool, cudaMemPoolAttrReleaseThreshold, &keep), "setting up the memory pool");
   detail::check_blas(cublasLtCreate(&made->blas), "starting cuBLASLt");
   detail::check(cudaMallocAsync(&made->matmul_workspace, detail::matmul_workspace_bytes, made->stream), "allocating the workspace of products");
+  detail::check(cudaMallocAsync(reinterpret_cast<void**>(&made->ended_blocks), sizeof(unsigned), made->stream), "allocating a counter");
+  constexpr unsigned none = 0;
+  detail::check(cudaMemcpyAsync(made->ended_blocks, &none, sizeof none, cudaMemcpyHostToDevice, made->stream), "clearing a counter");
   return made;
 }
 
@@ -77,6 +81,8 @@ cublasLtContext* blas() { return instance().blas; }
 void* matmul_workspace() { return instance().matmul_workspace; }
 
 bool tf32_allowed() { return instance().tf32; }
+
+unsigned* ended_blocks() { return instance().ended_blocks; }
 
 bool kernels_begin_early() { return instance().properties.major >= 9; }
 

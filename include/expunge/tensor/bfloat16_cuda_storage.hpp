@@ -58,6 +58,11 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     return made;
   }
 
+  void begin_operand() const {
+    const std::lock_guard lock(kept_->making);
+    kept_->elements = room_for(size_);
+  }
+
   [[nodiscard]] cuda::bfloat16* operand_to_write(index_t offset) const {
     const std::lock_guard lock(kept_->making);
     return kept_->elements ? kept_->elements.data() + offset : nullptr;

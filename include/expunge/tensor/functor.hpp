@@ -44,6 +44,20 @@ struct along {
 template <class F>
 along(F) -> along<F>;
 
+/// f(a, b, ...), and x = a, y = b
+template <class F>
+struct along_both {
+  F f{};
+  template <class B, class... A>
+  EXPUNGE_DEVICE void operator()(B& x, B& y, B& a, B& b, A&... rest) const {
+    f(a, b, rest...);
+    x = a;
+    y = b;
+  }
+};
+template <class F>
+along_both(F) -> along_both<F>;
+
 /// y = value
 template <class T>
 struct fill {

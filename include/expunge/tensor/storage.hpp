@@ -31,6 +31,7 @@ concept converting_storage = requires(const S& s, index_t offset) {
   { s.operand_alone() } -> std::same_as<S>;       // what is kept without the elements, where it is: data() is then null
   s.drop_operand();                               // what is kept; called before elements are written
   s.operand_to_write(offset);                     // null where nothing is kept
+  s.begin_operand();                              // makes room for what is kept, which the caller writes with the elements
   { S::operand_of(offset) } -> std::same_as<S>;   // no elements, and room for what would be kept of so many
 };
 

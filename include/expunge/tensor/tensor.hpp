@@ -94,6 +94,11 @@ class tensor {
     else return mutable_data();
   }
 
+  /// New elements that one operation writes, and with them what products keep of them: mutable_data() comes first, then operand_to_write().
+  void begin_operand() const {
+    if constexpr (converting_storage<Storage>) storage_.begin_operand();
+  }
+
   /// Drops what products keep of the elements, which is made again where it is asked for.
   void drop_operand() const {
     if constexpr (converting_storage<Storage>) storage_.drop_operand();

@@ -135,6 +135,12 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
 }
 
 void __syncthreads();
+inline void __threadfence() {}  // threads take turns
+inline unsigned atomicInc(unsigned* at, unsigned most) {
+  const unsigned before = *at;
+  *at = before >= most ? 0 : before + 1;
+  return before;
+}
 inline void __syncwarp() { emulation::exchange(0xFFFFFFFFU, 0, 0); }
 
 template <class T>

@@ -30,11 +30,14 @@ struct logit_row {
   }
 
   EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
-    T most = z[0];
-    for_each_lane(lanes, cols, [&](index_t j) { return z[j]; }, [&](index_t, T x) { most = fn::max(most, x); });
+    T most = z[0], of_most = 0;  // of this thread; its sum in units of exp(most)
+    for_each_lane(lanes, cols, [&](index_t j) { return z[j]; }, [&](index_t j, T x) {
+      const T before = most, term = fn::exp(x - (most = fn::max(before, x)));
+      of_most = of_most * fn::exp(before - most) + (j == label ? T{0} : term);
+    });
     const T before = start ? z[0] : *largest, kept = start ? T{0} : *others;
     const T now = fn::max(before, lanes.max(most));
-    const T sum = sum_of_others([&](index_t j) { return fn::exp(z[j] - now); });
+    const T sum = lanes.sum(of_most * fn::exp(most - now));
     const T all = total != nullptr ? sum_over(lanes, cols, [&](index_t j) { return z[j]; }) : T{0};
     if (lanes.index() != 0) return;
     *largest = now;
