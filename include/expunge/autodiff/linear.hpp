@@ -41,7 +41,7 @@ struct linear_rule {
   }
   void restrict(const batch_part& part) { part.restrict(x); }
   bool forget(const X& value) {
-    const bool mine = x.data() == value.data();
+    const bool mine = x.data() != nullptr && x.data() == value.data();  // an operand alone is worth keeping
     if (mine) x = {};
     return mine;
   }
