@@ -2,6 +2,7 @@
 // place, the error says what it was for and the model is that of the last whole step.
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <set>
 #include <string>
@@ -133,7 +134,10 @@ BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
     }
     BOOST_TEST(testing::stale_operands == 0);
   };
+  testing::submitted.clear();
   check(loss::gradient_difference{});
+  const auto norms = std::ranges::count(testing::submitted, std::type_index(typeid(primitive::rms_norm)), [](const auto& s) { return s.first; });
+  BOOST_TEST(norms == 3 * (2 * llama.layers + 1));  // of three steps: nothing is computed again
   check(loss::ssiuu_exact(0.5));
   for (const auto c : {curvature::first_order, curvature::exact}) check(loss::ssiuu<>{{}, {.curvature = c}, {}});
 }

@@ -112,7 +112,7 @@ template <differentiable_value V> V exp(const V& x) { return unary<function::exp
 template <differentiable_value V> V log(const V& x) { return unary<function::log>(x); }
 template <differentiable_value V> V log_sigmoid(const V& x) { return unary<function::log_sigmoid>(x); }
 
-/// silu(gate) * up, the SwiGLU of Llama; shapes equal.
+/// silu(gate) * up, the SwiGLU of Llama; shapes equal. With read_by::products linear layers alone read it, and make gate and up.
 template <read_by Readers = read_by::anyone, differentiable_value V>
 V swiglu(const V& gate, const V& up) {
   return apply(detail::gated_rule<function::silu, tensor_of<V>, detail::readers_of<V, Readers>>{}, gate, up);

@@ -1,4 +1,4 @@
-// The vocabulary's linear layer and softmax cross-entropy in one operation, which never holds all logits of a long batch.
+// The vocabulary's linear layer and softmax cross-entropy in one operation, which need not hold all logits of a long batch.
 #pragma once
 
 #include <algorithm>

@@ -18,6 +18,8 @@ namespace expunge::cuda::detail {
 
 /// The stream of the device in use, which becomes the calling thread's current device.
 cudaStream_t stream();
+/// The same where work was submitted before.
+cudaStream_t stream_in_use() noexcept;
 
 /// Of the device in use.
 std::size_t shared_memory_per_block();

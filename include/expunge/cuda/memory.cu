@@ -40,7 +40,7 @@ class kept_pieces {
       idle_ -= piece->second;
       give_back(memory);
     }
-    if (!keep_ || idle_ > in_use_) give_back_all();
+    if (!keep_) give_back_all();
   }
 
   void keep(bool on) {
@@ -82,6 +82,8 @@ class kept_pieces {
       else static_cast<void>(cudaGetLastError());
       return status == cudaSuccess;
     };
+    const std::size_t most = std::max(most_, in_use_ + size);
+    if (in_use_ + size + idle_ > most + most / 4) give_back_all();  // what is kept are sizes of former days
     bool found = ask();
     if (!found) {
       give_back_all();
@@ -111,12 +113,12 @@ class kept_pieces {
   }
   void give_back(void* memory) noexcept {
     sizes_.erase(memory);
-    static_cast<void>(cudaFreeAsync(memory, detail::stream()));  // at exit the driver may be gone
+    static_cast<void>(cudaFreeAsync(memory, detail::stream_in_use()));  // at exit the driver may be gone
   }
 
   mutable std::mutex guard_;
-  std::unordered_map<void*, std::size_t> sizes_;           // of all pieces that the driver lent, in bytes
-  std::map<std::size_t, std::vector<void*>> freed_;        // by size
+  std::unordered_map<void*, std::size_t> sizes_;     // of all pieces that the driver lent, in bytes
+  std::map<std::size_t, std::vector<void*>> freed_;  // by size
   std::size_t in_use_ = 0, most_ = 0, idle_ = 0;
   bool keep_ = true;
 };

@@ -76,6 +76,8 @@ namespace detail {
 
 cudaStream_t stream() { return instance().stream; }
 
+cudaStream_t stream_in_use() noexcept { return current->stream; }
+
 cublasLtContext* blas() { return instance().blas; }
 
 void* matmul_workspace() { return instance().matmul_workspace; }
