@@ -337,4 +337,39 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(threads_share_elements, T, numbers) {
     }
 }
 
+BOOST_AUTO_TEST_CASE(elements_are_written_in_bfloat16) {
+  arrays<float> in;
+  const auto same = [](cuda::bfloat16 found, float x) { return found.bits == bf16_from_float(x); };
+  for (const index_t size : {1, 4, 7, 101})
+    for (const bool packed : {false, true}) {
+      const index_t before = packed ? 4 : 1;
+      alignas(16) std::array<float, 200> w{};
+      alignas(16) std::array<cuda::bfloat16, 200> kept{}, alone{};
+      const auto x = in.random(size);
+      std::copy(x.begin(), x.end(), w.begin() + before);
+      for (index_t thread = 0; thread < 3; ++thread) {  // w *= 3 and w once more; w + w alone
+        cuda::map_elements(thread, 3, size, packed, functor::along<functor::scale<float>>{{3}}, kept.data() + before, w.data() + before);
+        const float *const a = w.data() + before;
+        cuda::map_elements(thread, 3, size, packed, functor::assign<functor::add>{}, alone.data() + before, a, a);
+      }
+      bool right = true;
+      for (std::size_t i = 0; i < kept.size(); ++i) {
+        const bool inside = static_cast<index_t>(i) >= before && static_cast<index_t>(i) < before + size;
+        const float value = inside ? 3 * x[i - static_cast<std::size_t>(before)] : 0;
+        right = right && w[i] == value && same(kept[i], value) && same(alone[i], inside ? value + value : 0);
+      }
+      BOOST_TEST(right, "size " << size << (packed ? ", packed" : ""));
+    }
+
+  const auto x = in.random(rows * cols), weight = in.random(cols);
+  std::vector<float> y(x.size()), rstd(rows);
+  std::vector<cuda::bfloat16> rounded(x.size());
+  const cuda::serial_lanes one;
+  for (index_t r = 0; r < rows; ++r) {
+    cuda::norm_forward(one, x.data(), weight.data(), static_cast<const float*>(nullptr), 1e-3F, r, cols, y.data(), static_cast<float*>(nullptr), rstd.data());
+    cuda::norm_forward(one, x.data(), weight.data(), static_cast<const float*>(nullptr), 1e-3F, r, cols, rounded.data(), static_cast<float*>(nullptr), rstd.data());
+  }
+  BOOST_TEST(std::ranges::equal(rounded, y, same));
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -99,6 +99,7 @@ void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T*
   &rms_norm<T, T>, &rms_norm_pushforward<T, T>, &rms_norm_pullback<T>, &rms_norm_pullback_tangent<T>, &layer_norm<T, T>, &layer_norm_pushforward<T, T>, \
       &layer_norm_pullback<T>, &layer_norm_pullback_tangent<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
-EXPUNGE_CUDA_KEEP_ALSO(&rms_norm<float, bfloat16>, &layer_norm<float, bfloat16>, &rms_norm_pushforward<float, bfloat16>, &layer_norm_pushforward<float, bfloat16>)
+EXPUNGE_CUDA_KEEP_ALSO(&rms_norm<float, bfloat16>, &layer_norm<float, bfloat16>, &rms_norm_pushforward<float, bfloat16>,
+                       &layer_norm_pushforward<float, bfloat16>)
 
 }  // namespace expunge::cuda

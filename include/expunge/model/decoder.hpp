@@ -50,7 +50,8 @@ struct decoder_block {
       const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
       return swiglu<read_by::products>(opened, seen(nn::module::up, up(b), ranges));
     };
-    const V inner = primal_of(gate.weight).absent() ? gelu_tanh<read_by::products>(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
+    const bool without_gate = primal_of(gate.weight).absent();
+    const V inner = without_gate ? gelu_tanh<read_by::products>(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
     recompute_later(b);
     const V out = down(inner);
     recompute_later(inner);

@@ -101,7 +101,8 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   static bool in_float(index_t m, index_t n, const operand_type& a, const operand_type& b) {
     return (m == 1 || n == 1) && a.whole() != nullptr && b.whole() != nullptr;
   }
-  static void multiply(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const operand_type& a, const operand_type& b, T beta, T* c) {
+  static void multiply(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const operand_type& a, const operand_type& b,
+                       T beta, T* c) {
     if (in_float(m, n, a, b)) cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.whole(), b.whole(), beta, c);
     else cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.rounded(), b.rounded(), beta, c);
   }
