@@ -8,20 +8,12 @@
 #include <expunge/tensor/host/buffer_pool.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../random_sequences.hpp"
+
 using namespace expunge;
 using X = tensor<float>;
 
 namespace {
-
-std::vector<nn::token_sequence> sequences(std::uint64_t seed) {
-  philox g(seed);
-  std::vector<nn::token_sequence> out(6);
-  for (auto& s : out) {
-    for (int i = 0; i < 30; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
-    s.answer_begin = 27;
-  }
-  return out;
-}
 
 struct result {
   std::vector<float> weights;
@@ -36,6 +28,7 @@ result trained(const Loss& policy, model::decoder_family family, bool checkpoint
   m.checkpoint = checkpoint;
   pool.forget_peak();
   const std::size_t before = pool.peak_bytes();
+  const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 6, 30, 3, 32); };
   unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.1}, {.batch = 6}).run(sequences(1), sequences(2), unlearn::after_steps(3));
   result r{{}, pool.peak_bytes() - before};
   for (const X& p : nn::parameters(m))

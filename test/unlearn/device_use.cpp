@@ -13,7 +13,9 @@
 #include <expunge/model/mlp.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../random_sequences.hpp"
 #include "../tensor/watched_storage.hpp"
+#include "weights.hpp"
 
 using namespace expunge;
 using X = tensor<float, testing::watched_storage<float>>;
@@ -31,7 +33,7 @@ std::vector<model::labelled_sample> some(std::uint64_t seed) {
 }
 
 struct outcome {
-  std::vector<float> weights;
+  std::vector<double> weights;
   std::string message;
 };
 
@@ -47,8 +49,7 @@ outcome trained(index_t steps, index_t allowance) {
     out.message = e.what();
   }
   testing::allowance = plenty;
-  for (const X& p : nn::parameters(m))
-    for (const float v : p.to_vector()) out.weights.push_back(v);
+  out.weights = testing::flat(m);
   return out;
 }
 
@@ -104,15 +105,7 @@ BOOST_AUTO_TEST_CASE(operands_are_converted_once_and_are_never_old) {
 }
 
 BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
-  const auto sequences = [](std::uint64_t seed) {
-    philox g(seed);
-    std::vector<nn::token_sequence> out(4);
-    for (auto& s : out) {
-      for (int i = 0; i < 9; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
-      s.answer_begin = 5;
-    }
-    return out;
-  };
+  const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 4, 9, 4, 32); };
   model::decoder_config llama{.vocabulary = 32, .width = 16, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 24, .context = 16, .tied = true};
   model::decoder_config gpt2 = llama;
   gpt2.family = model::decoder_family::gpt2;
@@ -120,16 +113,13 @@ BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
   const auto steps = [&]<class V>(const model::decoder_config& c, const auto& policy) {
     auto m = model::random_decoder<V>(c, 1);
     unlearn::trainer(m, policy, optim::adamw{.learning_rate = 1e-3}, {.batch = 3}).run(sequences(1), sequences(2), unlearn::after_steps(3));
-    std::vector<float> out;
-    for (const V& p : nn::parameters(m))
-      for (const float v : p.to_vector()) out.push_back(v);
-    return out;
+    return testing::flat(m);
   };
   using curvature = attribution::curvature;
   const auto check = [&](const auto& policy) {
     testing::stale_operands = 0;
     for (const auto& c : {llama, gpt2}) {
-      const std::vector<float> plain = steps.template operator()<tensor<float>>(c, policy);
+      const std::vector<double> plain = steps.template operator()<tensor<float>>(c, policy);
       BOOST_TEST((steps.template operator()<X>(c, policy) == plain));  // operands are converted to themselves
     }
     BOOST_TEST(testing::stale_operands == 0);
@@ -166,7 +156,7 @@ BOOST_AUTO_TEST_CASE(steps_of_the_same_shapes_submit_the_same_work) {
 }
 
 BOOST_AUTO_TEST_CASE(running_out_anywhere_names_the_purpose_and_leaves_the_model) {
-  const std::vector<std::vector<float>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
+  const std::vector<std::vector<double>> after{trained(0, 0).weights, trained(1, plenty).weights, trained(2, plenty).weights};
   std::set<std::string> purposes, parts;
   for (index_t allowance = 0;; ++allowance) {
     const outcome o = trained(2, allowance);

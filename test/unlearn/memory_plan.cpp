@@ -4,11 +4,12 @@
 #include <string>
 #include <vector>
 
-#include <expunge/core/random.hpp>
 #include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/tensor/host/buffer_pool.hpp>
 #include <expunge/unlearn/memory_plan.hpp>
 #include <expunge/unlearn/trainer.hpp>
+
+#include "../random_sequences.hpp"
 
 using namespace expunge;
 using X = tensor<float>;
@@ -16,20 +17,10 @@ using rounding = tensor<float, bfloat16_cuda_storage<float>>;
 
 namespace {
 
-std::vector<nn::token_sequence> sequences(std::uint64_t seed, index_t count, index_t length, index_t answer) {
-  philox g(seed);
-  std::vector<nn::token_sequence> out(static_cast<std::size_t>(count));
-  for (auto& s : out) {
-    for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 256)));
-    s.answer_begin = length - answer;
-  }
-  return out;
-}
-
 /// Two steps; the plan must hold what they take, and not a quarter more.
 template <class Loss, class Optimizer = optim::adamw>
 void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {}) {
-  const auto forget = sequences(1, 6, length, answer), retain = sequences(2, 6, length, answer);
+  const auto forget = testing::random_sequences(1, 6, length, answer, 256), retain = testing::random_sequences(2, 6, length, answer, 256);
   const index_t batch = 3;
   const auto plan = unlearn::plan_memory(c, policy, optimizer, 6, unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
   auto& pool = host::buffer_pool::instance();

@@ -78,7 +78,7 @@ class cotangent_slot {
   /// The same for some rows of a cotangent of shape `extents`: those from `begin` on, as many as the product has. For products that
   /// fill all rows one after the other, each once.
   void add_product_to_rows(index_t begin, bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
-    if (target_->value.absent()) target_->value = X(extents), target_->fresh = true;
+    if (this->begin(extents)) target_->fresh = true;
     if (!target_->fresh) make_writable();
     X rows = target_->value.slice(begin, begin + (transpose_a ? a.cols() : a.rows()));
     gemm(transpose_a, transpose_b, alpha, a, b, target_->fresh ? value_type{0} : value_type{1}, rows);

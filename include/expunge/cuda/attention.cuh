@@ -53,7 +53,7 @@ constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
 template <pass Which, class Products, class T = typename Products::value_type>
 __global__ void __launch_bounds__(Products::threads, least_blocks<Which, Products>)
     attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
-  detail::wait_for_earlier_work();
+  wait_for_earlier_work();
   using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
   const index_t number = of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x;  // those that take longest first

@@ -10,7 +10,7 @@ inline constexpr index_t column_sum_rows = 64;
 
 template <class T, class Share>
 __global__ void column_partial_kernel(Share share, index_t rows, index_t cols, T* partial) {
-  detail::wait_for_earlier_work();
+  wait_for_earlier_work();
   const index_t j = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x, begin = blockIdx.y * column_sum_rows;
   const index_t end = begin + column_sum_rows < rows ? begin + column_sum_rows : rows;
   if (j >= cols) return;
@@ -22,7 +22,7 @@ __global__ void column_partial_kernel(Share share, index_t rows, index_t cols, T
 
 template <class T>
 __global__ void column_total_kernel(const T* partial, index_t blocks, index_t cols, T* out) {
-  detail::wait_for_earlier_work();
+  wait_for_earlier_work();
   const index_t j = static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x;
   if (j >= cols) return;
   T sum = out[j];

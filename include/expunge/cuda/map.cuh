@@ -13,7 +13,7 @@ namespace detail {
 
 template <class F, class... E>
 __global__ void map_kernel(index_t size, bool packed, F f, E*... arrays) {
-  detail::wait_for_earlier_work();
+  wait_for_earlier_work();
   map_elements(static_cast<index_t>(blockIdx.x) * blockDim.x + threadIdx.x, static_cast<index_t>(gridDim.x) * blockDim.x, size, packed, f, arrays...);
 }
 

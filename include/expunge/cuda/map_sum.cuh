@@ -17,7 +17,7 @@ constexpr unsigned sum_threads = 256;
 /// The block that is the last to end adds the sums of all in their order.
 template <class F, class... E>
 __global__ void map_sum_kernel(index_t size, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total, E*... arrays) {
-  detail::wait_for_earlier_work();
+  wait_for_earlier_work();
   __shared__ bool last;
   const block_lanes lanes;
   const index_t begin = blockIdx.x * sum_block, count = size - begin < sum_block ? size - begin : sum_block;

@@ -42,21 +42,10 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   /// Where a product has rounded them, without the elements themselves: half their memory.
   [[nodiscard]] bfloat16_cuda_storage operand_alone() const {
     const std::lock_guard lock(kept_->making);
-    if (!kept_->elements) return *this;
-    bfloat16_cuda_storage made;
-    made.size_ = size_;
-    made.kept_ = std::make_shared<kept>();
-    made.kept_->elements = kept_->elements;
-    return made;
+    return kept_->elements ? alone(size_, kept_->elements) : *this;
   }
 
-  [[nodiscard]] static bfloat16_cuda_storage operand_of(index_t size) {
-    bfloat16_cuda_storage made;
-    made.size_ = size;
-    made.kept_ = std::make_shared<kept>();
-    made.kept_->elements = room_for(size);
-    return made;
-  }
+  [[nodiscard]] static bfloat16_cuda_storage operand_of(index_t size) { return alone(size, room_for(size)); }
 
   void begin_operand() const {
     const std::lock_guard lock(kept_->making);
@@ -109,6 +98,14 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   static void multiply_linear(index_t m, index_t n, index_t k, const operand_type& x, const operand_type& w, const T* bias, T* y) {
     if (in_float(m, n, x, w)) cuda::linear(m, n, k, x.whole(), w.whole(), bias, y);
     else cuda::linear(m, n, k, x.rounded(), w.rounded(), bias, y);
+  }
+
+  static bfloat16_cuda_storage alone(index_t size, const cuda_storage<cuda::bfloat16>& elements) {
+    bfloat16_cuda_storage made;
+    made.size_ = size;
+    made.kept_ = std::make_shared<kept>();
+    made.kept_->elements = elements;
+    return made;
   }
 
   static cuda_storage<cuda::bfloat16> room_for(index_t size) {

@@ -133,9 +133,10 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   };
   part attention{w + q, w + q, w, q + 2 * v + w, w + q + 2 * v + c.heads + 1, q + v + w, v};
   part ffn{w + f, w + f, w + f, opened + w, w + opened + 1, w, opened};  // in the last block of labels instead of rows
-  if (kind.converts)
+  if (kind.converts) {
     for (part* p : {&attention, &ffn}) p->read /= 2, p->read_tangent += p->read, p->recomputed = 0;
-  if (kind.converts) attention.others += q, attention.read_tangent -= q;  // attention reads its value, no longer beside a linear layer
+    attention.others += q, attention.read_tangent -= q;  // attention reads its value, no longer beside a linear layer
+  }
   const auto values = [&](const auto& per_row, const batch_size& of) {
     return (c.layers * per_row(attention) + (c.layers - 1) * per_row(ffn)) * of.rows + per_row(ffn) * std::min(of.labels, of.rows);
   };
