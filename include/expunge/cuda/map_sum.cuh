@@ -11,16 +11,18 @@ namespace expunge::cuda {
 
 namespace detail {
 
-constexpr index_t sum_block = 4096;  // elements; a matrix of a small model is work for every multiprocessor
+constexpr index_t sum_block = 4096;        // elements at least; a matrix of a small model is work for every multiprocessor,
+constexpr index_t most_sum_blocks = 2048;  // and blocks that end do so one after the other
 constexpr unsigned sum_threads = 256;
 
 /// The block that is the last to end adds the sums of all in their order.
 template <class F, class... E>
-__global__ void map_sum_kernel(index_t size, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total, E*... arrays) {
+__global__ void map_sum_kernel(index_t size, index_t each, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total,
+                               E*... arrays) {
   wait_for_earlier_work();
   __shared__ bool last;
   const block_lanes lanes;
-  const index_t begin = blockIdx.x * sum_block, count = size - begin < sum_block ? size - begin : sum_block;
+  const index_t begin = blockIdx.x * each, count = size - begin < each ? size - begin : each;
   const double part = map_sum_of(lanes, count, packed, f, (arrays + begin)...);
   if (threadIdx.x == 0) {
     partial[blockIdx.x] = part;
@@ -38,9 +40,10 @@ __global__ void map_sum_kernel(index_t size, bool packed, F f, volatile double* 
 template <class F, class... E>
 void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays) {
   if (size == 0) return;
-  const unsigned blocks = detail::blocks_for(size, detail::sum_block);
+  const index_t each = detail::sum_block * detail::blocks_for(size, detail::sum_block * detail::most_sum_blocks);
+  const unsigned blocks = detail::blocks_for(size, each);
   const detail::scratch<double> partial(blocks);
-  detail::launch("a sum over elements", detail::map_sum_kernel<F, E...>, blocks, detail::sum_threads, 0, size, detail::packed(arrays...), f, partial.data(),
+  detail::launch("a sum over elements", detail::map_sum_kernel<F, E...>, blocks, detail::sum_threads, 0, size, each, detail::packed(arrays...), f, partial.data(),
                  detail::ended_blocks(), factor, out, arrays...);
 }
 
