@@ -56,6 +56,10 @@ class kept_pieces {
     const std::lock_guard lock(guard_);
     return most_;
   }
+  void forget_most() {
+    const std::lock_guard lock(guard_);
+    most_ = in_use_;
+  }
   std::size_t idle() const {
     const std::lock_guard lock(guard_);
     return idle_;
@@ -145,6 +149,7 @@ void release_unused() {
 }
 
 std::size_t peak_bytes() { return memory().most(); }
+void forget_peak() { memory().forget_most(); }
 
 device_description describe_device() { return detail::describe(memory().idle()); }
 

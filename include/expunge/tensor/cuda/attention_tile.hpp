@@ -131,9 +131,11 @@ class attention_tile {
       if (packs_on != 0 && (column += packs_on) >= packs) column -= packs, ++i;
     }
   }
-  /// Brings from[each * i] for i < count.
+  /// Brings from[each * i] for i < count, which is at most `size`.
   EXPUNGE_DEVICE_INLINE void fetch_numbers(const T* from, index_t each, int count, T* to) const {
-    for (int i = lanes.index(); i < count; i += lanes.count()) lanes.copy(to + i, from + each * i);
+    if (lanes.count() < size)
+      for (int i = lanes.index(); i < count; i += lanes.count()) lanes.copy(to + i, from + each * i);
+    else if (lanes.index() < count) lanes.copy(to + lanes.index(), from + each * lanes.index());
   }
   /// Calls fetch(step, stage) and, when what that brings is there, f(step, stage), for every step.
   template <class Fetch, class F>

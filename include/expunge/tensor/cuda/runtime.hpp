@@ -36,8 +36,9 @@ void release_unused();
 /// Whether freed memory is kept to be lent again (on at first). Without it every piece comes from the driver, for tools that watch that.
 void keep_freed(bool keep);
 
-/// The most bytes that tensors and scratch memory in use ever took at once.
+/// The most bytes that tensors and scratch memory in use took at once since forget_peak().
 [[nodiscard]] std::size_t peak_bytes();
+void forget_peak();
 
 // Memory in stream order: what is released may be reused by work that is submitted later.
 [[nodiscard]] void* allocate(std::size_t bytes);
