@@ -47,6 +47,13 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(linear_and_products, S, storages) {
   inputs<S> in;
   check([](const auto& x) { return linear(x[0], x[1], x[2]); }, std::vector{in.random({5, 7}), in.random({4, 7}), in.random({4})});
   check([](const auto& x) { return tanh(linear(x[0], x[1])); }, std::vector{in.random({3, 6}), in.random({5, 6})});
+  check([](const auto& x) { return tanh(linear(x[0], x[1], x[2], x[3])); },
+        std::vector{in.random({5, 7}), in.random({4, 7}), in.random({4}), in.random({5, 4})});
+  using X = tensor<double, S>;
+  const X constant = in.random({3, 4}), weight = in.random({4, 4});
+  check([&]<class V>(const std::vector<V>& x) { return linear(tanh(linear(V{constant}, V{weight}, V{}, x[0])), x[1]); },  // onto alone varies
+        std::vector{in.random({3, 4}), in.random({2, 4})});
+  check([&]<class V>(const std::vector<V>& x) { return tanh(linear(V{constant}, V{weight}, x[0], x[1])); }, std::vector{in.random({4}), in.random({3, 4})});
   check([](const auto& x) { return matmul(x[0], x[1]) * matmul(x[0], x[1]); }, std::vector{in.random({3, 6}), in.random({6, 2})});
 }
 

@@ -2,9 +2,9 @@
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
-#include <cstdlib>
 #include <string>
 
 #include <expunge/autodiff/attention.hpp>
@@ -17,15 +17,16 @@
 #include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "memory_lists.hpp"
+
 using namespace expunge;
 
 namespace {
 
-/// Tools and the emulated device see every use of memory that is not lent only where each piece comes from the driver.
-struct every_allocation {
-  every_allocation() { cuda::keep_freed(std::getenv("EXPUNGE_TEST_EVERY_ALLOCATION") == nullptr); }
+struct memory_lists {
+  memory_lists() { testing::use_memory_lists(); }
 };
-BOOST_TEST_GLOBAL_FIXTURE(every_allocation);
+BOOST_TEST_GLOBAL_FIXTURE(memory_lists);
 
 using host_tensor = tensor<float>;
 using device_tensor = tensor<float, cuda_storage<float>>;
@@ -65,27 +66,28 @@ X rounded(const X& x) {
 /// What attention's primitives give for rounded inputs: out, lse, dout, dlse, the three cotangents and their tangents.
 template <class X>
 std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&)) {
-  const typename X::index_tensor offsets(shape{4}, std::vector<std::int32_t>{0, 70, 71, 100});
-  const attention_shape sizes{3, 2, 1, dim, 100};
+  const typename X::index_tensor offsets(shape{4}, std::vector<std::int32_t>{0, 127, 128, 157});
+  const attention_shape sizes{3, 2, 1, dim, 157};
   std::uint64_t seed = 1;
   const auto make = [&](index_t heads) { return prepare(random<X>({sizes.rows, heads * dim}, seed++)); };
   const X q = make(2), k = make(1), v = make(1), g = make(2), dq = make(2), dk = make(1), dv = make(1), dg = make(2);
   const float scale = 0.25F;
   X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents()), dlse(lse.extents());
-  X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.data(), k.data(), v.data(), scale, out.mutable_data(), lse.mutable_data());
-  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
-                                                    dk.data(), dv.data(), dout.mutable_data(), dlse.mutable_data());
+  X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.mutable_data(), lse.mutable_data());
+  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+                                                    dk.operand(), dv.operand(), dout.mutable_data(), dlse.mutable_data());
   std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector(), dlse.to_vector()};
   for (const bool tangents : {false, true}) {
-    X q_bar = zeros<X>(q.extents()), k_bar = zeros<X>(k.extents()), v_bar = zeros<X>(v.extents());
+    std::array<cotangent<X>, 3> bars;
+    const auto to = [&](std::size_t i, const X& of) { return cotangent_slot<X>(&bars[i]).destination(of.extents()); };
     if (tangents)
-      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(),
-                                                             dk.data(), dv.data(), dout.data(), dlse.data(), g.data(), dg.data(),
-                                                             q_bar.mutable_data(), k_bar.mutable_data(), v_bar.mutable_data());
+      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+                                                             dk.operand(), dv.operand(), dout.data(), dlse.data(), g.operand(), dg.operand(),
+                                                             to(0, q), to(1, k), to(2, v));
     else
-      X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), g.data(),
-                                                     q_bar.mutable_data(), k_bar.mutable_data(), v_bar.mutable_data());
-    for (const X& x : {q_bar, k_bar, v_bar}) found.push_back(x.to_vector());
+      X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), g.operand(),
+                                                     to(0, q), to(1, k), to(2, v));
+    for (const cotangent<X>& bar : bars) found.push_back(bar.value.to_vector());
   }
   return found;
 }
@@ -189,7 +191,7 @@ BOOST_AUTO_TEST_CASE(freed_memory_is_lent_again) {
   cuda::keep_freed(false);
   BOOST_TEST((trained<device_tensor>(5) == kept));
   cuda::release(third);
-  every_allocation{};
+  testing::use_memory_lists();
 }
 
 BOOST_AUTO_TEST_CASE(memory_does_not_grow_over_a_thousand_steps) {
@@ -262,7 +264,7 @@ BOOST_AUTO_TEST_CASE(operands_are_rounded_until_they_are_written) {
   auto w = random<rounding_tensor>({30, 64}, 2);
   const auto product = [&](const rounding_tensor& of, index_t first, index_t end) {
     rounding_tensor y(shape{20, end - first});
-    multiply_add_bias(x, of.slice(first, end), bias.slice(first, end), y);
+    multiply_add(x, of.slice(first, end), bias.slice(first, end), rounding_tensor{}, y);
     return y.to_vector();
   };
   const auto same = w.operand_alone();  // no product has read it

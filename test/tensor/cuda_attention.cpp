@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <functional>
 #include <limits>
 #include <vector>
 
@@ -35,8 +36,8 @@ struct attention_case {
   using products = cuda::plain_products<T, sizeof(T) == 4 ? 32 : 16>;
   using room = cuda::attention_passes<T, cuda::attention_tile<products, cuda::serial_lanes>>;  // has the room that each pass needs
 
-  std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120};
-  attention_shape sizes{5, 4, 2, 10, 120};  // a dimension that the threads of block_of_threads.hpp do not divide
+  std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120, 183};
+  attention_shape sizes{6, 4, 2, 10, 183};  // a dimension that the threads of block_of_threads.hpp do not divide
   T scale = T(0.4);
   philox generator{3};
 
@@ -94,7 +95,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   host::attention(c.sizes, offsets, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
 
   cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
-                                 .out = out.data(), .lse = lse.data(), .out_bar = g.data(), .g = g.data(), .delta = delta.data()};
+                                 .out = out.data(), .lse = lse.data(), .g = g.data(), .delta = delta.data()};
   c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
   check(found_out, out);
   check(found_lse, lse);
@@ -103,7 +104,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   auto q_bar = start_q, k_bar = start_k, v_bar = start_v, found_q = start_q, found_k = start_k, found_v = start_v;
   host::attention_pullback(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
                            k_bar.data(), v_bar.data());
-  a.q_bar = found_q.data(), a.k_bar = found_k.data(), a.v_bar = found_v.data();
+  a.q_bar = {found_q.data()}, a.k_bar = {found_k.data()}, a.v_bar = {found_v.data()};
   c.launch(a, 4, room::stats_room, [](const auto& pass, index_t head) { pass.stats(head); });
   c.launch(a, 4, room::pullback_queries_room, [](const auto& pass, index_t head) { pass.pullback_queries(head); });
   c.launch(a, 2, room::pullback_keys_room, [](const auto& pass, index_t head) { pass.pullback_keys(head); });
@@ -115,7 +116,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   a.dout = dout.data(), a.dlse = dlse.data(), a.ddelta = ddelta.data();
   for (const int present : {1, 2, 4, 8, 15}) {  // which tangents there are
     a.dq = present & 1 ? dq.data() : nullptr, a.dk = present & 2 ? dk.data() : nullptr;
-    a.dv = present & 4 ? dv.data() : nullptr, a.dg = a.dout_bar = present & 8 ? dg.data() : nullptr;
+    a.dv = present & 4 ? dv.data() : nullptr, a.dg = present & 8 ? dg.data() : nullptr;
     std::vector<T> found_dout(q.size()), found_dlse(rows);
     host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data(),
                                    dlse.data());
@@ -134,9 +135,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
     check(found_v, v_bar);
   }
 
-  a.v_bar = nullptr;  // what is not wanted is left alone
-  found_k = start_k;
+  a.v_bar = {};  // what is not wanted is left alone, what is empty written
+  found_k.assign(k.size(), std::numeric_limits<T>::quiet_NaN());
+  a.k_bar.empty = true;
   c.launch(a, 2, room::tangent_keys_room, [](const auto& pass, index_t head) { pass.tangent_keys(head); });
+  std::ranges::transform(found_k, start_k, found_k.begin(), std::plus<>{});
   check(found_k, k_bar);
 }
 
@@ -144,7 +147,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(values_behind_a_past, S, settings) {
   using T = typename S::type;
   using room = typename attention_case<S>::room;
   attention_case<S> c;
-  const std::vector<std::int32_t> key_offsets{0, 1, 110, 113, 178, 211};  // pasts of 0, 39, 3 (and no rows), 49 and 0
+  const std::vector<std::int32_t> key_offsets{0, 1, 101, 104, 169, 202, 265};  // pasts of 0, 30, 3 (and no rows), 49, 0 and 0
   const auto q = c.random(4);
   auto keys = c;
   keys.sizes.rows = key_offsets.back();

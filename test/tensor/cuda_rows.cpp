@@ -221,17 +221,22 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
 BOOST_AUTO_TEST_CASE_TEMPLATE(rotary_positions, S, settings) {
   using T = typename S::type;
   arrays<T> in;
-  const auto x = in.random(5 * 3 * 6), cosines = in.random(4 * 3), sines = in.random(4 * 3), start = in.random(5 * 3 * 6);
   const std::vector<std::int32_t> positions{0, 1, 2, 0, 3};
-  for (const bool transpose : {false, true})
-    for (const bool accumulate : {false, true}) {
-      auto y = start, found = start;
-      host::rotary(x.data(), positions.data(), cosines.data(), sines.data(), 5, 3, 6, transpose, y.data(), accumulate);
-      for (index_t r = 0; r < 5; ++r)
-        for (index_t pair = 0; pair < 9; ++pair)
-          cuda::rotary_pair(x.data(), positions.data(), cosines.data(), sines.data(), 3, 6, transpose ? T(-1) : T(1), found.data(), accumulate, r, pair);
-      check(found, y);
-    }
+  const auto compare = [&]<int Count>(std::integral_constant<int, Count>, index_t dim) {
+    const index_t pairs = 3 * dim / 2;
+    const auto x = in.random(5 * 3 * dim), cosines = in.random(2 * dim), sines = in.random(2 * dim), start = in.random(5 * 3 * dim);
+    for (const bool transpose : {false, true})
+      for (const bool accumulate : {false, true}) {
+        auto y = start, found = start;
+        host::rotary(x.data(), positions.data(), cosines.data(), sines.data(), 5, 3, dim, transpose, y.data(), accumulate);
+        for (index_t i = 0; i < 5 * pairs; i += Count)
+          cuda::rotary_pairs<Count>(x.data(), positions.data(), cosines.data(), sines.data(), 3, dim, transpose ? T(-1) : T(1), found.data(), accumulate,
+                                    i / pairs, i % pairs);
+        check(found, y);
+      }
+  };
+  compare(std::integral_constant<int, 1>{}, 6);
+  compare(std::integral_constant<int, 2>{}, 8);
 }
 
 namespace {

@@ -68,25 +68,32 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_of_every_form, X, all) {
   BOOST_CHECK_THROW(gemm(false, false, T(1), X(shape{2, 3}), X(shape{2, 2}), T(0), wrong), error);
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_a_bias, X, all) {
+BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_what_is_added, X, all) {
   using T = typename X::value_type;
   for (const auto& [m, n, k] : {std::array<index_t, 3>{5, 7, 3}, {130, 17, 64}, {1, 40, 20}, {9, 1, 8}, {4, 6, 0}}) {
-    const X x = random<X>({m, k}, 1), w = random<X>({n, k}, 2), bias = random<X>({n}, 3);
-    X product(shape{m, n}), sum = random<X>({m, n}, 4), without = random<X>({m, n}, 4);
+    const X x = random<X>({m, k}, 1), w = random<X>({n, k}, 2), bias = random<X>({n}, 3), onto = random<X>({m, n}, 5);
+    X product(shape{m, n}), sum = random<X>({m, n}, 4), without = random<X>({m, n}, 4), all_of_it = random<X>({m, n}, 4), no_bias(shape{m, n});
     gemm(false, true, T(1), x, w, T(0), product);
-    multiply_add_bias(x, w, bias, sum);
-    multiply_add_bias(x, w, X{}, without);
-    const auto p = product.to_vector(), s = sum.to_vector(), b = bias.to_vector();
+    multiply_add(x, w, bias, X{}, sum);
+    multiply_add(x, w, X{}, X{}, without);
+    multiply_add(x, w, bias, onto, all_of_it);
+    multiply_add(x, w, X{}, onto, no_bias);
+    const auto p = product.to_vector(), s = sum.to_vector(), b = bias.to_vector(), o = onto.to_vector(), a = all_of_it.to_vector(), l = no_bias.to_vector();
     T worst = 0;
-    for (index_t i = 0; i < m * n; ++i) worst = std::max(worst, std::abs(s[size_t(i)] - (p[size_t(i)] + b[size_t(i % n)])));
+    for (index_t i = 0; i < m * n; ++i) {
+      const T with_bias = p[size_t(i)] + b[size_t(i % n)];
+      for (const T error : {s[size_t(i)] - with_bias, a[size_t(i)] - (with_bias + o[size_t(i)]), l[size_t(i)] - (p[size_t(i)] + o[size_t(i)])})
+        worst = std::max(worst, std::abs(error));
+    }
     BOOST_TEST(worst <= (sizeof(T) == 4 ? T(1e-5) : T(1e-13)));
     BOOST_TEST((without.to_vector() == p));
   }
   X y(shape{2, 3}), small(shape{2, 2});
   const X x(shape{2, 4}), w(shape{3, 4});
-  BOOST_CHECK_THROW(multiply_add_bias(x, X(shape{3, 5}), X{}, y), error);
-  BOOST_CHECK_THROW(multiply_add_bias(x, w, X(shape{2}), y), error);
-  BOOST_CHECK_THROW(multiply_add_bias(x, w, X{}, small), error);
+  BOOST_CHECK_THROW(multiply_add(x, X(shape{3, 5}), X{}, X{}, y), error);
+  BOOST_CHECK_THROW(multiply_add(x, w, X(shape{2}), X{}, y), error);
+  BOOST_CHECK_THROW(multiply_add(x, w, X{}, X{}, small), error);
+  BOOST_CHECK_THROW(multiply_add(x, w, X{}, small, y), error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, all) {

@@ -35,6 +35,7 @@ class watched_storage : public host_storage<T> {
     host_storage<T>::download(offset, to);
   }
   const T* operand(index_t offset) const {
+    if (kept_ == nullptr) return nullptr;
     const T* now = data();
     if (kept_->empty()) ++conversions, kept_->assign(now, now + size_);
     else if (now != nullptr) stale_operands += std::memcmp(kept_->data(), now, size_ * sizeof(T)) != 0 ? 1 : 0;

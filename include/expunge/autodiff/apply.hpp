@@ -10,7 +10,8 @@
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
-// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`.
+// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`. Of a rule that
+// takes y_bar (and dy_bar) as products read operands, `static constexpr int operand_cotangents` is the order of derivatives to which it does.
 //   X again();                                                      the value once more, from what was saved
 //   bool forget(const X& x); void remember(const X& x);             lets go of x where it was saved, and takes it again
 // are for values that are not kept for the sweep (recompute.hpp): the first of those that make one, the others of those that read it.
@@ -43,12 +44,20 @@ struct underlying<dual<X>> {
 template <class V>
 struct underlying<var<V>> : underlying<V> {};
 
+template <class Rule>
+constexpr int operand_cotangents = 0;
+template <class Rule>
+  requires requires { Rule::operand_cotangents; }
+constexpr int operand_cotangents<Rule> = Rule::operand_cotangents;
+
 template <class X, class Rule, std::size_t N>
 struct operation final : node<X> {
   Rule rule;
   std::array<node<X>*, N> inputs;
 
-  operation(Rule&& r, std::array<node<X>*, N> in) : rule(std::move(r)), inputs(in) {}
+  operation(Rule&& r, std::array<node<X>*, N> in) : rule(std::move(r)), inputs(in) {
+    this->adjoint.for_products = operand_cotangents<Rule> >= 1;
+  }
 
   void pullback() override {
     const auto slot = [](node<X>* n) { return cotangent_slot<X>(n != nullptr ? &n->adjoint : nullptr); };
@@ -84,6 +93,9 @@ namespace detail {
 /// Rules differ by their readers only where that changes what they make.
 template <class V, read_by Readers>
 inline constexpr read_by readers_of = converting_storage<typename tensor_of<V>::storage_type> ? Readers : read_by::anyone;
+/// The same for values whose cotangents are such too: derivatives to second order take elements.
+template <class V, read_by Readers>
+inline constexpr read_by readers_to_first_order_of = is_tensor<V> || std::same_as<V, var<tensor_of<V>>> ? readers_of<V, Readers> : read_by::anyone;
 }  // namespace detail
 
 /// The tensor without derivatives.

@@ -9,79 +9,86 @@ namespace expunge {
 
 namespace detail {
 
-template <class X>
+template <class X, read_by Readers = read_by::anyone>
 struct rotary_rule {
   static constexpr bool linear = true;
   typename X::index_tensor positions{};
   X cosines{}, sines{};  // [positions, dim / 2]
   index_t heads = 0;
   shape input{};
+  bool of_operand = false;  // then the input's cotangent is one too
 
   X forward(const X& x) {
     input = x.extents();
-    return rotate(x);
+    of_operand = x.is_operand_alone();
+    return rotated(x);
   }
-  X pushforward(const X& dx) const { return rotate(dx); }
+  X pushforward(const X& dx) const { return rotated(dx); }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (!x_bar.wanted()) return;
+    if constexpr (Readers == read_by::products)
+      if (of_operand && x_bar.begin_operand_alone(input)) return run(y_bar.data(), true, x_bar.operand_to_write(), false);
     const bool first = x_bar.begin(input);
-    run(y_bar, true, x_bar.accumulator(input), !first);
+    run(y_bar.data(), true, x_bar.accumulator(input), !first);
   }
   void restrict(const batch_part& part) { part.restrict(input), part.restrict(positions); }
 
  private:
-  X rotate(const X& x) const {
-    X y(x.extents());
-    run(x, false, y.mutable_data(), false);
-    return y;
+  X rotated(const X& x) const {
+    return written<X, Readers>(x.extents(), [&](auto y) {
+      if constexpr (Readers == read_by::products)
+        if (x.is_operand_alone()) return run(x.kept_operand(), false, y, false);
+      run(x.data(), false, y, false);
+    });
   }
-  void run(const X& from, bool transpose, typename X::pointer to, bool accumulate) const {
-    X::template run<primitive::rotary>(from.data(), positions.data(), cosines.data(), sines.data(), from.rows(), heads,
-                                       from.cols() / heads, transpose, to, accumulate);
+  void run(const auto& from, bool transpose, const auto& to, bool accumulate) const {
+    X::template run<primitive::rotary>(from, positions.data(), cosines.data(), sines.data(), positions.size(), heads, input.cols() / heads, transpose,
+                                       to, accumulate);
   }
 };
 
 template <class X>
 struct attention_rule {
   using T = typename X::value_type;
+  static constexpr int operand_cotangents = 2;
   attention_shape sizes{};
   T scale = 1;
   typename X::index_tensor offsets{};
-  X q{}, k{}, v{}, out{}, lse{}, dout{}, dlse{};
+  X q{}, k{}, v{}, out{}, lse{}, dout{}, dlse{};  // the first three for products alone
 
   X forward(const X& q_, const X& k_, const X& v_) {
     require(q_.rows() == k_.rows() && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
                 k_.cols() == sizes.kv_heads * sizes.dim,
             "attention: q ", q_.extents(), ", k ", k_.extents(), ", v ", v_.extents(), " for ", sizes.heads, " heads, ",
             sizes.kv_heads, " key-value heads of ", sizes.dim);
-    q = q_;
-    k = k_;
-    v = v_;
-    out = X(q.extents());
-    lse = X(shape{q.rows(), sizes.heads});
-    X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.data(), k.data(), v.data(), scale,
+    out = X(q_.extents());
+    lse = X(shape{q_.rows(), sizes.heads});
+    X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q_.operand(), k_.operand(), v_.operand(), scale,
                                           out.mutable_data(), lse.mutable_data());
+    q = q_.operand_alone();
+    k = k_.operand_alone();
+    v = v_.operand_alone();
     return out;
   }
   X pushforward(const X& dq, const X& dk, const X& dv) {
     dout = X(out.extents());
     dlse = X(lse.extents());
-    X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
-                                                      lse.data(), dq.data(), dk.data(), dv.data(), dout.mutable_data(),
+    X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(),
+                                                      lse.data(), dq.operand(), dk.operand(), dv.operand(), dout.mutable_data(),
                                                       dlse.mutable_data());
     return dout;
   }
   void pullback(const X& out_bar, cotangent_slot<X> q_bar, cotangent_slot<X> k_bar, cotangent_slot<X> v_bar) const {
-    X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(),
-                                                   lse.data(), out_bar.data(), q_bar.accumulator(q.extents()),
-                                                   k_bar.accumulator(k.extents()), v_bar.accumulator(v.extents()));
+    X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(),
+                                                   lse.data(), out_bar.operand(), q_bar.destination(q.extents()),
+                                                   k_bar.destination(k.extents()), v_bar.destination(v.extents()));
   }
   void pullback_tangent(const X& dq, const X& dk, const X& dv, const X& out_bar, const X& dout_bar, cotangent_slot<X> dq_bar,
                         cotangent_slot<X> dk_bar, cotangent_slot<X> dv_bar) const {
     X::template run<primitive::attention_pullback_tangent>(
-        sizes, offsets.data(), q.data(), k.data(), v.data(), scale, out.data(), lse.data(), dq.data(), dk.data(), dv.data(),
-        dout.data(), dlse.data(), out_bar.data(), dout_bar.data(), dq_bar.accumulator(q.extents()), dk_bar.accumulator(k.extents()),
-        dv_bar.accumulator(v.extents()));
+        sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(), dk.operand(),
+        dv.operand(), dout.data(), dlse.data(), out_bar.operand(), dout_bar.operand(), dq_bar.destination(q.extents()),
+        dk_bar.destination(k.extents()), dv_bar.destination(v.extents()));
   }
   void restrict(const batch_part& part) {
     for (X* saved : {&q, &k, &v, &out, &lse}) part.restrict(*saved);
@@ -101,15 +108,15 @@ struct rotary_table {
 };
 
 /// Rotates the pairs (j, j + dim / 2) of every head by its position's angle (Su et al. 2021, in the layout of Hugging Face).
-/// x [rows, heads * dim], positions [rows].
-template <differentiable_value V>
+/// x [rows, heads * dim], positions [rows]. With read_by::products attention alone reads it, and x may be an operand alone.
+template <read_by Readers = read_by::anyone, differentiable_value V>
 V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const rotary_table<tensor_of<V>>& table,
          index_t heads) {
-  return apply(detail::rotary_rule<tensor_of<V>>{positions, table.cosines, table.sines, heads, {}}, x);
+  return apply(detail::rotary_rule<tensor_of<V>, detail::readers_of<V, Readers>>{positions, table.cosines, table.sines, heads}, x);
 }
 
 /// softmax(q k^T * scale, causal) v for each example and head; query heads share key-value heads in groups.
-/// q [rows, heads * dim], k and v [rows, kv_heads * dim]; example e owns the rows offsets[e] to offsets[e + 1].
+/// q [rows, heads * dim], k and v [rows, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1].
 template <differentiable_value V>
 V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads,
                    index_t kv_heads, typename tensor_of<V>::value_type scale) {
@@ -130,7 +137,7 @@ tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, cons
           "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",
           key_offsets.size(), " of keys for ", heads, " heads, ", kv_heads, " key-value heads of ", sizes.dim);
   tensor<T, S> out(q.extents()), lse(shape{q.rows(), heads});
-  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.data(), k.data(), v.data(), scale,
+  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale,
                                                    out.mutable_data(), lse.mutable_data());
   return out;
 }

@@ -6,13 +6,15 @@
 namespace expunge {
 
 /// The cotangent of one value while a reverse sweep gathers it; absent until the first contribution, which is kept or written, so that
-/// nobody need clear memory. `in_place` marks memory that the caller gave. `fresh` memory is being written for the first time.
+/// nobody need clear memory. `in_place` marks memory that the caller gave. `fresh` memory is being written for the first time. With
+/// `for_products` a product that comes first may be an operand alone.
 template <class X>
 struct cotangent {
   X value{};
   bool in_place = false;
   bool wanted = true;
   bool fresh = false;
+  bool for_products = false;
 };
 
 /// A pullback's handle to the cotangent of one input; not wanted for constants, and then nothing need be computed.
@@ -32,9 +34,9 @@ class cotangent_slot {
     if (target_->value.absent()) {
       target_->value = contribution;
     } else if (writable()) {
-      axpy(target_->value, value_type{1}, contribution);
+      axpy(target_->value, value_type{1}, with_elements(contribution));
     } else {
-      target_->value = mapped(functor::assign{functor::add{}}, target_->value, contribution);
+      target_->value = mapped(functor::assign{functor::add{}}, with_elements(target_->value), with_elements(contribution));
     }
   }
 
@@ -67,9 +69,24 @@ class cotangent_slot {
     return true;
   }
 
+  /// The same as operands alone, of values that are such: f(first&, second&, x, y, bar).
+  template <class F>
+  friend bool add_pair_to_operands(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& x, const X& y, const X& bar) {
+    if (!b.wanted() || !b.target_->value.absent() || a.target_ == b.target_ || !a.begin_operand_alone(x.extents())) return false;
+    b.target_->value = X::for_products(x.extents());
+    X::template run<primitive::map>(x.size(), f, a.target_->value.operand_to_write(), b.target_->value.operand_to_write(), x.kept_operand(), y.kept_operand(),
+                                    bar.kept_operand());
+    return true;
+  }
+
   /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
   void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
     if (a.absent() || b.absent()) return;
+    if constexpr (converting_storage<typename X::storage_type>)
+      if (target_->for_products && target_->value.absent()) {
+        target_->value = product_for_products(transpose_a, transpose_b, alpha, a, b);
+        return;
+      }
     const bool first = begin(extents);
     if (!first) make_writable();
     gemm(transpose_a, transpose_b, alpha, a, b, first ? value_type{0} : value_type{1}, target_->value);
@@ -92,6 +109,14 @@ class cotangent_slot {
     return true;
   }
 
+  /// The same as an operand alone, for a value that is one: writes go to operand_to_write() of the cotangent.
+  [[nodiscard]] bool begin_operand_alone(const shape& extents) const {
+    if (!wanted() || !target_->value.absent()) return false;
+    target_->value = X::for_products(extents);
+    return true;
+  }
+  [[nodiscard]] auto operand_to_write() const { return target_->value.operand_to_write(); }
+
   /// The memory to accumulate into (zeros at first), for kernels that add; null where not wanted.
   [[nodiscard]] typename X::pointer accumulator(const shape& extents) const {
     if (!wanted()) return nullptr;
@@ -100,10 +125,21 @@ class cotangent_slot {
     return target_->value.mutable_data();
   }
 
+  /// The same for kernels that add on the host, and on a device write what nobody has written.
+  [[nodiscard]] auto destination(const shape& extents) const {
+    if constexpr (device_storage<typename X::storage_type>) {
+      const bool empty = begin(extents);
+      return expunge::destination<value_type>{empty ? target_->value.mutable_data() : accumulator(extents), empty};
+    } else {
+      return accumulator(extents);
+    }
+  }
+
  private:
-  [[nodiscard]] bool writable() const { return target_->in_place || target_->value.unique(); }
+  [[nodiscard]] bool writable() const { return target_->in_place || (target_->value.unique() && !target_->value.is_operand_alone()); }
   void make_writable() const {
-    if (!writable()) target_->value = clone(target_->value);
+    if (target_->value.is_operand_alone()) target_->value = with_elements(target_->value);
+    else if (!writable()) target_->value = clone(target_->value);
   }
 
   cotangent<X>* target_ = nullptr;

@@ -37,21 +37,31 @@ struct unary_rule {
 /// y = F(a) * b: the gated activation of a transformer's feed-forward layer.
 template <class F, class X, read_by Readers = read_by::anyone>
 struct gated_rule {
+  static constexpr int operand_cotangents = Readers == read_by::products ? 1 : 0;
   X a{}, b{};
 
   X forward(const X& a_, const X& b_) {
     require(a_.extents() == b_.extents(), "gated activation of shapes ", a_.extents(), " and ", b_.extents());
     a = a_;
     b = b_;
-    return mapped_for<Readers>(functor::value_product<F>{}, a, b);
+    if constexpr (Readers == read_by::products)
+      if (of_operands())
+        return written<X, Readers>(a.extents(), [&](auto y) {
+          X::template run<primitive::map>(a.size(), functor::assign{functor::value_product<F>{}}, y, a.kept_operand(), b.kept_operand());
+        });
+    return mapped_for<Readers>(functor::value_product<F>{}, with_elements(a), with_elements(b));
   }
   X pushforward(const X& da, const X& db) const {
     return mapped_for<Readers>(functor::gated_pushforward<F>{}, a, b, or_zeros(da, a), or_zeros(db, b));
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
-    if (add_mapped_pair<Readers>(a_bar, b_bar, functor::gated_pullback_of_both<F>{}, a, b, y_bar)) return;
-    if (a_bar.wanted()) a_bar.add_mapped(functor::gated_pullback<F>{}, a, b, y_bar);
-    if (b_bar.wanted()) b_bar.add_mapped(functor::value_product<F>{}, a, y_bar);
+    constexpr functor::gated_pullback_of_both<F> of_both{};
+    if constexpr (Readers == read_by::products)
+      if (of_operands() && y_bar.is_operand_alone() && add_pair_to_operands(a_bar, b_bar, of_both, a, b, y_bar)) return;
+    const X left = with_elements(a), right = with_elements(b), bar = with_elements(y_bar);
+    if (add_mapped_pair<Readers>(a_bar, b_bar, of_both, left, right, bar)) return;
+    if (a_bar.wanted()) a_bar.add_mapped(functor::gated_pullback<F>{}, left, right, bar);
+    if (b_bar.wanted()) b_bar.add_mapped(functor::value_product<F>{}, left, bar);
   }
   void pullback_tangent(const X& da_, const X& db_, const X& y_bar, const X& dy_bar_, cotangent_slot<X> da_bar,
                         cotangent_slot<X> db_bar) const {
@@ -62,6 +72,9 @@ struct gated_rule {
   }
   void restrict(const batch_part& part) { part.restrict(a), part.restrict(b); }
   X again() { return forward(a, b); }
+
+ private:
+  [[nodiscard]] bool of_operands() const { return a.is_operand_alone() && b.is_operand_alone(); }
 };
 
 /// y = alpha a + beta b (b may be absent) + gamma
@@ -112,7 +125,8 @@ template <differentiable_value V> V exp(const V& x) { return unary<function::exp
 template <differentiable_value V> V log(const V& x) { return unary<function::log>(x); }
 template <differentiable_value V> V log_sigmoid(const V& x) { return unary<function::log_sigmoid>(x); }
 
-/// silu(gate) * up, the SwiGLU of Llama; shapes equal. With read_by::products linear layers alone read it, and make gate and up.
+/// silu(gate) * up, the SwiGLU of Llama; shapes equal. With read_by::products linear layers alone read it, and make gate and up, as operands
+/// alone or not.
 template <read_by Readers = read_by::anyone, differentiable_value V>
 V swiglu(const V& gate, const V& up) {
   return apply(detail::gated_rule<function::silu, tensor_of<V>, detail::readers_of<V, Readers>>{}, gate, up);

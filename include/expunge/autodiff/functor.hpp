@@ -173,7 +173,10 @@ struct cross_entropy_tangent {
   MAP(expunge::functor::gated_pullback_tangent_of_both<F>, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*)
 /// Of what products alone read, elements K.
 #define EXPUNGE_AUTODIFF_OPERAND_MAPS(MAP, T, K)                                                                      \
+  MAP(expunge::functor::assign<expunge::functor::copy>, T*, const K*)                                                 \
   MAP(expunge::functor::assign<expunge::functor::value_product<expunge::function::silu>>, K*, const T*, const T*)     \
+  MAP(expunge::functor::assign<expunge::functor::value_product<expunge::function::silu>>, K*, const K*, const K*)     \
+  MAP(expunge::functor::gated_pullback_of_both<expunge::function::silu>, K*, K*, const K*, const K*, const K*)        \
   MAP(expunge::functor::assign<expunge::functor::gated_pushforward<expunge::function::silu>>, K*, const T*, const T*, const T*, const T*) \
   MAP(expunge::functor::along_both<expunge::functor::gated_pullback_of_both<expunge::function::silu>>, K*, K*, T*, T*, const T*, const T*, const T*) \
   MAP(expunge::functor::along_both<expunge::functor::gated_pullback_tangent_of_both<expunge::function::silu>>, K*, K*, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*) \

@@ -21,3 +21,4 @@
 #define EXPUNGE_UNARY(V)
 #define EXPUNGE_BINARY(V) , const V&
 #define EXPUNGE_TERNARY(V) , const V&, const V&
+#define EXPUNGE_QUATERNARY(V) , const V&, const V&, const V&

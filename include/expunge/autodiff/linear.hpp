@@ -1,4 +1,4 @@
-// Linear layer y = x W^T + b, and the plain matrix product.
+// Linear layer y = x W^T + b, onto another value or not, and the plain matrix product.
 #pragma once
 
 #include "expunge/autodiff/apply.hpp"
@@ -7,35 +7,37 @@ namespace expunge {
 
 namespace detail {
 
-template <class X>
+template <class X, read_by Readers = read_by::anyone>
 struct linear_rule {
   static constexpr bool sums_over_rows = true;
   X x{}, w{};  // x for products alone
 
-  X forward(const X& x_, const X& w_, const X& b) {
-    X y(shape{x_.rows(), w_.rows()});
-    multiply_add_bias(x_, w_, b, y);
+  X forward(const X& x_, const X& w_, const X& b, const X& onto) {
+    X y = multiplied(x_, w_, b, onto);
     x = x_.operand_alone();
     w = w_;
     return y;
   }
-  X pushforward(const X& dx, const X& dw, const X& db) const {
+  X pushforward(const X& dx, const X& dw, const X& db, const X& donto) const {
+    if (dx.absent() && dw.absent() && db.absent()) return donto;
     X y(shape{x.rows(), w.rows()});
-    if (!dx.absent()) multiply_add_bias(dx, w, db, y);
-    else if (!dw.absent()) multiply_add_bias(x, dw, db, y);
+    if (!dx.absent()) multiply_add(dx, w, db, donto, y);
+    else if (!dw.absent()) multiply_add(x, dw, db, donto, y);
     else X::template run<primitive::broadcast_row>(db.data(), y.rows(), y.cols(), y.mutable_data());
     if (!dx.absent() && !dw.absent()) gemm(false, true, 1, x, dw, 1, y);
+    if (dx.absent() && dw.absent() && !donto.absent()) axpy(y, 1, donto);
     return y;
   }
-  void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
+  void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar, cotangent_slot<X> onto_bar) const {
+    if (onto_bar.wanted()) onto_bar.add(y_bar);
     if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
     if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
     if (b_bar.wanted())
       X::template run<primitive::column_sum>(y_bar.data(), y_bar.rows(), y_bar.cols(), b_bar.accumulator({w.rows()}));
   }
-  void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
-                        cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
-    if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar);
+  void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& /*donto*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
+                        cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar, cotangent_slot<X> donto_bar) const {
+    if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar, donto_bar);
     if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }
@@ -46,6 +48,15 @@ struct linear_rule {
     return mine;
   }
   void remember(const X& value) { x = value; }
+
+ private:
+  static X multiplied(const X& x_, const X& w_, const X& b, const X& onto) {
+    if constexpr (Readers == read_by::products)
+      if (b.absent() && onto.absent()) return product_for_products(false, true, 1, x_, w_);
+    X y(shape{x_.rows(), w_.rows()});
+    multiply_add(x_, w_, b, onto, y);
+    return y;
+  }
 };
 
 template <class X>
@@ -80,10 +91,11 @@ struct matmul_rule {
 
 }  // namespace detail
 
-/// x [rows, in], weight [out, in], bias [out] or absent -> [rows, out]. Throws expunge::error where shapes do not fit.
-template <differentiable_value V>
-V linear(const V& x, const V& weight, const V& bias = {}) {
-  return apply(detail::linear_rule<tensor_of<V>>{}, x, weight, bias);
+/// onto + x W^T + bias: x [rows, in], weight [out, in], bias [out] and onto [rows, out] or absent -> [rows, out]. Throws expunge::error where
+/// shapes do not fit. With read_by::products, and nothing but the product, the outputs are such, and so may their cotangents be.
+template <read_by Readers = read_by::anyone, differentiable_value V>
+V linear(const V& x, const V& weight, const V& bias = {}, const V& onto = {}) {
+  return apply(detail::linear_rule<tensor_of<V>, detail::readers_to_first_order_of<V, Readers>>{}, x, weight, bias, onto);
 }
 
 /// a [m, k], b [k, n] -> [m, n]

@@ -22,6 +22,6 @@
   OPERATION(T, EXPUNGE_BINARY, expunge::detail::rms_norm_rule<expunge::tensor<T>>)                                                       \
   OPERATION(T, EXPUNGE_BINARY, expunge::detail::linear_cross_entropy_rule<expunge::tensor<T>>)                                           \
   OPERATION(T, EXPUNGE_TERNARY, expunge::detail::layer_norm_rule<expunge::tensor<T>>)                                                    \
-  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::linear_rule<expunge::tensor<T>>)                                                        \
-  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::attention_rule<expunge::tensor<T>>)
+  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::attention_rule<expunge::tensor<T>>)                                                     \
+  OPERATION(T, EXPUNGE_QUATERNARY, expunge::detail::linear_rule<expunge::tensor<T>>)
 EXPUNGE_OPERATION_INSTANCES(EXPUNGE_AUTODIFF_OPERATIONS)

@@ -23,6 +23,7 @@ struct replayable : node<dual<X>> {
   replayable(Rule&& r, std::array<input*, N> in) : rule(std::move(r)), inputs(in) {
     for (input* n : inputs)
       if (n != nullptr) ++n->readers;
+    this->adjoint.for_products = this->adjoint_tangent.for_products = operand_cotangents<Rule> >= 2;
   }
 
   void pullback() override { run(rule, this->adjoint.value, &input::adjoint, [](const input*) { return true; }); }

@@ -21,7 +21,7 @@ std::uint32_t alignment(const void* p) {
   return p == nullptr ? 0 : lowest == 0 || lowest > 256 ? 256 : lowest;
 }
 
-using alignments = std::array<std::uint32_t, 4>;  // of left, right, out and the bias
+using alignments = std::array<std::uint32_t, 5>;  // of left, right, C, out and the bias
 
 constexpr const char* describing = "describing a product";
 
@@ -34,7 +34,7 @@ struct plan {
 
   plan(const matmul_key& key, const alignments& aligned, const void* bias) {
     const column_product by_columns(key.transpose_a, key.transpose_b, key.m, key.n, key.k);
-    check_blas(cublasLtMatmulDescInit(&product, key.compute, key.result), describing);
+    check_blas(cublasLtMatmulDescInit(&product, key.compute, key.scale), describing);
     set(CUBLASLT_MATMUL_DESC_TRANSA, by_columns.transpose_left ? CUBLAS_OP_T : CUBLAS_OP_N);
     set(CUBLASLT_MATMUL_DESC_TRANSB, by_columns.transpose_right ? CUBLAS_OP_T : CUBLAS_OP_N);
     if (bias != nullptr) {
@@ -69,7 +69,7 @@ struct plan {
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_A_BYTES, aligned[0]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES, aligned[1]);
     prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES, aligned[2]);
-    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[2]);
+    prefer(CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES, aligned[3]);
     cublasLtMatmulHeuristicResult_t best{};
     int results = 0;
     const cublasStatus_t status = cublasLtMatmulAlgoGetHeuristic(blas(), &product, &left, &right, &out, &out, &preference, 1, &best, &results);
@@ -83,16 +83,17 @@ constexpr std::size_t most_plans = 4096;  // ragged batches are of many sizes
 
 }  // namespace
 
-bool matmul(const matmul_key& key, const void* alpha, const void* a, const void* b, const void* beta, void* c, const void* bias) {
+bool matmul(const matmul_key& key, const void* alpha, const void* a, const void* b, const void* beta, const void* c, void* out,
+            const void* bias) {
   static std::mutex guard;
   static std::map<std::pair<matmul_key, alignments>, plan> plans;
   const std::lock_guard lock(guard);  // also for the plan's bias and the order of the products that share a workspace
-  const alignments aligned{alignment(b), alignment(a), alignment(c), alignment(bias)};
+  const alignments aligned{alignment(b), alignment(a), alignment(c), alignment(out), alignment(bias)};
   if (plans.size() == most_plans) plans.clear();
   plan& p = plans.try_emplace({key, aligned}, key, aligned, bias).first->second;
   if (!p.found) return false;
   if (bias != nullptr) p.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  check_blas(cublasLtMatmul(blas(), &p.product, alpha, b, &p.left, a, &p.right, beta, c, &p.out, c, &p.out, &p.algorithm, matmul_workspace(),
+  check_blas(cublasLtMatmul(blas(), &p.product, alpha, b, &p.left, a, &p.right, beta, c, &p.out, out, &p.out, &p.algorithm, matmul_workspace(),
                             matmul_workspace_bytes, stream()),
              "a matrix product");
   return true;

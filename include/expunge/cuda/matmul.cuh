@@ -11,15 +11,16 @@ namespace expunge::cuda::detail {
 struct matmul_key {
   bool transpose_a, transpose_b;
   index_t m, n, k;
-  cudaDataType_t operands, result;  // alpha, beta and the bias are of the result's type
+  cudaDataType_t operands, result, scale;  // alpha and beta are of the type `scale`, a bias of the result's
   cublasComputeType_t compute;
 
   auto operator<=>(const matmul_key&) const = default;
 };
 
-/// C = alpha op(A) op(B) + beta C + bias [n] (null: none) for every row; alpha and beta lie on the host. False, with nothing done,
-/// where cuBLASLt has no algorithm for it. The same product at the same alignment takes the same algorithm, and none sums in an order
+/// out = alpha op(A) op(B) + beta C + bias [n] (null: none) for every row; alpha and beta lie on the host, and out may be C. False, with
+/// nothing done, where cuBLASLt has no algorithm for it. The same product at the same alignment takes the same algorithm, and none sums in an order
 /// that depends on timing: repeated runs give the same bits.
-bool matmul(const matmul_key& key, const void* alpha, const void* a, const void* b, const void* beta, void* c, const void* bias);
+bool matmul(const matmul_key& key, const void* alpha, const void* a, const void* b, const void* beta, const void* c, void* out,
+            const void* bias);
 
 }  // namespace expunge::cuda::detail

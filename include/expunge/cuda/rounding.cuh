@@ -6,8 +6,6 @@
 #include <cstdint>
 #include <cstring>
 
-#include "expunge/cuda/launch.cuh"
-
 namespace expunge::cuda {
 
 /// Two floats rounded, as an operand of multiply_matrices holds them.
@@ -17,12 +15,5 @@ inline __device__ std::uint32_t rounded_pair(float first, float second) {
   memcpy(&bits, &both, sizeof bits);
   return bits;
 }
-
-namespace detail {
-
-/// Elements rounded to bfloat16, from a multiple of 256 bytes on; null stays null.
-scratch<__nv_bfloat16> rounded(const float* from, index_t size);
-
-}  // namespace detail
 
 }  // namespace expunge::cuda

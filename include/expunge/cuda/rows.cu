@@ -77,12 +77,12 @@ __global__ void segment_products_kernel(const T* a, const T* b, const std::int32
   if (smallest != nullptr) smallest[i] = of.smallest;
 }
 
-template <class T>
-__global__ void rotary_kernel(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim,
-                              T direction, T* y, bool accumulate) {
+template <int Count, class T, class X, class Y>
+__global__ void rotary_kernel(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim,
+                              T direction, Y* y, bool accumulate) {
   detail::wait_for_earlier_work();
-  const index_t i = this_thread(), pairs = heads * dim / 2;
-  if (i < rows * pairs) rotary_pair(x, positions, cos, sin, heads, dim, direction, y, accumulate, i / pairs, i % pairs);
+  const index_t i = this_thread() * Count, pairs = heads * dim / 2;
+  if (i < rows * pairs) rotary_pairs<Count>(x, positions, cos, sin, heads, dim, direction, y, accumulate, i / pairs, i % pairs);
 }
 
 }  // namespace
@@ -138,16 +138,22 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
                  cols, sum, largest, smallest);
 }
 
-template <class T>
-void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool transpose, T* y,
+template <class T, class X, class Y>
+void rotary(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool transpose, Y* y,
             bool accumulate) {
-  detail::launch("rotary", rotary_kernel<T>, detail::blocks_for(rows * heads * dim / 2, threads), threads, 0, x, positions, cos, sin, rows, heads,
-                 dim, transpose ? T{-1} : T{1}, y, accumulate);
+  constexpr int together = element_pack<T>::size;
+  const auto run = [&](auto kernel, int count) {
+    detail::launch("rotary", kernel, detail::blocks_for(rows * heads * dim / 2 / count, threads), threads, 0, x, positions, cos, sin, rows, heads, dim,
+                   transpose ? T{-1} : T{1}, y, accumulate);
+  };
+  if (dim % (2 * together) == 0 && detail::packed(x, cos, sin, y)) run(rotary_kernel<together, T, X, Y>, together);
+  else run(rotary_kernel<1, T, X, Y>, 1);
 }
 
 #define EXPUNGE_KERNELS(T)                                                                                                             \
   &gather_rows<T>, &broadcast_row<T>, &scatter_add_rows<T>, &column_sum<T>, &segment_sum<T>, &segment_multiply<T>, &segment_broadcast<T>, \
-      &scale_rows<T>, &segment_products<T>, &rotary<T>
+      &scale_rows<T>, &segment_products<T>, &rotary<T, T, T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
+EXPUNGE_CUDA_KEEP_ALSO(&rotary<float, bfloat16, bfloat16>, &rotary<float, float, bfloat16>)
 
 }  // namespace expunge::cuda

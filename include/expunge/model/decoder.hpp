@@ -35,27 +35,39 @@ struct decoder_block {
     const auto& ranges = at_labels ? batch.label_offsets : batch.offsets;  // behind attention
     const auto seen = [&](nn::module m, const V& h, const auto& of_examples) { return observe(nn::site{number, m}, h, of_examples); };
     const auto needed = [&](const V& h) { return at_labels ? gather(h, batch.label_rows) : h; };
+    // What an observer sees is for anyone, and what inference keeps for later rows; the rest for those operations that read operands.
+    constexpr auto ffn_readers = std::same_as<Observer, nn::no_observer> ? read_by::products : read_by::anyone;
+    constexpr auto rotated_readers = is_tensor<V> ? read_by::anyone : read_by::products;
+    constexpr auto attention_readers = is_tensor<V> ? read_by::anyone : ffn_readers;
     const auto rotated = [&](const V& h, index_t heads) {
-      return angles.cosines.absent() ? h : rotary(h, batch.positions, angles, heads);
+      return angles.cosines.absent() ? h : rotary<rotated_readers>(h, batch.positions, angles, heads);
     };
-    const V a = attention_norm.for_products(x, epsilon);                                       // [rows, width]
-    const V queries = rotated(seen(nn::module::q, q(a), batch.offsets), config.heads);           // [rows, heads * head_dim]
-    const V keys = rotated(seen(nn::module::k, k(a), batch.offsets), config.kv_heads);           // [rows, kv_heads * head_dim]
-    const V values = seen(nn::module::v, v(a), batch.offsets);
+    const V a = attention_norm.for_products(x, epsilon);  // [rows, width]
+    const auto for_attention = [&](nn::module m, const nn::linear_layer<V>& layer) {
+      return seen(m, layer.template for_readers<attention_readers>(a), batch.offsets);
+    };
+    const V queries = rotated(for_attention(nn::module::q, q), config.heads);  // [rows, heads * head_dim]
+    const V keys = rotated(for_attention(nn::module::k, k), config.kv_heads);  // [rows, kv_heads * head_dim]
+    const V values = for_attention(nn::module::v, v);
     recompute_later(a);
     const V attended = needed(attend(config, number, queries, keys, values, batch, past));
-    const V middle = needed(x) + seen(nn::module::o, o(attended), ranges);
+    const auto onto = [&](const V& stream, nn::module m, const nn::linear_layer<V>& layer, const V& h) {
+      if constexpr (ffn_readers == read_by::products) return layer.onto(stream, h);
+      else return stream + seen(m, layer(h), ranges);
+    };
+    const V middle = onto(needed(x), nn::module::o, o, attended);
     const V b = ffn_norm.for_products(middle, epsilon);
+    const auto opened = [&](nn::module m, const nn::linear_layer<V>& layer) { return seen(m, layer.template for_readers<ffn_readers>(b), ranges); };
     const auto gated = [&] {
-      const V opened = seen(nn::module::gate, gate(b), ranges);  // before up: compilers differ in the order of arguments
-      return swiglu<read_by::products>(opened, seen(nn::module::up, up(b), ranges));
+      const V by = opened(nn::module::gate, gate);  // before up: compilers differ in the order of arguments
+      return swiglu<read_by::products>(by, opened(nn::module::up, up));
     };
     const bool without_gate = primal_of(gate.weight).absent();
     const V inner = without_gate ? gelu_tanh<read_by::products>(seen(nn::module::up, up(b), ranges)) : gated();  // [rows or labels, ffn_width]
     recompute_later(b);
-    const V out = down(inner);
+    const V out = onto(middle, nn::module::down, down, inner);
     recompute_later(inner);
-    return middle + seen(nn::module::down, out, ranges);
+    return out;
   }
 
   /// To an example's own rows, or to all that the batch names for it.

@@ -13,6 +13,13 @@ struct linear_layer {
   V weight{}, bias{};
 
   V operator()(const V& x) const { return linear(x, weight, bias); }
+  /// to + this layer of x.
+  V onto(const V& to, const V& x) const { return linear(x, weight, bias, to); }
+  /// The layer where those alone read it.
+  template <read_by Readers>
+  V for_readers(const V& x) const {
+    return linear<Readers>(x, weight, bias);
+  }
 
   template <class F, class M, class... Rest>
   static void visit(const name_path& at, const F& f, M& m, Rest&... rest) {

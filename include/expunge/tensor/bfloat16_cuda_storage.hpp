@@ -16,7 +16,8 @@ namespace expunge {
 /// As cuda_storage, and elements are float as there: weights, gradients and moments keep all their bits. Products of matrices, those
 /// inside attention too, round their operands to bfloat16 (8 bits of mantissa) and sum in float. The first product that reads a tensor
 /// rounds all its elements; they are kept for the next ones until the tensor is written or gone. Products with a vector stay in float:
-/// there tensor cores have nothing to give, and sums over examples are such products.
+/// there tensor cores have nothing to give, and sums over examples are such products. So does attention whose heads tensor cores do
+/// not take.
 template <class T>
 class bfloat16_cuda_storage : public cuda_storage<T> {
   static_assert(std::same_as<T, float>, "bfloat16_cuda_storage: products are of float; use cuda_storage for other numbers");
@@ -33,9 +34,9 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     const bfloat16_cuda_storage& of;
     index_t offset;
 
-    /// Null where there is nothing but what was rounded.
+    /// Null where there is nothing but what was rounded, or nothing at all.
     [[nodiscard]] const T* whole() const { return of.data() == nullptr ? nullptr : of.data() + offset; }
-    [[nodiscard]] const cuda::bfloat16* rounded() const { return of.rounded().data() + offset; }
+    [[nodiscard]] const cuda::bfloat16* rounded() const { return of ? of.rounded().data() + offset : nullptr; }
   };
   [[nodiscard]] operand_type operand(index_t offset) const { return {*this, offset}; }
 
@@ -69,11 +70,16 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     cuda_storage<T>::upload(offset, from);
   }
 
+  void download(index_t offset, std::span<T> to) const {
+    const whole_elements from = whole_operand(operand(offset));
+    cuda::copy_to_host(to.data(), from.at, to.size_bytes());
+  }
+
   template <class Primitive, class... Arguments>
   static void run(const Arguments&... arguments) {
     if constexpr (std::same_as<Primitive, primitive::gemm>) multiply(arguments...);
     else if constexpr (std::same_as<Primitive, primitive::linear>) multiply_linear(arguments...);
-    else if constexpr (attends<Primitive>) cuda_storage<T>::template run<Primitive>(arguments..., cuda::attention_operands::bfloat16);
+    else if constexpr (attends<Primitive>) attend<Primitive>(arguments...);
     else cuda_storage<T>::template run<Primitive>(arguments...);
   }
 
@@ -95,9 +101,53 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     if (in_float(m, n, a, b)) cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.whole(), b.whole(), beta, c);
     else cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.rounded(), b.rounded(), beta, c);
   }
-  static void multiply_linear(index_t m, index_t n, index_t k, const operand_type& x, const operand_type& w, const T* bias, T* y) {
-    if (in_float(m, n, x, w)) cuda::linear(m, n, k, x.whole(), w.whole(), bias, y);
-    else cuda::linear(m, n, k, x.rounded(), w.rounded(), bias, y);
+  static void multiply(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const operand_type& a, const operand_type& b,
+                       T /*beta, 0*/, cuda::bfloat16* c) {
+    cuda::gemm(transpose_a, transpose_b, m, n, k, alpha, a.rounded(), b.rounded(), c);
+  }
+  static void multiply_linear(index_t m, index_t n, index_t k, const operand_type& x, const operand_type& w, const T* bias, const T* onto,
+                              T* y) {
+    if (in_float(m, n, x, w)) cuda::linear(m, n, k, x.whole(), w.whole(), bias, onto, y);
+    else cuda::linear(m, n, k, x.rounded(), w.rounded(), bias, onto, y);
+  }
+
+  /// On tensor cores where they take the heads; rows of operands then begin at multiples of 16 bytes.
+  template <class Primitive, class... Arguments>
+  static void attend(const attention_shape& sizes, const Arguments&... arguments) {
+    const auto run_with = [&](const auto&... of) { cuda_storage<T>::template run<Primitive>(sizes, place_of(of)...); };
+    if (cuda::attends_in_bfloat16(sizes.dim) && (aligned(arguments) && ...)) run_with(rounded_operand(arguments)...);
+    else run_with(whole_operand(arguments)...);
+  }
+  /// With memory of its own for the elements of an operand alone.
+  struct whole_elements {
+    cuda_storage<T> made;
+    const T* at;
+  };
+  static whole_elements whole_operand(const operand_type& x) {
+    if (x.whole() != nullptr || !x.of) return {{}, x.whole()};
+    const cuda_storage<T> made(x.of.size_);
+    cuda::widen(x.of.rounded().data(), x.of.size_, made.data());
+    return {made, made.data() + x.offset};
+  }
+  static const cuda::bfloat16* rounded_operand(const operand_type& x) { return x.rounded(); }
+  static bool aligned(const operand_type& x) { return x.offset % 8 == 0; }
+  static const T* place_of(const whole_elements& x) { return x.at; }
+  // Other arguments are as they are.
+  template <class A>
+  static const A& whole_operand(const A& a) {
+    return a;
+  }
+  template <class A>
+  static const A& rounded_operand(const A& a) {
+    return a;
+  }
+  template <class A>
+  static bool aligned(const A& /*a*/) {
+    return true;
+  }
+  template <class A>
+  static const A& place_of(const A& a) {
+    return a;
   }
 
   static bfloat16_cuda_storage alone(index_t size, const cuda_storage<cuda::bfloat16>& elements) {

@@ -43,7 +43,8 @@ X mapped(const F& f, const X& first, const Rest&... rest) {
   return out;
 }
 
-/// Who will read what an operation makes. A storage whose products convert their operands then makes no more than they read.
+/// Who will read what an operation makes: anyone, or products alone and those operations that say so, which read what products read.
+/// A storage whose products convert their operands then makes no more than that, an operand alone.
 enum class read_by { anyone, products };
 
 /// A new tensor that write(pointer) fills.
@@ -58,6 +59,18 @@ X written(const shape& extents, const F& write) {
     write(out.mutable_data());
     return out;
   }
+}
+
+/// x with elements: those of an operand alone are as it has them.
+template <class X>
+X with_elements(const X& x) {
+  if constexpr (converting_storage<typename X::storage_type>)
+    if (x.is_operand_alone()) {
+      X made(x.extents());
+      X::template run<primitive::map>(x.size(), functor::assign{functor::copy{}}, made.mutable_data(), x.kept_operand());
+      return made;
+    }
+  return x;
 }
 
 /// A new tensor of the arguments' shape: f(batch a, ...).
@@ -166,28 +179,45 @@ double sum_of(const X& x) {
   return inner_product(x, X{});
 }
 
-/// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols().
+namespace detail {
 template <class X>
-void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta,
-          X& out) {
+void multiply(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta, const X& out,
+              auto to) {
   const index_t m = transpose_a ? a.cols() : a.rows();
   const index_t k = transpose_a ? a.rows() : a.cols();
   const index_t inner = transpose_b ? b.cols() : b.rows();
   const index_t n = transpose_b ? b.rows() : b.cols();
   require(k == inner && out.rows() == m && out.cols() == n, "matrix product of ", a.extents(), transpose_a ? "^T" : "", " and ",
           b.extents(), transpose_b ? "^T" : "", " into ", out.extents());
-  X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.operand(), b.operand(), beta, out.mutable_data());
+  X::template run<primitive::gemm>(transpose_a, transpose_b, m, n, k, alpha, a.operand(), b.operand(), beta, to);
+}
+}  // namespace detail
+
+/// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols().
+template <class X>
+void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta,
+          X& out) {
+  detail::multiply(transpose_a, transpose_b, alpha, a, b, beta, out, out.mutable_data());
 }
 
-/// y = x W^T + bias: x [rows, in], weight [out, in], bias [out] for every row or absent. One primitive, so that a device's product adds
-/// the bias itself.
+/// The same as a new tensor that those alone read who read operands.
 template <class X>
-void multiply_add_bias(const X& x, const X& weight, const X& bias, X& y) {
+X product_for_products(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b) {
+  X out = X::for_products(shape{transpose_a ? a.cols() : a.rows(), transpose_b ? b.rows() : b.cols()});
+  detail::multiply(transpose_a, transpose_b, alpha, a, b, 0, out, out.operand_to_write());
+  return out;
+}
+
+/// y = x W^T + bias + onto: x [rows, in], weight [out, in], bias [out] for every row or absent, onto like y or absent. One primitive, so
+/// that a device's product adds them itself.
+template <class X>
+void multiply_add(const X& x, const X& weight, const X& bias, const X& onto, X& y) {
   require(weight.extents().rank() == 2 && x.cols() == weight.cols(), "linear: input ", x.extents(), " for weight ", weight.extents());
   require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());
   require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ",
           weight.extents());
-  X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.operand(), weight.operand(), bias.data(), y.mutable_data());
+  require(onto.absent() || onto.extents() == y.extents(), "linear: output ", y.extents(), " onto ", onto.extents());
+  X::template run<primitive::linear>(x.rows(), weight.rows(), x.cols(), x.operand(), weight.operand(), bias.data(), onto.data(), y.mutable_data());
 }
 
 }  // namespace expunge

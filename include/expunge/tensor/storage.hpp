@@ -39,6 +39,13 @@ concept converting_storage = requires(const S& s, index_t offset) {
 template <class S>
 concept device_storage = requires { requires S::on_device; };
 
+/// Where a device's kernel puts a result: added to what is there, or written where nothing is yet. Null: not wanted.
+template <class T>
+struct destination {
+  T* at = nullptr;
+  bool empty = false;
+};
+
 /// A storage that can give back all but the first n elements of memory with one handle.
 template <class S>
 concept shrinking_storage = requires(const S& s, index_t n) { s.shrink(n); };

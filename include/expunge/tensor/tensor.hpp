@@ -83,6 +83,21 @@ class tensor {
     return made;
   }
 
+  /// Is it what products read, without elements?
+  [[nodiscard]] bool is_operand_alone() const {
+    if constexpr (converting_storage<Storage>) return !absent() && data() == nullptr;
+    else return false;
+  }
+  /// What products keep of the elements, or null; the elements where they convert nothing.
+  [[nodiscard]] auto kept_operand() const {
+    if constexpr (converting_storage<Storage>) {
+      const auto* const kept = storage_.operand_to_write(offset_);
+      return kept;
+    } else {
+      return data();
+    }
+  }
+
   /// Room for what one operation makes for products alone, and where it writes that: operand_to_write(). Elsewhere plain memory.
   static tensor for_products(const shape& extents) {
     if constexpr (converting_storage<Storage>) return view(extents, with_purpose([&] { return Storage::operand_of(extents.size()); }, "tensor ", extents));
@@ -99,9 +114,10 @@ class tensor {
     if constexpr (converting_storage<Storage>) storage_.begin_operand();
   }
 
-  /// Drops what products keep of the elements, which is made again where it is asked for.
+  /// Drops what products keep beside the elements, which is made again where it is asked for.
   void drop_operand() const {
-    if constexpr (converting_storage<Storage>) storage_.drop_operand();
+    if constexpr (converting_storage<Storage>)
+      if (!is_operand_alone()) storage_.drop_operand();
   }
 
   /// May this handle be written in place without anybody else noticing?

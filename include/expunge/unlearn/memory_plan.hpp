@@ -121,8 +121,8 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// A tape that computes cheap values again keeps q of the first and all of the last. A replayed one keeps, of all rows, the first, the
 /// cotangents of the second and what gates share with others; of the forget examples' rows the last, the cotangents of the first, and
 /// tangents of both or, before there are any, what gates alone keep. Per label there are 2 w and, where few enough to be kept
-/// (autodiff/linear_cross_entropy.hpp), the logits. A storage that converts operands keeps half a value of what linear layers read, and
-/// of its tangents beside them, and computes nothing again. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
+/// (autodiff/linear_cross_entropy.hpp), the logits. A storage that converts operands keeps half a value of what linear layers and attention
+/// read, and of its tangents beside them, and computes nothing again. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
 /// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
                                                index_t parameters, const storage_kind& kind = {}) {
@@ -136,7 +136,12 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   if (kind.converts) {
     for (part* p : {&attention, &ffn}) p->read /= 2, p->read_tangent += p->read, p->recomputed = 0;
     attention.others += q, attention.read_tangent -= q;  // attention reads its value, no longer beside a linear layer
+    attention.read += (q + 2 * v) / 2, attention.others -= q + 2 * v;  // and q, k and v as operands, of all rows,
+    attention.read_tangent += q / 2 + 2 * v;                           // which gates do not share
+    attention.alone += v, attention.shared = 0;
+    if (use.recomputes && opened == 2 * f) ffn.others -= opened / 2;   // a base loss has gate and up as operands alone
   }
+  const index_t of_layer = (kind.converts && use.recomputes ? (opened + f) / 2 : opened + f) + 2 * w;  // cotangents
   const auto values = [&](const auto& per_row, const batch_size& of) {
     return (c.layers * per_row(attention) + (c.layers - 1) * per_row(ffn)) * of.rows + per_row(ffn) * std::min(of.labels, of.rows);
   };
@@ -156,8 +161,8 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   const index_t of_labels = b.labels * (2 * w + (kept ? c.vocabulary : 0));
   const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * range + use.made * first_made;
   const index_t forward = values(recorded, b) + of_labels;
-  const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * (opened + f + 2 * w));
-  const index_t end = use.made * parameters + b.rows * (opened + f + 2 * w);
+  const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * of_layer);
+  const index_t end = use.made * parameters + b.rows * of_layer;
   return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;
 }
 

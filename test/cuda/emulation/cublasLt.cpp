@@ -36,8 +36,11 @@ cublasStatus_t possible(const cublasLtMatmulDescOpaque_t& p, const layout& a, co
   const bool operands = a.type == b.type &&
                         (doubles ? a.type == CUDA_R_64F
                                  : a.type == CUDA_R_32F || (a.type == CUDA_R_16BF && p.compute == CUBLAS_COMPUTE_32F));
-  const cudaDataType_t result = doubles ? CUDA_R_64F : CUDA_R_32F;
-  if (!operands || p.scale != result || c.type != result) return CUBLAS_STATUS_NOT_SUPPORTED;
+  const cudaDataType_t scale = doubles ? CUDA_R_64F : CUDA_R_32F;
+  const bool result = c.type == scale || (c.type == CUDA_R_16BF && a.type == CUDA_R_16BF);
+  if (!operands || p.scale != scale || !result) return CUBLAS_STATUS_NOT_SUPPORTED;
+  if (p.epilogue == CUBLASLT_EPILOGUE_BIAS && c.type != scale)
+    return CUBLAS_STATUS_NOT_SUPPORTED;  // the bias would be in bfloat16
   if (doubles && p.epilogue != CUBLASLT_EPILOGUE_DEFAULT)
     return CUBLAS_STATUS_NOT_SUPPORTED;  // of this one cannot be sure: take it away
   return CUBLAS_STATUS_SUCCESS;
@@ -84,6 +87,12 @@ void multiply(const job& w, T alpha, T beta) {
       for (const std::size_t p : w.order) sum += a[i * k + p] * b[j * k + p];
       const std::size_t place = i + j * static_cast<std::size_t>(w.d_layout.leading);
       T out = alpha * sum;
+      if (w.d_layout.type == CUDA_R_16BF) {
+        auto* const to = static_cast<std::uint16_t*>(w.d) + place;
+        if (beta != T{0}) out += beta * static_cast<T>(expunge::float_from_bf16(*to));
+        *to = expunge::bf16_from_float(static_cast<float>(out));
+        continue;
+      }
       if (beta != T{0}) out += beta * static_cast<const T*>(w.c)[place];  // else what is there counts for nothing
       if (w.product.epilogue == CUBLASLT_EPILOGUE_BIAS) out += static_cast<const T*>(w.product.bias)[i];
       static_cast<T*>(w.d)[place] = out;

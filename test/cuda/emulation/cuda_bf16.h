@@ -6,6 +6,7 @@
 
 struct __nv_bfloat16 {
   std::uint16_t bits;
+  operator float() const { return expunge::float_from_bf16(bits); }
 };
 inline __nv_bfloat16 __float2bfloat16_rn(float x) {
   return {expunge::bf16_from_float(x)};

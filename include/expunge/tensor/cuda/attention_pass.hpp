@@ -1,9 +1,11 @@
 // The arguments of an attention on a device, and a block's view of them: a tile of one head, its products, and what passes share.
 #pragma once
 
+#include <type_traits>
 #include <utility>
 
 #include "expunge/tensor/cuda/attention_tile.hpp"
+#include "expunge/tensor/storage.hpp"
 
 namespace expunge::cuda {
 
@@ -18,10 +20,9 @@ struct attention_arguments {
   const T *out = nullptr, *lse = nullptr;
   const Operand *dq = nullptr, *dk = nullptr, *dv = nullptr;
   const T *dout = nullptr, *dlse = nullptr;
-  const T *out_bar = nullptr, *dout_bar = nullptr;
-  const Operand *g = nullptr, *dg = nullptr;               // the same as operands
-  T *q_bar = nullptr, *k_bar = nullptr, *v_bar = nullptr;  // or their tangents
-  T *delta = nullptr, *ddelta = nullptr;  // [T, heads]: out_bar . out of a row, and in tangent passes its tangent
+  const Operand *g = nullptr, *dg = nullptr;  // the cotangent of out, and its tangent
+  destination<T> q_bar{}, k_bar{}, v_bar{};   // or their tangents
+  T *delta = nullptr, *ddelta = nullptr;      // [T, heads]: g . out of a row, and in tangent passes its tangent
 };
 
 /// The operands of an attention's products. Those with even numbers have rows of queries, those with odd numbers of keys.
@@ -51,11 +52,19 @@ struct attention_pass {
   }
   /// The first query of the tile from q0 on that attends to key row j of the tile from k0 on; with those behind it.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE int first_seeing(index_t q0, int j, index_t k0) const { return in_tile(k0 + j - at.shift - q0); }
+  /// Calls f with whether all queries of the tile from q0 on see all keys of the tile from k0 on, as a constant: then nothing need be masked.
+  template <class F>
+  EXPUNGE_DEVICE_INLINE void by_visibility(index_t q0, index_t k0, const F& f) const {
+    if (q0 + Tile::size <= at.end && k0 + Tile::size - 1 <= q0 + at.shift) f(std::true_type{});
+    else f(std::false_type{});
+  }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
-  /// to[rows of the tile] += factor sum
-  EXPUNGE_DEVICE_INLINE void add_to(T* to, index_t heads, index_t head, T factor, const sum_type& sum) const {
+  /// Puts factor sum to the rows of the tile.
+  EXPUNGE_DEVICE_INLINE void put(const destination<T>& to, index_t heads, index_t head, T factor, const sum_type& sum) const {
     tile.for_sums(count(at.first), [&](int i) {
-      return [&, of_row = to + ((at.first + i) * heads + head) * a.sizes.dim](int d, auto cell) { of_row[d] += factor * sum[cell]; };
+      return [&, of_row = to.at + ((at.first + i) * heads + head) * a.sizes.dim](int d, auto cell) {
+        of_row[d] = (to.empty ? T{0} : of_row[d]) + factor * sum[cell];
+      };
     });
   }
 
@@ -107,9 +116,9 @@ struct attention_pass {
     ds = only(visible, tangent * centred + probable * (ds - ddelta));
     s = only(visible, probable * centred);
   }
-  EXPUNGE_DEVICE_INLINE void add_to_keys(index_t kv_head, const sum_type& of_k, const sum_type& of_v) const {
-    if (a.k_bar != nullptr) add_to(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, of_k);
-    if (a.v_bar != nullptr) add_to(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, of_v);
+  EXPUNGE_DEVICE_INLINE void put_keys(index_t kv_head, const sum_type& of_k, const sum_type& of_v) const {
+    if (a.k_bar.at != nullptr) put(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, of_k);
+    if (a.v_bar.at != nullptr) put(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, of_v);
   }
 
  private:

@@ -17,7 +17,7 @@ struct attention_passes : attention_pass<T, Tile> {
   using matrix = typename Tile::matrix_type;
   using sum_type = typename Tile::sum_type;
   using typename base::held;
-  using base::a, base::tile, base::at, base::add_to, base::add_to_keys, base::count, base::first_seeing, base::own, base::row, base::seen,
+  using base::a, base::tile, base::at, base::by_visibility, base::put, base::put_keys, base::count, base::first_seeing, base::own, base::row, base::seen,
       base::tangent_of_product;
 
   static constexpr T least = std::numeric_limits<T>::lowest();
@@ -33,20 +33,22 @@ struct attention_passes : attention_pass<T, Tile> {
     tile.for_rows([&](int i) { largest[i] = least, total[i] = T{0}; });
     this->template for_keys<of::k, of::v>(head, [&](index_t k0, const held& k, const held& v) {
       tile.multiply(q, k, s);
-      tile.largest_of_rows(
-          least, [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return j < visible ? scale * s[cell] : least; }; },
-          [&](int i, T most) {
-            const T before = largest[i], now = fn::max(before, most);
-            shrink[i] = Tile::exp(before - now);
-            largest[i] = now;
-          });
-      tile.sum_rows(
-          [&](int i) {
-            return [&, visible = seen(q0, i, k0), most = largest[i]](int j, auto cell) {
-              return s[cell] = this->probability(j < visible, s[cell], most);
-            };
-          },
-          [&](int i, T more) { total[i] = total[i] * shrink[i] + more; });
+      by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+        tile.largest_of_rows(
+            least, [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return whole || j < visible ? scale * s[cell] : least; }; },
+            [&](int i, T most) {
+              const T before = largest[i], now = fn::max(before, most);
+              shrink[i] = Tile::exp(before - now);
+              largest[i] = now;
+            });
+        tile.sum_rows(
+            [&](int i) {
+              return [&, visible = seen(q0, i, k0), most = largest[i]](int j, auto cell) {
+                return s[cell] = this->probability(whole || j < visible, s[cell], most);
+              };
+            },
+            [&](int i, T more) { total[i] = total[i] * shrink[i] + more; });
+      });
       tile.for_sums(Tile::size, [&](int i) { return [&, by = shrink[i]](int, auto cell) { sum[cell] *= by; }; });
       tile.combine(s, v, sum);
     });
@@ -72,14 +74,16 @@ struct attention_passes : attention_pass<T, Tile> {
     this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
       tile.multiply(q, k, p);
       tangent_of_product(q, dq, k, dk, ds);
-      tile.sum_rows(
-          [&](int i) {
-            return [&, visible = seen(q0, i, k0), of_row = lse[i]](int j, auto cell) {
-              p[cell] = this->probability(j < visible, p[cell], of_row);
-              return ds[cell] = this->only(j < visible, p[cell] * scale * ds[cell]);
-            };
-          },
-          [&](int i, T more) { mean[i] += more; });
+      by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+        tile.sum_rows(
+            [&](int i) {
+              return [&, visible = seen(q0, i, k0), of_row = lse[i]](int j, auto cell) {
+                p[cell] = this->probability(whole || j < visible, p[cell], of_row);
+                return ds[cell] = this->only(whole || j < visible, p[cell] * scale * ds[cell]);
+              };
+            },
+            [&](int i, T more) { mean[i] += more; });
+      });
       if (dv.at != nullptr) tile.combine(p, dv, sum);
       tile.combine(ds, v, sum);
     });
@@ -99,16 +103,16 @@ struct attention_passes : attention_pass<T, Tile> {
     for (int item = tile.lanes.index(); item < Tile::size * team; item += tile.lanes.count()) {
       const bool there = at.first + item / team < at.end;
       const index_t of_row = row(at.first, item / team, head), begin = of_row * a.sizes.dim;
-      const auto inner = [&](const T* x, const T* y) {
+      const auto inner = [&](const typename Tile::operand_type* x, const T* y) {
         T sum = 0;
-        for (index_t d = item % team; there && d < a.sizes.dim; d += team) sum += x[begin + d] * y[begin + d];
+        for (index_t d = item % team; there && d < a.sizes.dim; d += team) sum += static_cast<T>(x[begin + d]) * y[begin + d];
         return tile.lanes.team_reduce(sum, [](T p, T q) { return p + q; });
       };
-      const auto put = [&](T* to, T value) {
+      const auto store = [&](T* to, T value) {
         if (there && item % team == 0) to[of_row] = value;
       };
-      put(a.delta, inner(a.out_bar, a.out));
-      if (a.ddelta != nullptr) put(a.ddelta, inner(a.out_bar, a.dout) + (a.dout_bar != nullptr ? inner(a.dout_bar, a.out) : T{0}));
+      store(a.delta, inner(a.g, a.out));
+      if (a.ddelta != nullptr) store(a.ddelta, inner(a.g, a.dout) + (a.dg != nullptr ? inner(a.dg, a.out) : T{0}));
     }
   }
   static constexpr attention_room pullback_queries_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 2};
@@ -123,14 +127,16 @@ struct attention_passes : attention_pass<T, Tile> {
     this->template for_keys<of::k, of::v>(head, [&](index_t k0, const held& k, const held& v) {
       tile.multiply(q, k, p);
       tile.multiply(g, v, s);
-      tile.for_scores([&](int i) {
-        return [&, visible = seen(q0, i, k0), of_row = lse[i], centre = delta[i]](int j, auto cell) {
-          s[cell] = this->only(j < visible, this->probability(true, p[cell], of_row) * (s[cell] - centre));
-        };
+      by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+        tile.for_scores([&](int i) {
+          return [&, visible = seen(q0, i, k0), of_row = lse[i], centre = delta[i]](int j, auto cell) {
+            s[cell] = this->only(whole || j < visible, this->probability(true, p[cell], of_row) * (s[cell] - centre));
+          };
+        });
       });
       tile.combine(s, k, sum);
     });
-    add_to(a.q_bar, a.sizes.heads, head, scale, sum);
+    put(a.q_bar, a.sizes.heads, head, scale, sum);
   }
   static constexpr attention_room pullback_keys_room{.operands = 2, .matrices = 2, .sums = 2, .numbers = 0, .moving_operands = 2, .moving_numbers = 2};
   EXPUNGE_DEVICE_INLINE void pullback_keys(index_t kv_head) const {
@@ -142,17 +148,19 @@ struct attention_passes : attention_pass<T, Tile> {
       const T *const lse = numbers(number_lse), *const delta = numbers(number_delta);
       tile.multiply(k, q, p);
       tile.multiply(v, g, s);
-      tile.for_scores([&](int j) {
-        return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
-          const bool sees = from <= i && i < to;
-          p[cell] = this->probability(sees, p[cell], lse[i]);
-          s[cell] = this->only(sees, p[cell] * (s[cell] - delta[i]));
-        };
+      by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+        tile.for_scores([&](int j) {
+          return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
+            const bool sees = whole || (from <= i && i < to);
+            p[cell] = this->probability(sees, p[cell], lse[i]);
+            s[cell] = this->only(sees, p[cell] * (s[cell] - delta[i]));
+          };
+        });
       });
-      if (a.v_bar != nullptr) tile.combine(p, g, of_v);
-      if (a.k_bar != nullptr) tile.combine(s, q, of_k);
+      if (a.v_bar.at != nullptr) tile.combine(p, g, of_v);
+      if (a.k_bar.at != nullptr) tile.combine(s, q, of_k);
     });
-    add_to_keys(kv_head, of_k, of_v);
+    put_keys(kv_head, of_k, of_v);
   }
 
   static constexpr attention_room tangent_queries_room{.operands = 4, .matrices = 4, .sums = 1, .numbers = 4, .moving_operands = 4};
@@ -169,15 +177,17 @@ struct attention_passes : attention_pass<T, Tile> {
       tangent_of_product(q, dq, k, dk, dp);
       tile.multiply(g, v, s);
       tangent_of_product(g, dg, v, dv, ds);
-      tile.for_scores([&](int i) {
-        return [&, visible = seen(q0, i, k0), of_lse = lse[i], of_dlse = dlse[i], of_delta = delta[i], of_ddelta = ddelta[i]](int j, auto cell) {
-          this->coefficients(j < visible, of_lse, of_dlse, of_delta, of_ddelta, p[cell], dp[cell], s[cell], ds[cell]);
-        };
+      by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+        tile.for_scores([&](int i) {
+          return [&, visible = seen(q0, i, k0), of_lse = lse[i], of_dlse = dlse[i], of_delta = delta[i], of_ddelta = ddelta[i]](int j, auto cell) {
+            this->coefficients(whole || j < visible, of_lse, of_dlse, of_delta, of_ddelta, p[cell], dp[cell], s[cell], ds[cell]);
+          };
+        });
       });
       tile.combine(ds, k, sum);
       if (dk.at != nullptr) tile.combine(s, dk, sum);
     });
-    add_to(a.q_bar, a.sizes.heads, head, a.scale, sum);
+    put(a.q_bar, a.sizes.heads, head, a.scale, sum);
   }
   static constexpr attention_room tangent_keys_room{.operands = 4, .matrices = 4, .sums = 2, .numbers = 0, .moving_operands = 4, .moving_numbers = 4};
   EXPUNGE_DEVICE_INLINE void tangent_keys(index_t kv_head) const {
@@ -193,21 +203,23 @@ struct attention_passes : attention_pass<T, Tile> {
           tangent_of_product(v, dv, g, dg, ds);
           const T *const lse = numbers(number_lse), *const dlse = numbers(number_dlse), *const delta = numbers(number_delta),
                   *const ddelta = numbers(number_ddelta);
-          tile.for_scores([&](int j) {
-            return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
-              this->coefficients(from <= i && i < to, lse[i], dlse[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
-            };
+          by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
+            tile.for_scores([&](int j) {
+              return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
+                this->coefficients(whole || (from <= i && i < to), lse[i], dlse[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
+              };
+            });
           });
-          if (a.v_bar != nullptr) {
+          if (a.v_bar.at != nullptr) {
             tile.combine(dp, g, of_v);
             if (dg.at != nullptr) tile.combine(p, dg, of_v);
           }
-          if (a.k_bar != nullptr) {
+          if (a.k_bar.at != nullptr) {
             tile.combine(ds, q, of_k);
             if (dq.at != nullptr) tile.combine(s, dq, of_k);
           }
         });
-    add_to_keys(kv_head, of_k, of_v);
+    put_keys(kv_head, of_k, of_v);
   }
 };
 

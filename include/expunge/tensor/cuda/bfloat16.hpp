@@ -1,4 +1,4 @@
-// Numbers in bfloat16 on a device, which element-wise work writes and matrix products read.
+// Numbers in bfloat16 on a device, which matrix products read; element-wise work computes with floats.
 #pragma once
 
 #include <cstdint>
@@ -23,6 +23,13 @@ struct bfloat16 {
     bits = bf16_from_float(x);
 #endif
     return *this;
+  }
+  EXPUNGE_DEVICE operator float() const {
+#if defined(__CUDACC__) && defined(__CUDA_ARCH__)
+    return __uint_as_float(std::uint32_t{bits} << 16U);
+#else
+    return float_from_bf16(bits);
+#endif
   }
 };
 

@@ -7,6 +7,7 @@
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/attention_shape.hpp"
 #include "expunge/tensor/cuda/bfloat16.hpp"
+#include "expunge/tensor/storage.hpp"
 
 namespace expunge::cuda {
 
@@ -22,13 +23,16 @@ void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays)
 
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);
-/// y = x W^T + bias with x [m, k], W [n, k], bias [n] (null: none), which the product adds itself.
+/// y = x W^T + bias + onto with x [m, k], W [n, k], bias [n], onto and y [m, n]; nulls are zeros. The product adds both itself.
 template <class T>
-void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, T* y);
+void linear(index_t m, index_t n, index_t k, const T* x, const T* w, const T* bias, const T* onto, T* y);
 void round(const float* from, index_t size, bfloat16* to);
-/// The same two products on tensor cores, sums in float.
+void widen(const bfloat16* from, index_t size, float* to);
+/// The same two products on tensor cores, sums in float; and the first rounded when it is whole.
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const bfloat16* a, const bfloat16* b, float beta, float* c);
-void linear(index_t m, index_t n, index_t k, const bfloat16* x, const bfloat16* w, const float* bias, float* y);
+void linear(index_t m, index_t n, index_t k, const bfloat16* x, const bfloat16* w, const float* bias, const float* onto,
+    float* y);
+void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const bfloat16* a, const bfloat16* b, bfloat16* c);
 template <class T>
 void gather_rows(const T* table, const std::int32_t* rows, index_t count, index_t cols, T* out);
 template <class T>
@@ -69,26 +73,26 @@ void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, c
 template <class T>
 void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar,
     const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar);
-template <class T>
-void rotary(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
-    transpose, T* y, bool accumulate);
-/// How the products inside an attention take their operands: as they are, or rounded to bfloat16 for tensor cores with sums in float
-/// (of float alone, for head dimensions that are multiples of 8 and at most 128; others stay whole).
-enum class attention_operands { whole, bfloat16 };
-template <class T>
-void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
-    const T* v, T scale, T* out, T* lse, attention_operands how = attention_operands::whole);
-template <class T>
-void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-    const T* out, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse, attention_operands how =
-    attention_operands::whole);
-template <class T>
-void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-    const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar, attention_operands how = attention_operands::whole);
-template <class T>
-void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T
-    scale, const T* out, const T* lse, const T* dq, const T* dk, const T* dv, const T* dout, const T* dlse, const T* out_bar, const
-    T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar, attention_operands how = attention_operands::whole);
+// X and Y are T, or bfloat16 where T is float; numbers in bfloat16 are not added to.
+template <class T, class X, class Y>
+void rotary(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool
+    transpose, Y* y, bool accumulate);
+// The operands of the products inside an attention, K, are T, or bfloat16 where T is float and heads are of such a dimension that
+// tensor cores take them.
+bool attends_in_bfloat16(index_t dim);
+template <class T, class K>
+void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q, const K* k,
+    const K* v, T scale, T* out, T* lse);
+template <class T, class K>
+void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale,
+    const T* out, const T* lse, const K* dq, const K* dk, const K* dv, T* dout, T* dlse);
+template <class T, class K>
+void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale,
+    const T* out, const T* lse, const K* out_bar, destination<T> q_bar, destination<T> k_bar, destination<T> v_bar);
+template <class T, class K>
+void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T
+    scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, const T* dout, const T* dlse, const K* out_bar, const
+    K* dout_bar, destination<T> dq_bar, destination<T> dk_bar, destination<T> dv_bar);
 template <class T>
 void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T*
     of_label, T* total);

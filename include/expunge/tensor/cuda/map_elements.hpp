@@ -12,27 +12,31 @@
 namespace expunge::cuda {
 
 namespace detail {
-/// Elements in bfloat16 are only written.
+/// Elements in bfloat16 are either read or written.
 template <class E>
-EXPUNGE_DEVICE element_pack<number_of<E>> load_pack(const E* from, index_t i) {
+EXPUNGE_DEVICE element_pack<number_of<E>> load_pack(E* from, index_t i) {
   using pack = element_pack<number_of<E>>;
-  if constexpr (std::same_as<E, bfloat16>) return pack{};
-  else return reinterpret_cast<const pack*>(from)[i];
+  pack values{};
+  if constexpr (std::same_as<number_of<E>, std::remove_const_t<E>>) {
+    values = reinterpret_cast<const pack*>(from)[i];
+  } else if constexpr (std::is_const_v<E>) {
+    const stored_pack<E> stored = reinterpret_cast<const stored_pack<E>*>(from)[i];
+    for (int u = 0; u < pack::size; ++u) values.at[u] = stored.at[u];
+  }
+  return values;
 }
 template <class T, class E>
 EXPUNGE_DEVICE void store_pack(E* to, index_t i, const element_pack<T>& values) {
   if constexpr (std::same_as<E, bfloat16>) {
-    struct alignas(pack_bytes<E>) pack {
-      bfloat16 at[element_pack<T>::size];
-    } rounded;
+    stored_pack<E> rounded;
     for (int u = 0; u < element_pack<T>::size; ++u) rounded.at[u] = values.at[u];
-    reinterpret_cast<pack*>(to)[i] = rounded;
+    reinterpret_cast<stored_pack<E>*>(to)[i] = rounded;
   } else if constexpr (!std::is_const_v<E>) {
     reinterpret_cast<element_pack<T>*>(to)[i] = values;
   }
 }
 template <class E>
-EXPUNGE_DEVICE number_of<E> load(const E* from, index_t i) {
+EXPUNGE_DEVICE number_of<E> load(E* from, index_t i) {
   if constexpr (std::same_as<E, bfloat16>) return 0;
   else return from[i];
 }

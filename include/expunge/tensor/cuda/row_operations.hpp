@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <type_traits>
 
+#include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/lanes.hpp"
 #include "expunge/tensor/fn.hpp"
 
@@ -81,16 +83,29 @@ EXPUNGE_DEVICE column_products<T> segment_products_column(const lane_of& lane, c
   return of;
 }
 
-/// The pair `pair` (of heads * dim / 2) of row r of rotary; direction is -1 for the transpose.
-template <class T>
-EXPUNGE_DEVICE void rotary_pair(const T* x, const std::int32_t* positions, const T* cos, const T* sin, index_t heads, index_t dim, T direction,
-                                T* y, bool accumulate, index_t r, index_t pair) {
-  const index_t half = dim / 2, j = pair % half;
+/// The pairs from `pair` (of heads * dim / 2) on, `Count` of one head, of row r of rotary; direction is -1 for the transpose. Arrays and
+/// heads begin at multiples of so many elements.
+template <int Count, class T, class X, class Y>
+EXPUNGE_DEVICE void rotary_pairs(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t heads, index_t dim, T direction,
+                                 Y* y, bool accumulate, index_t r, index_t pair) {
+  const auto at = []<class E>(E* begin) -> auto& {
+    using elements = neighbours<Count, std::remove_const_t<E>>;
+    return *reinterpret_cast<std::conditional_t<std::is_const_v<E>, const elements, elements>*>(begin);
+  };
+  const index_t half = dim / 2, j = pair % half, angle = positions[r] * half + j;
   const index_t first = (r * heads + pair / half) * dim + j, second = first + half;
-  const T c = cos[positions[r] * half + j], s = direction * sin[positions[r] * half + j];
-  const T a = c * x[first] - s * x[second], b = c * x[second] + s * x[first];
-  y[first] = accumulate ? y[first] + a : a;
-  y[second] = accumulate ? y[second] + b : b;
+  const neighbours<Count, T> cosines = at(cos + angle), sines = at(sin + angle);
+  const neighbours<Count, X> lefts = at(x + first), rights = at(x + second);
+  neighbours<Count, Y> of_left{}, of_right{};
+  if (accumulate) of_left = at(y + first), of_right = at(y + second);
+  for (int u = 0; u < Count; ++u) {
+    const T c = cosines.at[u], s = direction * sines.at[u], left = lefts.at[u], right = rights.at[u];
+    const T a = c * left - s * right, b = c * right + s * left;
+    of_left.at[u] = accumulate ? of_left.at[u] + a : a;
+    of_right.at[u] = accumulate ? of_right.at[u] + b : b;
+  }
+  at(y + first) = of_left;
+  at(y + second) = of_right;
 }
 
 }  // namespace expunge::cuda
