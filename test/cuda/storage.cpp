@@ -159,6 +159,9 @@ BOOST_AUTO_TEST_CASE(host_and_device_agree) {
   BOOST_TEST(inner_product(random<device_tensor>({50000}, 1), random<device_tensor>({50000}, 2)) ==
                  inner_product(random<host_tensor>({50000}, 1), random<host_tensor>({50000}, 2)),
              boost::test_tools::tolerance(1e-6));
+  device_tensor many(shape{(index_t{1} << 23) + 12345});  // blocks with several shares
+  fill(many, 0.5F);
+  BOOST_TEST(sum_of(many) == 0.5 * static_cast<double>(many.size()));
   const auto tail = []<class X>(const X& x) { return (x.slice(1, 9) * x.slice(1, 9)).to_vector(); };  // begins at no multiple of 16 bytes
   BOOST_TEST((tail(random<device_tensor>({9, 7}, 1)) == tail(random<host_tensor>({9, 7}, 1))));
 }
