@@ -27,7 +27,7 @@ struct rotary_rule {
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (!x_bar.wanted()) return;
     if constexpr (Readers == read_by::products)
-      if (of_operand && x_bar.begin_operand_alone(input)) return run(y_bar.data(), true, x_bar.operand_to_write(), false);
+      if (of_operand && x_bar.template begin<read_by::products>(input)) return run(y_bar.data(), true, x_bar.operand_to_write(), false);
     const bool first = x_bar.begin(input);
     run(y_bar.data(), true, x_bar.accumulator(input), !first);
   }

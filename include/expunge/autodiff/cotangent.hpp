@@ -55,8 +55,7 @@ class cotangent_slot {
   /// anything yet. Elsewhere false, with nothing done. With read_by::products those will read both cotangents too.
   template <read_by Readers, class F, class... Rest>
   friend bool add_mapped_pair(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& first, const Rest&... rest) {
-    if (!b.wanted() || !b.target_->value.absent() || a.target_ == b.target_ || !a.begin(first.extents())) return false;
-    b.target_->value = X(first.extents());
+    if (!begin_both<read_by::anyone>(a, b, first.extents())) return false;
     X &of_a = a.target_->value, &of_b = b.target_->value;
     if constexpr (Readers == read_by::products) {
       auto *const to_a = of_a.mutable_data(), *const to_b = of_b.mutable_data();
@@ -72,10 +71,8 @@ class cotangent_slot {
   /// The same as operands alone, of values that are such: f(first&, second&, x, y, bar).
   template <class F>
   friend bool add_pair_to_operands(const cotangent_slot& a, const cotangent_slot& b, const F& f, const X& x, const X& y, const X& bar) {
-    if (!b.wanted() || !b.target_->value.absent() || a.target_ == b.target_ || !a.begin_operand_alone(x.extents())) return false;
-    b.target_->value = X::for_products(x.extents());
-    X::template run<primitive::map>(x.size(), f, a.target_->value.operand_to_write(), b.target_->value.operand_to_write(), x.kept_operand(), y.kept_operand(),
-                                    bar.kept_operand());
+    if (!begin_both<read_by::products>(a, b, x.extents())) return false;
+    X::template run<primitive::map>(x.size(), f, a.operand_to_write(), b.operand_to_write(), x.kept_operand(), y.kept_operand(), bar.kept_operand());
     return true;
   }
 
@@ -102,17 +99,13 @@ class cotangent_slot {
     if (begin + rows.rows() == extents.rows()) target_->fresh = false;
   }
 
-  /// Where there is no contribution yet: memory for the first, which the caller then writes whole. Says whether.
+  /// Where there is no contribution yet: memory for the first, which the caller then writes whole; with read_by::products an operand alone, for a
+  /// value that is one, at operand_to_write(). Says whether.
+  template <read_by Readers = read_by::anyone>
   [[nodiscard]] bool begin(const shape& extents) const {
     if (!wanted() || !target_->value.absent()) return false;
-    target_->value = X(extents);
-    return true;
-  }
-
-  /// The same as an operand alone, for a value that is one: writes go to operand_to_write() of the cotangent.
-  [[nodiscard]] bool begin_operand_alone(const shape& extents) const {
-    if (!wanted() || !target_->value.absent()) return false;
-    target_->value = X::for_products(extents);
+    if constexpr (Readers == read_by::products) target_->value = X::for_products(extents);
+    else target_->value = X(extents);
     return true;
   }
   [[nodiscard]] auto operand_to_write() const { return target_->value.operand_to_write(); }
@@ -129,13 +122,18 @@ class cotangent_slot {
   [[nodiscard]] auto destination(const shape& extents) const {
     if constexpr (device_storage<typename X::storage_type>) {
       const bool empty = begin(extents);
-      return expunge::destination<value_type>{empty ? target_->value.mutable_data() : accumulator(extents), empty};
+      return expunge::destination<value_type>{accumulator(extents), empty};
     } else {
       return accumulator(extents);
     }
   }
 
  private:
+  template <read_by Readers>
+  static bool begin_both(const cotangent_slot& a, const cotangent_slot& b, const shape& extents) {
+    const bool two = b.wanted() && b.target_->value.absent() && a.target_ != b.target_;
+    return two && a.template begin<Readers>(extents) && b.template begin<Readers>(extents);
+  }
   [[nodiscard]] bool writable() const { return target_->in_place || (target_->value.unique() && !target_->value.is_operand_alone()); }
   void make_writable() const {
     if (target_->value.is_operand_alone()) target_->value = with_elements(target_->value);

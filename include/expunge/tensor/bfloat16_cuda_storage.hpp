@@ -7,6 +7,7 @@
 #include <mutex>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include "expunge/core/error.hpp"
 #include "expunge/tensor/cuda_storage.hpp"
@@ -114,9 +115,21 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
   /// On tensor cores where they take the heads; rows of operands then begin at multiples of 16 bytes.
   template <class Primitive, class... Arguments>
   static void attend(const attention_shape& sizes, const Arguments&... arguments) {
-    const auto run_with = [&](const auto&... of) { cuda_storage<T>::template run<Primitive>(sizes, place_of(of)...); };
-    if (cuda::attends_in_bfloat16(sizes.dim) && (aligned(arguments) && ...)) run_with(rounded_operand(arguments)...);
-    else run_with(whole_operand(arguments)...);
+    const auto run_with = [&](const auto& of_operand) { cuda_storage<T>::template run<Primitive>(sizes, argument(arguments, of_operand)...); };
+    std::vector<whole_elements> whole;
+    if (cuda::attends_in_bfloat16(sizes.dim) && (aligned(arguments) && ...)) run_with([](const operand_type& x) { return x.rounded(); });
+    else run_with([&](const operand_type& x) { return whole.emplace_back(whole_operand(x)).at; });
+  }
+  template <class A>
+  static bool aligned(const A& a) {
+    if constexpr (std::same_as<A, operand_type>) return a.offset % 8 == 0;
+    else return true;
+  }
+  /// What of_operand gives for an operand; others are as they are.
+  template <class A, class F>
+  static auto argument(const A& a, const F& of_operand) {
+    if constexpr (std::same_as<A, operand_type>) return of_operand(a);
+    else return a;
   }
   /// With memory of its own for the elements of an operand alone.
   struct whole_elements {
@@ -128,26 +141,6 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     const cuda_storage<T> made(x.of.size_);
     cuda::widen(x.of.rounded().data(), x.of.size_, made.data());
     return {made, made.data() + x.offset};
-  }
-  static const cuda::bfloat16* rounded_operand(const operand_type& x) { return x.rounded(); }
-  static bool aligned(const operand_type& x) { return x.offset % 8 == 0; }
-  static const T* place_of(const whole_elements& x) { return x.at; }
-  // Other arguments are as they are.
-  template <class A>
-  static const A& whole_operand(const A& a) {
-    return a;
-  }
-  template <class A>
-  static const A& rounded_operand(const A& a) {
-    return a;
-  }
-  template <class A>
-  static bool aligned(const A& /*a*/) {
-    return true;
-  }
-  template <class A>
-  static const A& place_of(const A& a) {
-    return a;
   }
 
   static bfloat16_cuda_storage alone(index_t size, const cuda_storage<cuda::bfloat16>& elements) {

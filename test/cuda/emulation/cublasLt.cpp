@@ -46,6 +46,12 @@ cublasStatus_t possible(const cublasLtMatmulDescOpaque_t& p, const layout& a, co
   return CUBLAS_STATUS_SUCCESS;
 }
 
+template <class T>
+T element(const void* from, const layout& l, std::size_t place) {
+  if (l.type == CUDA_R_16BF) return static_cast<T>(expunge::float_from_bf16(static_cast<const std::uint16_t*>(from)[place]));
+  return static_cast<const T*>(from)[place];
+}
+
 /// op(matrix) by rows, in the precision of the sum.
 template <class T>
 std::vector<T> operand(const void* from, const layout& l, bool transpose, bool tf32) {
@@ -53,9 +59,7 @@ std::vector<T> operand(const void* from, const layout& l, bool transpose, bool t
   out.reserve(l.rows * l.cols);
   const auto at = [&](std::uint64_t row, std::uint64_t col) {
     const std::size_t place = row + col * static_cast<std::size_t>(l.leading);
-    if (l.type == CUDA_R_16BF)
-      return static_cast<T>(expunge::float_from_bf16(static_cast<const std::uint16_t*>(from)[place]));
-    const T value = static_cast<const T*>(from)[place];
+    const T value = element<T>(from, l, place);
     if constexpr (sizeof(T) == 4)
       if (tf32)
         return std::bit_cast<float>((std::bit_cast<std::uint32_t>(value) + 0x1000U) & ~0x1FFFU);  // 10 bits of mantissa
@@ -87,15 +91,12 @@ void multiply(const job& w, T alpha, T beta) {
       for (const std::size_t p : w.order) sum += a[i * k + p] * b[j * k + p];
       const std::size_t place = i + j * static_cast<std::size_t>(w.d_layout.leading);
       T out = alpha * sum;
-      if (w.d_layout.type == CUDA_R_16BF) {
-        auto* const to = static_cast<std::uint16_t*>(w.d) + place;
-        if (beta != T{0}) out += beta * static_cast<T>(expunge::float_from_bf16(*to));
-        *to = expunge::bf16_from_float(static_cast<float>(out));
-        continue;
-      }
-      if (beta != T{0}) out += beta * static_cast<const T*>(w.c)[place];  // else what is there counts for nothing
+      if (beta != T{0}) out += beta * element<T>(w.c, w.d_layout, place);  // else what is there counts for nothing
       if (w.product.epilogue == CUBLASLT_EPILOGUE_BIAS) out += static_cast<const T*>(w.product.bias)[i];
-      static_cast<T*>(w.d)[place] = out;
+      if (w.d_layout.type == CUDA_R_16BF)
+        static_cast<std::uint16_t*>(w.d)[place] = expunge::bf16_from_float(static_cast<float>(out));
+      else
+        static_cast<T*>(w.d)[place] = out;
     }
 }
 
