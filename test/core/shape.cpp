@@ -2,6 +2,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <limits>
+
 BOOST_AUTO_TEST_SUITE(shape)
 
 BOOST_AUTO_TEST_CASE(sizes) {
@@ -18,6 +20,12 @@ BOOST_AUTO_TEST_CASE(sizes) {
 BOOST_AUTO_TEST_CASE(bad_extents_are_named) {
   BOOST_CHECK_THROW((expunge::shape{1, -1}), expunge::error);
   BOOST_CHECK_THROW((expunge::shape{1, 1, 1, 1, 1}), expunge::error);
+  constexpr auto most = std::numeric_limits<expunge::index_t>::max();
+  BOOST_CHECK_THROW((expunge::shape{most / 8}), expunge::error);  // of doubles: more bytes than can be counted
+  BOOST_CHECK_THROW((expunge::shape{most / 1024, 1024}), expunge::error);
+  BOOST_CHECK_THROW((expunge::shape{most / 1024, 1024, 0}), expunge::error);  // rows() would overflow
+  BOOST_CHECK_THROW(static_cast<void>(expunge::shape{0, 1024}.with_first(most / 64)), expunge::error);
+  BOOST_TEST((expunge::shape{most / 1024, 2}.size() == most / 1024 * 2));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -6,6 +6,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <thread>
 
 #include <expunge/autodiff/attention.hpp>
 #include <expunge/autodiff/cross_entropy.hpp>
@@ -164,6 +165,23 @@ BOOST_AUTO_TEST_CASE(host_and_device_agree) {
   BOOST_TEST(sum_of(many) == 0.5 * static_cast<double>(many.size()));
   const auto tail = []<class X>(const X& x) { return (x.slice(1, 9) * x.slice(1, 9)).to_vector(); };  // begins at no multiple of 16 bytes
   BOOST_TEST((tail(random<device_tensor>({9, 7}, 1)) == tail(random<host_tensor>({9, 7}, 1))));
+}
+
+BOOST_AUTO_TEST_CASE(sums_over_more_rows_than_a_grid_has_blocks_for) {
+  const index_t rows = 64 * 65535 + 1;
+  device_tensor ones(shape{rows, 1}), sum = zeros<device_tensor>({1});
+  fill(ones, 1.0F);
+  device_tensor::run<primitive::column_sum>(ones.data(), rows, 1, sum.mutable_data());
+  BOOST_TEST(sum.to_vector()[0] == static_cast<float>(rows));
+}
+
+BOOST_AUTO_TEST_CASE(two_threads_attend_at_once) {
+  const auto narrow = attention_passes<device_tensor>(16, rounded<device_tensor>), wide = attention_passes<device_tensor>(128, rounded<device_tensor>);
+  std::vector<std::vector<float>> beside;
+  std::thread other([&] { beside = attention_passes<device_tensor>(128, rounded<device_tensor>); });
+  BOOST_TEST((attention_passes<device_tensor>(16, rounded<device_tensor>) == narrow));
+  other.join();
+  BOOST_TEST((beside == wide));
 }
 
 BOOST_AUTO_TEST_CASE(repeated_runs_have_the_same_bits) {

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <expunge/attribution/functor.hpp>
@@ -154,6 +155,30 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(cross_entropies, S, settings) {
       }
     }
   }
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(logits_of_minus_infinity, S, settings) {
+  using T = typename S::type;
+  arrays<T> in;
+  const std::vector<std::int32_t> labels{45, 22, 3, 3, 7, 1, 20, 11, 45};
+  std::vector<T> lse(rows), others(rows), label(rows), exact(rows);
+  auto found_lse = lse, found_others = lse, found_label = lse;
+  for (const index_t first : {index_t{0}, cols}) {
+    auto z = in.random(rows * cols);
+    for (index_t r = 0; r < rows; ++r)
+      for (index_t j = 0; j < (r == 8 && first == 0 ? cols : 1); ++j) z[std::size_t(r * cols + j)] = -std::numeric_limits<T>::infinity();
+    for (index_t r = 0; r < rows; ++r)
+      for (index_t j = 0; j < cols; ++j)
+        if (first + j != labels[std::size_t(r)]) exact[std::size_t(r)] += std::exp(z[std::size_t(r * cols + j)]);
+    host::softmax_statistics<T>(z.data(), labels.data(), first, rows, cols, lse.data(), others.data(), label.data(), nullptr);
+    for_rows<S>(rows, [&](const auto& lanes, index_t r) {
+      const cuda::logit_row<T, std::remove_cvref_t<decltype(lanes)>> row(lanes, z.data(), labels.data(), first, cols, r);
+      row.statistics(&found_lse[std::size_t(r)], &found_others[std::size_t(r)], &found_label[std::size_t(r)], nullptr);
+    });
+  }
+  check(found_lse, lse), check(found_others, others), check(found_label, label);
+  for (std::size_t r = 0; r < others.size(); ++r) others[r] *= std::exp(lse[r]);
+  check(others, exact);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {

@@ -1,9 +1,11 @@
 // Extents of a row-major tensor: at most four, stored inline so that no tensor handle allocates for its shape.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <initializer_list>
+#include <limits>
 #include <ostream>
 
 #include "expunge/core/error.hpp"
@@ -20,7 +22,7 @@ class shape {
 
   shape() = default;
 
-  /// Throws expunge::error for more than max_rank extents or a negative one.
+  /// Throws expunge::error for more than max_rank extents, a negative one, or more elements than any memory has.
   shape(std::initializer_list<index_t> extents) { assign(extents); }
 
   /// From any range of integers; throws as above.
@@ -57,6 +59,7 @@ class shape {
     require(rank_ >= 1 && extent >= 0, "shape: cannot set the first extent of ", *this, " to ", extent);
     shape made = *this;
     made.extents_[0] = extent;
+    made.check_size();
     return made;
   }
 
@@ -80,6 +83,15 @@ class shape {
       require(rank_ < max_rank, "shape: the rank exceeds the supported ", max_rank);
       require(extent >= 0, "shape: negative extent ", extent);
       extents_[rank_++] = extent;
+    }
+    check_size();
+  }
+  /// After it neither size(), rows() nor the bytes of so many elements overflow.
+  void check_size() const {
+    index_t room = std::numeric_limits<index_t>::max() / 16;
+    for (const index_t extent : *this) {
+      require(extent <= room, "shape: ", *this, " has more elements than memory could hold");
+      room /= std::max<index_t>(extent, 1);
     }
   }
 

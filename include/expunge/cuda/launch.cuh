@@ -6,7 +6,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
-#include <utility>
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/cuda/element_pack.hpp"
@@ -27,7 +26,8 @@ cublasLtContext* blas();  // a cublasLtHandle_t
 void* matmul_workspace();
 bool tf32_allowed();
 unsigned* ended_blocks();  // on the device, 0 between kernels: for a kernel to count those of its blocks that have ended
-bool kernels_begin_early();  // devices of compute capability 9.0 and newer can
+/// Whether a kernel may be launched so that its blocks come early: where the device can do that and the kernel, as it was compiled, waits.
+bool may_begin_early(const void* kernel);
 
 /// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.
 inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
@@ -41,24 +41,18 @@ void trim_pool();
 void check(cudaError_t status, const char* what);
 void check_blas(int status, const char* what);  // a cublasStatus_t
 
-/// Elements of device memory until the end of the scope, or none; what was submitted before may still use them.
+/// Elements of device memory until the end of the scope; what was submitted before may still use them.
 template <class T>
 class scratch {
  public:
-  scratch() = default;
   explicit scratch(index_t size) : memory_(static_cast<T*>(allocate(static_cast<std::size_t>(size) * sizeof(T)))) {}
-  scratch(scratch&& other) noexcept : memory_(std::exchange(other.memory_, nullptr)) {}
-  scratch& operator=(scratch&& other) noexcept {
-    std::swap(memory_, other.memory_);
-    return *this;
-  }
-  ~scratch() {
-    if (memory_ != nullptr) release(memory_);
-  }
+  scratch(const scratch&) = delete;
+  scratch& operator=(const scratch&) = delete;
+  ~scratch() { release(memory_); }
   T* data() const { return memory_; }
 
  private:
-  T* memory_ = nullptr;
+  T* memory_;
 };
 
 /// The first thing that a kernel does: launch() lets its blocks come while the last ones of the kernel before are still at work.
@@ -81,7 +75,7 @@ template <class... P, class... A>
 void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
   if (shared_bytes > 48 * 1024)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_bytes)), what);
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_memory_per_block())), what);  // not what this launch takes: another thread's may come first
   cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = threads;
@@ -91,7 +85,7 @@ void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads,
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;
   config.attrs = &early;
-  config.numAttrs = kernels_begin_early() ? 1 : 0;
+  config.numAttrs = may_begin_early(reinterpret_cast<const void*>(kernel)) ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
 }
 

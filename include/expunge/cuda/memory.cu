@@ -26,6 +26,7 @@ class kept_pieces {
     void* memory = again(size);
     if (memory == nullptr) memory = from_driver(size, bytes);
     most_ = std::max(most_, in_use_);
+    peak_ = std::max(peak_, in_use_);
     return memory;
   }
 
@@ -52,13 +53,13 @@ class kept_pieces {
     const std::lock_guard lock(guard_);
     give_back_all();
   }
-  std::size_t most() const {
+  std::size_t peak() const {
     const std::lock_guard lock(guard_);
-    return most_;
+    return peak_;
   }
-  void forget_most() {
+  void forget_peak() {
     const std::lock_guard lock(guard_);
-    most_ = in_use_;
+    peak_ = in_use_;
   }
   std::size_t idle() const {
     const std::lock_guard lock(guard_);
@@ -123,7 +124,8 @@ class kept_pieces {
   mutable std::mutex guard_;
   std::unordered_map<void*, std::size_t> sizes_;     // of all pieces that the driver lent, in bytes
   std::map<std::size_t, std::vector<void*>> freed_;  // by size
-  std::size_t in_use_ = 0, most_ = 0, idle_ = 0;
+  std::size_t in_use_ = 0, idle_ = 0;
+  std::size_t most_ = 0, peak_ = 0;  // in use at once: ever, and since forget_peak()
   bool keep_ = true;
 };
 
@@ -148,8 +150,8 @@ void release_unused() {
   detail::trim_pool();
 }
 
-std::size_t peak_bytes() { return memory().most(); }
-void forget_peak() { memory().forget_most(); }
+std::size_t peak_bytes() { return memory().peak(); }
+void forget_peak() { memory().forget_peak(); }
 
 device_description describe_device() { return detail::describe(memory().idle()); }
 

@@ -3,7 +3,11 @@
 #include <cuda_runtime.h>
 
 #include <cstdint>
+#include <memory>
 #include <mutex>
+#include <sstream>
+#include <string>
+#include <unordered_map>
 
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
@@ -18,7 +22,7 @@ namespace {
 
 __global__ void probe_kernel() {}
 
-/// Lives until the process ends: tensors may outlive every other object.
+/// Lives until the process ends, once it is complete: tensors may outlive every other object.
 struct context {
   int device = 0;
   cudaDeviceProp properties{};
@@ -28,6 +32,17 @@ struct context {
   void* matmul_workspace = nullptr;
   unsigned* ended_blocks = nullptr;
   bool tf32 = false;
+  std::unordered_map<const void*, bool> begins_early{};  // by kernel
+
+  context() = default;
+  context(const context&) = delete;
+  context& operator=(const context&) = delete;
+  ~context() {
+    if (ended_blocks != nullptr) static_cast<void>(cudaFreeAsync(ended_blocks, stream));
+    if (matmul_workspace != nullptr) static_cast<void>(cudaFreeAsync(matmul_workspace, stream));
+    if (blas != nullptr) static_cast<void>(cublasLtDestroy(blas));
+    if (stream != nullptr) static_cast<void>(cudaStreamDestroy(stream));
+  }
 };
 
 std::mutex creation;
@@ -39,11 +54,13 @@ context* make_context(int device) {
   const cudaError_t found = cudaGetDeviceCount(&count);
   if (found != cudaSuccess || count == 0) {
     static_cast<void>(cudaGetLastError());
-    fail("CUDA: no device found (", found != cudaSuccess ? cudaGetErrorString(found) : "the driver shows none",
-         "); check nvidia-smi and CUDA_VISIBLE_DEVICES, or use the CPU");
+    const std::string remedy = found == cudaErrorInsufficientDriver
+                                   ? "install a driver for CUDA " + std::to_string(CUDART_VERSION / 1000) + " or newer"
+                                   : "check nvidia-smi and CUDA_VISIBLE_DEVICES";
+    fail("CUDA: no device found (", found != cudaSuccess ? cudaGetErrorString(found) : "the driver shows none", "); ", remedy, ", or use the CPU");
   }
   require(device < count, "CUDA: there is no device ", device, "; the driver shows 0 to ", count - 1);
-  auto* made = new context;
+  auto made = std::make_unique<context>();
   made->device = device;
   detail::check(cudaSetDevice(device), "selecting the device");
   detail::check(cudaGetDeviceProperties(&made->properties, device), "reading the device's properties");
@@ -56,25 +73,34 @@ context* make_context(int device) {
   detail::check_blas(cublasLtCreate(&made->blas), "starting cuBLASLt");
   detail::check(cudaMallocAsync(&made->matmul_workspace, detail::matmul_workspace_bytes, made->stream), "allocating the workspace of products");
   detail::check(cudaMallocAsync(reinterpret_cast<void**>(&made->ended_blocks), sizeof(unsigned), made->stream), "allocating a counter");
-  constexpr unsigned none = 0;
-  detail::check(cudaMemcpyAsync(made->ended_blocks, &none, sizeof none, cudaMemcpyHostToDevice, made->stream), "clearing a counter");
-  return made;
+  detail::check(cudaMemsetAsync(made->ended_blocks, 0, sizeof(unsigned), made->stream), "clearing a counter");
+  return made.release();
 }
 
 context& instance() {
-  thread_local bool selected = false;
   const std::lock_guard lock(creation);
   if (current == nullptr) current = make_context(chosen_device);
-  if (!selected) detail::check(cudaSetDevice(current->device), "selecting the device");
-  selected = true;
   return *current;
+}
+
+[[noreturn]] void throw_out_of_memory(const char* what) {
+  std::size_t free = 0, total = 0;
+  static_cast<void>(cudaMemGetInfo(&free, &total));
+  std::ostringstream message;
+  message << "CUDA: " << what << " failed: the device's memory is exhausted, " << free << " of " << total
+          << " bytes are free; use smaller batches or a device with more memory";
+  throw out_of_memory(message.str());
 }
 
 }  // namespace
 
 namespace detail {
 
-cudaStream_t stream() { return instance().stream; }
+cudaStream_t stream() {
+  const context& c = instance();
+  check(cudaSetDevice(c.device), "selecting the device");  // others may have chosen another one for this thread
+  return c.stream;
+}
 
 cudaStream_t stream_in_use() noexcept { return current->stream; }
 
@@ -86,13 +112,25 @@ bool tf32_allowed() { return instance().tf32; }
 
 unsigned* ended_blocks() { return instance().ended_blocks; }
 
-bool kernels_begin_early() { return instance().properties.major >= 9; }
+bool may_begin_early(const void* kernel) {
+  context& c = instance();
+  if (c.properties.major < 9) return false;
+  const std::lock_guard lock(creation);
+  const auto [known, is_new] = c.begins_early.try_emplace(kernel, false);
+  if (is_new) {
+    cudaFuncAttributes attributes{};
+    check(cudaFuncGetAttributes(&attributes, kernel), "reading a kernel's attributes");
+    known->second = attributes.ptxVersion >= 90;  // wait_for_earlier_work() waits where it was compiled for 9.0 and newer
+  }
+  return known->second;
+}
 
 std::size_t shared_memory_per_block() { return instance().properties.sharedMemPerBlockOptin; }
 
 void check(cudaError_t status, const char* what) {
   if (status == cudaSuccess) return;
   static_cast<void>(cudaGetLastError());
+  if (status == cudaErrorMemoryAllocation) throw_out_of_memory(what);
   const char* remedy = "";
   switch (status) {
     case cudaErrorNoKernelImageForDevice:
@@ -101,8 +139,6 @@ void check(cudaError_t status, const char* what) {
       remedy = "; the kernels were built for " EXPUNGE_CUDA_ARCHITECTURES
                ": configure with -DCMAKE_CUDA_ARCHITECTURES= and this device's compute capability";
       break;
-    case cudaErrorInsufficientDriver: remedy = "; install a driver for CUDA 13 or newer"; break;
-    case cudaErrorMemoryAllocation: remedy = "; use smaller batches or a device with more memory"; break;
     case cudaErrorIllegalAddress:
     case cudaErrorLaunchFailure:
       remedy = "; an earlier kernel failed (a label or row out of range?): run under compute-sanitizer to see which";
@@ -113,8 +149,8 @@ void check(cudaError_t status, const char* what) {
 }
 
 void check_blas(int status, const char* what) {
-  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasLtGetStatusString(static_cast<cublasStatus_t>(status)),
-          status == CUBLAS_STATUS_ALLOC_FAILED ? "; use smaller batches or a device with more memory" : "");
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) throw_out_of_memory(what);
+  require(status == CUBLAS_STATUS_SUCCESS, "CUDA: ", what, " failed: ", cublasLtGetStatusString(static_cast<cublasStatus_t>(status)));
 }
 
 device_description describe(std::size_t idle) {
@@ -156,7 +192,12 @@ void allow_tf32(bool allow) { instance().tf32 = allow; }
 void synchronise() { detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device"); }
 
 void copy_to_device(void* to, const void* from, std::size_t bytes) {
-  if (bytes != 0) detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, detail::stream()), "copying to the device");
+  if (bytes == 0) return;
+  detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, detail::stream()), "copying to the device");
+  cudaPointerAttributes host{};
+  detail::check(cudaPointerGetAttributes(&host, from), "looking at memory of the host");
+  const bool is_staged = host.type == cudaMemoryTypeUnregistered && instance().properties.pageableMemoryAccessUsesHostPageTables == 0;
+  if (!is_staged) synchronise();  // the device reads the caller's memory itself
 }
 
 void copy_to_host(void* to, const void* from, std::size_t bytes) {

@@ -228,6 +228,15 @@ BOOST_AUTO_TEST_CASE(work_is_done_when_the_host_waits) {
   emulation::recover();
 }
 
+BOOST_AUTO_TEST_CASE(what_is_uploaded_may_change_afterwards) {
+  std::vector<float> values{1, 2, 3, 4};
+  BOOST_TEST(cudaHostRegister(values.data(), 4 * sizeof(float), 0) == cudaSuccess);  // copies read it when their turn comes
+  const tensor<float, cuda_storage<float>> x({4}, values);
+  values.assign(4, -7);
+  BOOST_TEST((x.to_vector() == std::vector<float>{1, 2, 3, 4}));
+  BOOST_TEST(cudaHostUnregister(values.data()) == cudaSuccess);
+}
+
 BOOST_AUTO_TEST_CASE(the_pool_is_trimmed_where_nothing_fits) {
   cuda::release_unused();
   const auto d = cuda::describe_device();

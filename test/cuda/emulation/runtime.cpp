@@ -24,8 +24,9 @@ struct device {
   cudaError_t failure = cudaSuccess, last = cudaSuccess;
   std::map<char*, allocation> memory;
   std::size_t total = std::size_t{1} << 30;
-  std::uint64_t reserved = 0, used = 0, most_used = 0, kept = 0;
+  std::uint64_t reserved = 0, used = 0, kept = 0;
   std::map<std::size_t, std::size_t> unused;  // pieces of each size that the pool holds and nobody uses
+  std::map<const char*, std::size_t> registered;              // memory of the host
   std::deque<std::function<void()>> stream;
   std::map<const void*, std::size_t> shared_limits;
   std::map<const void*, unsigned> launches;
@@ -77,6 +78,12 @@ bool in_use(const void* begin, std::size_t bytes) {
   if (after == the().memory.begin()) return false;
   const auto& [start, found] = *std::prev(after);
   return !found.freed && first + bytes <= start + found.bytes;
+}
+
+/// Is this the host's, and does a copy from there read it when its turn comes?
+bool is_registered(const char* memory) {
+  const auto after = the().registered.upper_bound(memory);
+  return after != the().registered.begin() && memory < std::prev(after)->first + std::prev(after)->second;
 }
 
 /// Bytes in use up to which the first launches of a kernel, and some later ones, run twice.
@@ -196,12 +203,16 @@ cudaError_t cudaSetDevice(int device) {
 
 cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
   if (device != 0) return report(cudaErrorInvalidDevice);
-  *properties = {"emulated on the host", 9, 0, shared_bytes};
+  *properties = {"emulated on the host", 9, 0, shared_bytes, 0};
   return cudaSuccess;
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = nullptr;  // all streams are one
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamDestroy(cudaStream_t) {
   return cudaSuccess;
 }
 
@@ -229,7 +240,6 @@ cudaError_t cudaMemPoolGetAttribute(cudaMemPool_t, cudaMemPoolAttr attribute, vo
   const device& d = the();
   *static_cast<std::uint64_t*>(value) = attribute == cudaMemPoolAttrReservedMemCurrent ? d.reserved
                                         : attribute == cudaMemPoolAttrUsedMemCurrent   ? d.used
-                                        : attribute == cudaMemPoolAttrUsedMemHigh      ? d.most_used
                                                                                        : d.kept;
   return cudaSuccess;
 }
@@ -258,7 +268,6 @@ cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
   else
     d.reserved += piece;
   d.used += piece;
-  d.most_used = std::max(d.most_used, d.used);
   *memory = nullptr;
   if (posix_memalign(memory, 256, bytes) != 0) return report(cudaErrorMemoryAllocation);
   std::memset(*memory, 0xFF, bytes);
@@ -292,9 +301,36 @@ cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaM
     return report(enqueue([=] { std::memcpy(to, from, bytes); }));
   }
   const auto* const first = static_cast<const char*>(from);
+  if (is_registered(first)) return report(enqueue([=] { std::memcpy(to, from, bytes); }));
   return report(enqueue([to, staged = std::vector<char>(first, first + bytes)] {
     std::copy(staged.begin(), staged.end(), static_cast<char*>(to));
   }));
+}
+
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+  const std::lock_guard lock(the().guard);
+  if (!in_use(to, bytes)) return report(cudaErrorInvalidValue);
+  return report(enqueue([=] { std::memset(to, value, bytes); }));
+}
+
+cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {
+  const std::lock_guard lock(the().guard);
+  attributes->type = in_use(memory, 1)                                  ? cudaMemoryTypeDevice
+                     : is_registered(static_cast<const char*>(memory)) ? cudaMemoryTypeHost
+                                                                       : cudaMemoryTypeUnregistered;
+  return report(the().failure);
+}
+
+cudaError_t cudaHostRegister(void* memory, std::size_t bytes, unsigned) {
+  const std::lock_guard lock(the().guard);
+  the().registered.emplace(static_cast<const char*>(memory), bytes);
+  return report(the().failure);
+}
+
+cudaError_t cudaHostUnregister(void* memory) {
+  const std::lock_guard lock(the().guard);
+  the().registered.erase(static_cast<const char*>(memory));
+  return report(the().failure);
 }
 
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {

@@ -13,7 +13,7 @@ namespace expunge::cuda {
 /// Where a tile lies: in the example that owns the rows [begin, end), from row `first` on. The example's keys begin with
 /// `first_key`; row r has the key r + shift.
 struct attention_tile_place {
-  index_t begin, end, first, first_key, shift;
+  index_t end, first, first_key, shift;
 };
 
 /// How many tiles there are at most.
@@ -25,7 +25,7 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   for (index_t e = 0; e < sizes.examples; ++e) {
     const index_t begin = offsets[e], end = offsets[e + 1], tiles = (end - begin + tile - 1) / tile;
     if (which < tiles) {
-      found = {begin, end, begin + which * tile, key_offsets[e], key_offsets[e + 1] - end};
+      found = {end, begin + which * tile, key_offsets[e], key_offsets[e + 1] - end};
       return true;
     }
     which -= tiles;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <limits>
 
 #include "expunge/tensor/cuda/lanes.hpp"
 #include "expunge/tensor/fn.hpp"
@@ -12,6 +13,7 @@ namespace expunge::cuda {
 /// read what a statistic was before one of them writes it: the reductions in between see to that.
 template <class T, class Lanes>
 struct logit_row {
+  static constexpr T least = std::numeric_limits<T>::lowest();  // not -inf, which a masked logit may be: -inf - -inf is no number
   const Lanes& lanes;
   const T* z;
   index_t cols, label;
@@ -30,12 +32,12 @@ struct logit_row {
   }
 
   EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
-    T most = z[0], of_most = 0;  // of this thread; its sum in units of exp(most)
+    T most = least, of_most = 0;  // of this thread; its sum in units of exp(most)
     for_each_lane(lanes, cols, [&](index_t j) { return z[j]; }, [&](index_t j, T x) {
       const T before = most, term = fn::exp(x - (most = fn::max(before, x)));
       of_most = of_most * fn::exp(before - most) + (j == label ? T{0} : term);
     });
-    const T before = start ? z[0] : *largest, kept = start ? T{0} : *others;
+    const T before = start ? least : *largest, kept = start ? T{0} : *others;
     const T now = fn::max(before, lanes.max(most));
     const T sum = lanes.sum(of_most * fn::exp(most - now));
     const T all = total != nullptr ? sum_over(lanes, cols, [&](index_t j) { return z[j]; }) : T{0};

@@ -19,7 +19,8 @@ struct device_description {
 /// Devices that the driver shows; 0 without a driver. Never throws.
 [[nodiscard]] int device_count();
 
-/// Chooses the device; call before the first tensor is made. Without it the first one is used.
+/// Chooses the device; call before the first tensor is made and before any other function here but device_count(), which would choose the
+/// first one. Work makes that device the calling thread's current one.
 void select_device(int number);
 
 /// The device in use.
@@ -43,7 +44,7 @@ void forget_peak();
 // Memory in stream order: what is released may be reused by work that is submitted later.
 [[nodiscard]] void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
-void copy_to_device(void* to, const void* from, std::size_t bytes);
+void copy_to_device(void* to, const void* from, std::size_t bytes);  // `from` may change afterwards
 void copy_to_host(void* to, const void* from, std::size_t bytes);  // waits
 
 }  // namespace expunge::cuda

@@ -47,7 +47,7 @@ void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, i
                         T* total) {
   detail::for_logit_rows(z, labels, first, rows, cols, [&](index_t r, const T* row, index_t label) {
     const bool start = first == 0;
-    const T before = start ? -std::numeric_limits<T>::infinity() : largest[r], now = std::max(before, detail::largest_of(cols, row));
+    const T before = start ? std::numeric_limits<T>::lowest() : largest[r], now = std::max(before, detail::largest_of(cols, row));
     T sum = start ? T{0} : others[r] * std::exp(before - now);
     detail::for_others(cols, label, [&](index_t begin, index_t size) {
       sum += detail::sum_batches(size, [=](const auto& x) { return xsimd::exp(x - now); }, row + begin);
