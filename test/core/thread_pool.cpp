@@ -1,5 +1,7 @@
 #include "expunge/core/thread_pool.hpp"
 
+#include <pthread.h>
+
 #include <boost/test/unit_test.hpp>
 #include <vector>
 
@@ -42,6 +44,24 @@ BOOST_AUTO_TEST_CASE(an_exception_reaches_the_caller_and_the_pool_survives) {
   std::vector<int> count(8, 0);
   expunge::parallel_for(8, [&](index_t i) { ++count[static_cast<std::size_t>(i)]; });
   BOOST_TEST(count == std::vector<int>(8, 1), boost::test_tools::per_element());
+}
+
+BOOST_AUTO_TEST_CASE(threads_that_the_system_does_not_give_are_refused) {
+  auto& pool = expunge::thread_pool::instance();
+  pool.set_threads(2);
+  pthread_attr_t usual, huge;
+  BOOST_TEST_REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  BOOST_TEST_REQUIRE(pthread_attr_init(&huge) == 0);
+  BOOST_TEST_REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 46) == 0);  // more than an address space has
+  BOOST_TEST_REQUIRE(pthread_setattr_default_np(&huge) == 0);
+  BOOST_CHECK_THROW(pool.set_threads(3), expunge::error);
+  BOOST_TEST(pool.threads() == 1U);
+  int count = 0;
+  expunge::parallel_for(8, [&](index_t) { ++count; });
+  BOOST_TEST(count == 8);
+  BOOST_TEST(pthread_setattr_default_np(&usual) == 0);
+  pool.set_threads(2);
+  BOOST_TEST(pool.threads() == 2U);
 }
 
 BOOST_AUTO_TEST_CASE(zero_threads_are_refused) {

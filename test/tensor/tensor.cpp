@@ -1,6 +1,11 @@
 // Handles, views, products against a plain loop, pooled memory, and the bridges to Eigen and xtensor.
 #include <boost/test/unit_test.hpp>
 
+#include <fstream>
+
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <expunge/core/random.hpp>
 #include <expunge/core/thread_pool.hpp>
 #include <expunge/tensor/eigen.hpp>
@@ -140,6 +145,41 @@ BOOST_AUTO_TEST_CASE(memory_goes_back_where_none_of_its_slab_is_in_use) {
   const std::size_t before = pool.allocations();
   pool.recycle(pool.acquire(1000));
   BOOST_TEST(pool.allocations() == before + 1);
+}
+
+#ifndef __SANITIZE_ADDRESS__  // which needs more address space than this leaves
+BOOST_AUTO_TEST_CASE(idle_memory_goes_back_where_the_system_has_no_more) {
+  host::buffer_pool pool;
+  constexpr std::size_t piece = std::size_t{700} << 20;
+  host::buffer *const first = pool.acquire(piece), *const second = pool.acquire(piece);
+  pool.recycle(first);
+  pool.recycle(second);
+  rlimit usual{};
+  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &usual) == 0);
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{64} << 20), usual.rlim_max};
+  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
+  host::buffer* whole = nullptr;
+  BOOST_CHECK_NO_THROW(whole = pool.acquire(2 * piece));
+  BOOST_TEST(setrlimit(RLIMIT_AS, &usual) == 0);
+  BOOST_TEST_REQUIRE(whole != nullptr);
+  pool.recycle(whole);
+}
+#endif
+
+BOOST_AUTO_TEST_CASE(absent_tensors_are_refused_and_an_error_loses_nothing) {
+  using X = tensor<float>;
+  const X none, some({1, 1}, std::vector<float>{2});
+  X out(shape{1, 1}), absent, rows({2, 3}, std::vector<float>{1, 2, 3, 4, 5, 6});
+  BOOST_CHECK_THROW(gemm(false, false, 1.0F, none, some, 0.0F, out), error);
+  BOOST_CHECK_THROW(gemm(false, false, 1.0F, some, none, 0.0F, out), error);
+  BOOST_CHECK_THROW(gemm(false, false, 1.0F, some, some, 0.0F, absent), error);
+  BOOST_CHECK_THROW(multiply_add(none, some, X{}, X{}, out), error);
+  BOOST_CHECK_THROW(clone(none), error);
+  BOOST_CHECK_THROW(mapped_for<read_by::anyone>(functor::copy{}, none), error);
+  BOOST_CHECK_THROW(keep_rows(rows, 5), error);
+  BOOST_TEST((rows.to_vector() == std::vector<float>{1, 2, 3, 4, 5, 6}));
 }
 
 BOOST_AUTO_TEST_CASE(memory_given_back_in_pieces_is_lent_as_a_whole) {

@@ -32,6 +32,11 @@ struct gate_state {
   X largest{};   // and its extremes, where the list asks for them
   X smallest{};
   X tangent{};   // v; absent lets nothing in
+
+  /// After a sweep. Throws expunge::error where it did not come here.
+  void check_reached() const {
+    require(!sum.absent(), "the loss does not depend on what the observer returned for ", where, ": write `h = observe(site, h, offsets)`");
+  }
 };
 
 /// The gates of a model in the order in which it shows its sites. Reused from recording to recording.
@@ -47,6 +52,11 @@ struct gate_list {
   void rewind() {
     next = 0;
     for (gate_state<X>& g : gates) g.sum = g.largest = g.smallest = g.tangent = {};
+  }
+  /// After a recording. Throws expunge::error where no gate is in it.
+  void check_shown() const {
+    require(next > 0, "the model showed none of the chosen sites: its nll() must pass the outputs of linear layers through `h = observe(site, h, "
+            "batch.offsets)` (nn/site.hpp)");
   }
 };
 

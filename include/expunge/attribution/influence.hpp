@@ -28,6 +28,7 @@ template <nn::model M>
 std::vector<site_influence> influences(const M& model, std::span<const typename M::example_type> examples,
                                        measured what = measured::probability, sites which = sites::all, index_t batch = 8) {
   using X = typename M::value_type;
+  require(batch > 0, "influences: batch is ", batch, ", expected a positive number of examples");
   tape<X> recorded;
   gate_list<X> list{.which = which, .extremes = true};
   std::vector<site_influence> out;
@@ -44,6 +45,8 @@ std::vector<site_influence> influences(const M& model, std::span<const typename 
     });
     const var<X> nll = lifted.nll(data, gate_observer<X>{&list});
     recorded.pullback(nll, mapped(functor::assign{functor::measured_slope{what == measured::probability}}, nll.value));
+    list.check_shown();
+    for (const auto& g : list.gates) g.check_reached();
     if (out.empty())
       for (const auto& g : list.gates) out.push_back({g.where, g.sum.cols(), {}, {}});
     for (std::size_t i = 0; i < out.size(); ++i) {
@@ -88,7 +91,8 @@ inline influence_variation variation(std::span<const site_influence> before, std
   influence_variation out;
   for (std::size_t s = 0; s < before.size(); ++s) {
     const site_influence &b = before[s], &a = after[s];
-    require(b.where == a.where && b.neurons == a.neurons && b.largest.size() == a.largest.size() && b.neurons > 0,
+    require(b.where == a.where && b.neurons == a.neurons && b.largest.size() == a.largest.size() &&
+                b.smallest.size() == b.largest.size() && a.smallest.size() == a.largest.size() && b.neurons > 0,
             "influence: ", b.where, " has ", b.largest.size(), " values before and ", a.largest.size(), " after");
     const auto neurons = static_cast<std::size_t>(b.neurons);
     const std::size_t examples = b.largest.size() / neurons;

@@ -95,7 +95,10 @@ class recording {
 
   /// Attributions of a site, [forget examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
   [[nodiscard]] X feature(std::size_t f) const {
-    if constexpr (neurons) return gates_.gates[f].sum;
+    if constexpr (neurons) {
+      gates_.gates[f].check_reached();
+      return gates_.gates[f].sum;
+    }
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
@@ -159,8 +162,14 @@ class recording {
       leaves_.push_back(tape_.leaf(p, gradients.empty() ? X{} : gradients[i]));
       return leaves_.back();
     });
-    if constexpr (neurons) nll_ = lifted.nll(batch, gate_observer<X>{&gates_});
-    else nll_ = lifted.nll(batch, nn::no_observer{});
+    if constexpr (neurons) {
+      static_assert(requires { lifted.nll(batch, gate_observer<X>{&gates_}); },
+                    "ssiuu per neuron: nll() must take any observer (nn/site.hpp), and the same batch_type over every value type");
+      nll_ = lifted.nll(batch, gate_observer<X>{&gates_});
+      gates_.check_shown();
+    } else {
+      nll_ = lifted.nll(batch, nn::no_observer{});
+    }
     forget_ = forget;
     labels_ = batch.lengths;
     return nll_.value;

@@ -1,12 +1,14 @@
 // How an operation, stated once as a rule on tensors, acts on every value type.
 //
-// A rule is a struct with its settings and what it saves:
+// A rule is a struct with its settings and what it saves, default-constructible and copyable:
 //   X    forward(const X&... x);                                    value; keeps what the other three need
 //   X    pushforward(const X&... dx);                               tangent of the value; any dx may be absent (zero); may keep more
 //   void pullback(const X& y_bar, cotangent_slot<X>... x_bar) const;
 //   void pullback_tangent(const X&... dx, const X& y_bar, const X& dy_bar, cotangent_slot<X>... dx_bar) const;
 //                                                                   derivative of pullback along (dx, dy_bar); called only
-//                                                                   where y_bar and one of dx are present
+//                                                                   where y_bar and one of dx are present; dy_bar may be absent
+// A cotangent has the shape of its input. A slot whose cotangent is not wanted() (the input is a constant) takes nothing: what is costly to
+// compute for it need not be.
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
@@ -18,6 +20,7 @@
 #pragma once
 
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <type_traits>
@@ -52,6 +55,7 @@ constexpr int operand_cotangents<Rule> = Rule::operand_cotangents;
 
 template <class X, class Rule, std::size_t N>
 struct operation final : node<X> {
+  static_assert(std::default_initializable<Rule> && std::copyable<Rule>, "a rule must be default-constructible and copyable (autodiff/apply.hpp)");
   Rule rule;
   std::array<node<X>*, N> inputs;
 

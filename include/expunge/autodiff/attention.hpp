@@ -19,6 +19,8 @@ struct rotary_rule {
   bool of_operand = false;  // then the input's cotangent is one too
 
   X forward(const X& x) {
+    require(heads > 0 && positions.size() == x.rows() && x.cols() == heads * 2 * cosines.cols() && sines.extents() == cosines.extents(),
+            "rotary: input ", x.extents(), " with ", positions.size(), " positions, ", heads, " heads and a table of ", cosines.extents());
     input = x.extents();
     of_operand = x.is_operand_alone();
     return rotated(x);
@@ -98,6 +100,12 @@ struct attention_rule {
   }
 };
 
+/// The dimension of a head. Throws expunge::error where heads do not share key-value heads evenly.
+inline index_t head_dimension(index_t columns, index_t heads, index_t kv_heads) {
+  require(heads > 0 && kv_heads > 0 && heads % kv_heads == 0, "attention: ", heads, " heads are no multiple of ", kv_heads, " key-value heads");
+  return columns / heads;
+}
+
 }  // namespace detail
 
 /// Cosines and sines of the rotary angles, each [max_position, dim / 2].
@@ -108,7 +116,7 @@ struct rotary_table {
 };
 
 /// Rotates the pairs (j, j + dim / 2) of every head by its position's angle (Su et al. 2021, in the layout of Hugging Face).
-/// x [rows, heads * dim], positions [rows]. With read_by::products attention alone reads it, and x may be an operand alone.
+/// x [rows, heads * dim], positions [rows], in the table (not checked). With read_by::products attention alone reads it, and x may be an operand alone.
 template <read_by Readers = read_by::anyone, differentiable_value V>
 V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const rotary_table<tensor_of<V>>& table,
          index_t heads) {
@@ -116,12 +124,13 @@ V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const
 }
 
 /// softmax(q k^T * scale, causal) v for each example and head; query heads share key-value heads in groups.
-/// q [rows, heads * dim], k and v [rows, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1].
+/// q [rows, heads * dim], k and v [rows, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1]
+/// (ascending, the last is the number of rows; not checked).
 template <differentiable_value V>
 V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads,
                    index_t kv_heads, typename tensor_of<V>::value_type scale) {
   using X = tensor_of<V>;
-  const index_t dim = primal_of(q).cols() / heads;
+  const index_t dim = detail::head_dimension(primal_of(q).cols(), heads, kv_heads);
   return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, scale, offsets}, q, k, v);
 }
 
@@ -131,7 +140,7 @@ template <class T, class S>
 tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, const tensor<T, S>& v,
                               const typename tensor<T, S>::index_tensor& offsets, const typename tensor<T, S>::index_tensor& key_offsets,
                               index_t heads, index_t kv_heads, T scale) {
-  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, q.cols() / heads, q.rows(), k.rows()};
+  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, detail::head_dimension(q.cols(), heads, kv_heads), q.rows(), k.rows()};
   require(k.extents() == v.extents() && q.cols() == heads * sizes.dim && k.cols() == kv_heads * sizes.dim &&
               key_offsets.size() == offsets.size(),
           "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",

@@ -17,6 +17,8 @@ class batch_part {
   /// `rows` and `labels` are the counts of each example of the whole batch.
   batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end)
       : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)) {
+    require(rows_.of != labels_.of || rows == labels, "batch_part: a batch with as many labels as rows, but not example by example, cannot be cut "
+            "down: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
     require(0 <= begin && begin <= end && end <= examples_.of, "batch_part: examples ", begin, " to ", end, " of ", examples_.of);
   }
 

@@ -28,9 +28,9 @@ class cotangent_slot {
 
   [[nodiscard]] bool wanted() const { return target_ != nullptr; }
 
-  /// Adds `contribution` (an absent one is zero). Call only where wanted().
+  /// Adds `contribution` (an absent one is zero). This and the next two do nothing where not wanted().
   void add(const X& contribution) const {
-    if (contribution.absent()) return;
+    if (contribution.absent() || !wanted()) return;
     if (target_->value.absent()) {
       target_->value = contribution;
     } else if (writable()) {
@@ -43,6 +43,7 @@ class cotangent_slot {
   /// Adds f(batch...) of tensors of the same shape, element by element, without an intermediate.
   template <class F, class... Rest>
   void add_mapped(const F& f, const X& first, const Rest&... rest) const {
+    if (!wanted()) return;
     if (target_->value.absent()) {
       target_->value = mapped(functor::assign{f}, first, rest...);
     } else {
@@ -78,7 +79,7 @@ class cotangent_slot {
 
   /// Adds alpha * op(a) op(b), a matrix product of shape `extents`, without an intermediate where it can.
   void add_product(bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
-    if (a.absent() || b.absent()) return;
+    if (a.absent() || b.absent() || !wanted()) return;
     if constexpr (converting_storage<typename X::storage_type>)
       if (target_->for_products && target_->value.absent()) {
         target_->value = product_for_products(transpose_a, transpose_b, alpha, a, b);

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <limits>
 #include <vector>
 
 #include "expunge/autodiff/transforms.hpp"
@@ -52,6 +53,7 @@ derivative_errors check_derivatives(const F& f, const std::vector<X>& inputs, st
   };
 
   derivative_errors worst;
+  const auto worsen = [](double& so_far, double e) { so_far = std::isnan(e) ? std::numeric_limits<double>::infinity() : std::max(so_far, e); };
   const std::vector<X> g = gradient<X>(functional, inputs);
   for (std::size_t only = 0; only <= inputs.size(); ++only) {
     std::vector<X> t;
@@ -59,18 +61,18 @@ derivative_errors check_derivatives(const F& f, const std::vector<X>& inputs, st
       t.push_back(only == inputs.size() || only == i ? random_like(inputs[i].extents()) : X{});
     const X forward = jvp<X>(f, inputs, t).tangent;
     const X numeric = difference(f(moved(t, step)), f(moved(t, -step)), 0.5 / step);
-    worst.jvp = std::max(worst.jvp, error(forward.absent() ? zeros<X>(numeric.extents()) : forward, numeric));
+    worsen(worst.jvp, error(forward.absent() ? zeros<X>(numeric.extents()) : forward, numeric));
     double reverse = 0;
     for (std::size_t i = 0; i < inputs.size(); ++i)
       if (!t[i].absent() && !g[i].absent()) reverse += inner_product(g[i], t[i]);
     const double expected = inner_product(weight, numeric);
-    worst.gradient = std::max(worst.gradient, std::abs(reverse - expected) / std::max({std::abs(reverse), std::abs(expected), 1e-3}));
+    worsen(worst.gradient, std::abs(reverse - expected) / std::max({std::abs(reverse), std::abs(expected), 1e-3}));
     const std::vector<X> h = hvp<X>(functional, inputs, t);
     const std::vector<X> up = gradient<X>(functional, moved(t, step)), down = gradient<X>(functional, moved(t, -step));
     for (std::size_t i = 0; i < inputs.size(); ++i) {
       if (up[i].absent()) continue;
       const X expected_h = difference(up[i], down[i], 0.5 / step);
-      worst.hvp = std::max(worst.hvp, error(h[i].absent() ? zeros<X>(expected_h.extents()) : h[i], expected_h));
+      worsen(worst.hvp, error(h[i].absent() ? zeros<X>(expected_h.extents()) : h[i], expected_h));
     }
   }
   return worst;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <concepts>
 #include <cstddef>
 #include <tuple>
 #include <utility>
@@ -14,9 +15,10 @@ namespace expunge::detail {
 template <class X, class Rule, std::size_t N>
 struct replayable : node<dual<X>> {
   using input = node<dual<X>>;
-  static constexpr bool linear = requires { Rule::linear; };
+  static constexpr bool linear = requires { requires Rule::linear; };
   static constexpr bool gate = requires(const Rule& r) { r.is_tangent_source(); };
 
+  static_assert(std::default_initializable<Rule> && std::copyable<Rule>, "a rule must be default-constructible and copyable (autodiff/apply.hpp)");
   Rule rule;
   std::array<input*, N> inputs;
 

@@ -20,7 +20,7 @@ namespace detail {
 /// Nothing but parameters and absent values; a rule that indexes the batch makes rows of it.
 template <class Rule, class... V>
 bool made_of_parameters(const V&... inputs) {
-  if constexpr (requires { Rule::indexes_batch; }) return false;
+  if constexpr (requires { requires Rule::indexes_batch; }) return false;
   else return ((inputs.value.absent() || (inputs.origin != nullptr && inputs.origin->of_parameters)) && ...);
 }
 
@@ -34,7 +34,7 @@ var<dual<X>> apply(Rule rule, const var<dual<X>>& first, const Rest&... rest) {
   ((on = on != nullptr ? on : rest.on), ...);
   if (on == nullptr) return {std::move(value)};
   constexpr std::size_t inputs = 1 + sizeof...(Rest);
-  using made_type = std::conditional_t<requires { Rule::sums_over_rows; }, detail::postponing<X, Rule, inputs>, detail::replayable<X, Rule, inputs>>;
+  using made_type = std::conditional_t<requires { requires Rule::sums_over_rows; }, detail::postponing<X, Rule, inputs>, detail::replayable<X, Rule, inputs>>;
   auto* made = on->template emplace<made_type>(std::move(rule), std::array{first.origin, rest.origin...});
   made->of_parameters = detail::made_of_parameters<Rule>(first, rest...);
   return {std::move(value), made, on};

@@ -68,6 +68,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
 
   /// A tracked input; its second-order cotangent is added to `gradient` in place where that is given.
   var<dual<X>> leaf(const X& value, const X& gradient = {}) {
+    detail::require_gradient_of(value, gradient);
     auto* made = this->template emplace<node<dual<X>>>();
     made->adjoint_tangent.value = gradient;
     made->adjoint_tangent.in_place = !gradient.absent();
@@ -81,7 +82,8 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     leaves_.clear();
   }
 
-  /// First sweep. With `leaves` false only what lies between the leaves and the output gets cotangents.
+  /// First sweep. With `leaves` false only what lies between the leaves and the output gets cotangents. `seed` is kept, not copied: nobody
+  /// may write it before the last sweep.
   void pullback(const var<dual<X>>& output, const X& seed, bool leaves = true) {
     check(output, seed);
     for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;

@@ -62,6 +62,12 @@ struct var<tensor<T, S>> {
 
 namespace detail {
 
+template <class X>
+void require_gradient_of(const X& value, const X& gradient) {
+  require(gradient.absent() || gradient.extents() == value.extents(), "tape: a gradient of shape ", gradient.extents(), " for a leaf of shape ",
+          value.extents());
+}
+
 /// The part of a tape that does not depend on the order of differentiation.
 template <class V>
 class node_list {
@@ -141,24 +147,35 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
   /// A tracked input. Where `gradient` is given (a tensor of the same shape), its cotangent is added there in place; otherwise
   /// gradient_of() returns it after the sweep.
   var<X> leaf(const X& value, const X& gradient = {}) {
+    detail::require_gradient_of(value, gradient);
     auto* made = this->template emplace<node<X>>();
     made->adjoint.value = gradient;
     made->adjoint.in_place = !gradient.absent();
     return {value, made, this};
   }
 
-  /// Reverse sweep from `output` with cotangent `seed` of its shape. Frees each node's saved values after its visit, so
-  /// that a tape can be swept once. Throws expunge::error for a constant output or a seed of another size.
+  void clear() {
+    detail::node_list<X>::clear();
+    swept_ = false;
+  }
+
+  /// Reverse sweep from `output` with cotangent `seed` of its shape, which nobody may write before the sweep ends. Frees each node's saved
+  /// values after its visit, so that a tape can be swept once. Throws expunge::error for a constant output, a seed of another size, or a
+  /// second sweep.
   void pullback(const var<X>& output, const X& seed) {
     require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
     require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
             output.value.extents());
+    require(!std::exchange(swept_, true), "pullback: the tape was swept before, which took what it had saved; record again after clear()");
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<X>& n) {
       if (!n.adjoint.value.absent()) n.pullback();
       n.release();
     });
   }
+
+ private:
+  bool swept_ = false;
 };
 
 /// The cotangent gathered by `x` (absent: zero) after a sweep.

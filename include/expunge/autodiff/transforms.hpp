@@ -8,8 +8,16 @@
 
 namespace expunge {
 
+namespace detail {
+template <class X>
+void require_tangents(const std::vector<X>& inputs, const std::vector<X>& tangents) {
+  require(tangents.size() == inputs.size(), tangents.size(), " tangents for ", inputs.size(), " inputs: an absent tensor stands for zero");
+}
+}  // namespace detail
+
 /// The gradient of a scalar function (any output: of the sum of its elements) at `inputs`.
-/// `f` takes a std::vector<var<X>> and returns a var<X>. An input it does not depend on has an absent gradient.
+/// `f` takes a std::vector<var<X>> and returns a var<X>. An input it does not depend on has an absent gradient. Gradients that are equal may
+/// share memory: clone() one before it is written.
 template <class X, class F>
 std::vector<X> gradient(const F& f, const std::vector<X>& inputs) {
   tape<X> recorded;
@@ -27,6 +35,7 @@ std::vector<X> gradient(const F& f, const std::vector<X>& inputs) {
 /// Value and directional derivative of `f` (std::vector<dual<X>> -> dual<X>) along `tangents` (absent ones are zero).
 template <class X, class F>
 dual<X> jvp(const F& f, const std::vector<X>& inputs, const std::vector<X>& tangents) {
+  detail::require_tangents(inputs, tangents);
   std::vector<dual<X>> duals;
   for (std::size_t i = 0; i < inputs.size(); ++i) duals.push_back({inputs[i], tangents[i]});
   return f(duals);
@@ -35,6 +44,7 @@ dual<X> jvp(const F& f, const std::vector<X>& inputs, const std::vector<X>& tang
 /// The Hessian of the sum of f's elements, times `tangents`: forward over reverse. `f` takes a std::vector<var<dual<X>>>.
 template <class X, class F>
 std::vector<X> hvp(const F& f, const std::vector<X>& inputs, const std::vector<X>& tangents) {
+  detail::require_tangents(inputs, tangents);
   tape<dual<X>> recorded;
   std::vector<var<dual<X>>> leaves;
   for (const X& x : inputs) leaves.push_back(recorded.leaf(x));
@@ -44,8 +54,7 @@ std::vector<X> hvp(const F& f, const std::vector<X>& inputs, const std::vector<X
   recorded.pullback(y, seed);
   for (std::size_t i = 0; i < inputs.size(); ++i) set_tangent(leaves[i], tangents[i]);
   recorded.pushforward();
-  fill(seed, 0);
-  recorded.pullback_tangent(y, seed);
+  recorded.pullback_tangent(y, {});
   std::vector<X> out;
   for (const var<dual<X>>& leaf : leaves) out.push_back(gradient_tangent_of(leaf));
   return out;

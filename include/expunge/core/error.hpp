@@ -14,7 +14,7 @@ class error : public std::runtime_error {
   using std::runtime_error::runtime_error;
 };
 
-/// Memory exhausted. The message gives the bytes asked for and those free; whoever knows what they were for puts it in front.
+/// Memory exhausted. The message gives the bytes asked for and those in use or free; whoever knows what they were for puts it in front.
 class out_of_memory : public error {
  public:
   using error::error;

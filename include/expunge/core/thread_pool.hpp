@@ -1,4 +1,4 @@
-// The one singleton of the library: worker threads that share independent blocks of work.
+// Worker threads that share independent blocks of work.
 #pragma once
 
 #include <algorithm>
@@ -8,6 +8,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <system_error>
 #include <thread>
 #include <type_traits>
 #include <utility>
@@ -20,10 +21,11 @@ namespace expunge {
 
 /// Runs blocks of work on all its threads, the caller's included. Blocks are claimed dynamically, so a caller that
 /// wants the same bits for any number of threads divides its work by shape alone and lets every block write its own
-/// output. A call from inside a block runs serially. One parallel region at a time; others wait their turn.
+/// output. A call from inside a block runs serially. One parallel region at a time; others wait their turn. A process that forks while
+/// it has threads leaves the child without them: a child must not use the library.
 class thread_pool {
  public:
-  /// Created at first use with std::thread::hardware_concurrency() threads.
+  /// Created at first use with std::thread::hardware_concurrency() threads, or as many as the system gives.
   static thread_pool& instance() {
     static thread_pool pool(std::max(1U, std::thread::hardware_concurrency()));
     return pool;
@@ -33,20 +35,26 @@ class thread_pool {
   thread_pool& operator=(const thread_pool&) = delete;
   ~thread_pool() { stop(); }
 
-  [[nodiscard]] std::size_t threads() const { return workers_.size() + 1; }
+  [[nodiscard]] std::size_t threads() const { return threads_; }
 
-  /// Throws expunge::error for zero. Must not be called from inside a block.
+  /// Throws expunge::error for zero, and where the system gives fewer (the number is then what it was). Must not be called from inside a block.
   void set_threads(std::size_t count) {
     require(count >= 1, "thread_pool: the number of threads must be at least 1");
     const std::lock_guard region(region_);
+    const std::size_t before = threads_;
     stop();
-    start(count - 1);
+    start(count);
+    if (threads_ == count) return;
+    const std::size_t found = threads_;
+    stop();
+    start(before);
+    fail("thread_pool: the system gives ", found, " threads, not ", count, "; ask for fewer");
   }
 
   /// Calls work(i) once for each i in [0, blocks). Rethrows the first exception after all threads have left.
   template <class Work>
   void run(index_t blocks, Work&& work) {
-    if (blocks <= 1 || workers_.empty() || inside_) {
+    if (blocks <= 1 || threads_ == 1 || inside_) {
       for (index_t i = 0; i < blocks; ++i) work(i);
       return;
     }
@@ -97,12 +105,16 @@ class thread_pool {
     inside_scope& operator=(const inside_scope&) = delete;
   };
 
-  explicit thread_pool(std::size_t count) { start(count - 1); }
+  explicit thread_pool(std::size_t count) { start(count); }
 
+  /// `count` threads with the caller's, or as many as the system gives.
   void start(std::size_t count) {
     stopping_ = false;
-    for (std::size_t i = 0; i < count; ++i)
-      workers_.emplace_back([this, seen = generation_.load()]() mutable { serve(seen); });
+    try {
+      while (workers_.size() + 1 < count) workers_.emplace_back([this, seen = generation_.load()]() mutable { serve(seen); });
+    } catch (const std::system_error&) {  // a limit
+    }
+    threads_ = workers_.size() + 1;
   }
 
   void stop() {
@@ -114,6 +126,7 @@ class thread_pool {
     wake_.notify_all();
     for (std::thread& worker : workers_) worker.join();
     workers_.clear();
+    threads_ = 1;
   }
 
   void serve(std::size_t seen) {
@@ -151,6 +164,7 @@ class thread_pool {
   inline static thread_local bool inside_ = false;
 
   std::vector<std::thread> workers_;
+  std::atomic<std::size_t> threads_{1};  // with the caller's; others may ask while they change
   std::mutex region_;
   std::mutex mutex_;
   std::condition_variable wake_;

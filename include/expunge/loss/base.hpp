@@ -31,6 +31,11 @@ concept retain_loss = requires(const L& loss, const answers<var<X>>& a) {
   { loss.retain(a) } -> std::same_as<var<X>>;  // without it no retain batch is run
 };
 
+/// A term is as the concepts want it, or not there: one without `const`, or that returns something else, would be left out in silence.
+template <class L, class X>
+concept terms_as_meant = (forget_loss<L, X> || !requires(L& loss, answers<var<X>>& a) { loss.forget(a); }) &&
+                         (retain_loss<L, X> || !requires(L& loss, answers<var<X>>& a) { loss.retain(a); });
+
 /// GA: maximise the NLL of the forget answers (mean over tokens, then examples).
 struct gradient_ascent {
   template <class V>

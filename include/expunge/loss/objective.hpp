@@ -76,6 +76,7 @@ namespace detail {
 /// each NLL.
 template <class X, class Base>
 X base_weights(const Base& base, const X& nll, const std::vector<index_t>& lengths, index_t forget, step_sums<X>& sums) {
+  nn::check_sums_of_examples(nll.size(), lengths);
   X weights(nll.extents());
   using place = typename step_sums<X>::place;
   const auto add = [&](index_t begin, index_t end, const auto& f, place value, place mean) {
@@ -100,6 +101,8 @@ template <nn::model M, class Base>
 class base_objective {
  public:
   using X = typename M::value_type;
+  static_assert(terms_as_meant<Base, X>,
+                "loss: a term must be `template <class V> V forget(const loss::answers<V>&) const`, and retain likewise: const, and it returns V");
   static constexpr bool needs_forget = forget_loss<Base, X>;
   static constexpr bool needs_retain = retain_loss<Base, X>;
 

@@ -23,12 +23,14 @@ struct answer_likelihood {
 /// beginning that they have in common once where the model can (nn::shares_beginnings).
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
+  require(batch > 0, "likelihoods: batch is ", batch, ", expected a positive number of examples");
   std::vector<answer_likelihood> out;
   for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
     std::vector<const typename M::example_type*> chosen;
     for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
     const auto data = nn::inference_batch(model, chosen);
-    const auto sums = model.nll(data).to_vector();
+    const auto sums = model.nll(data, nn::no_observer{}).to_vector();
+    nn::check_sums_of_examples(static_cast<index_t>(sums.size()), data.lengths);
     for (std::size_t i = 0; i < sums.size(); ++i) out.push_back({static_cast<double>(sums[i]), data.lengths[i]});
   }
   return out;

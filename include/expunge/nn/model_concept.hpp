@@ -21,7 +21,7 @@ concept model = requires(const M& m, std::span<const typename M::example_type* c
   { b.lengths } -> std::convertible_to<const std::vector<index_t>&>;  // labels of each example, for means over tokens
   { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates
   { m.nll(b, no_observer{}) } -> std::same_as<typename M::value_type>;  // [examples]: summed NLL of each example's labels
-  m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
+  m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset: `visit` names all of them
 };
 
 /// A model that offers a batch whose examples share the rows of common beginnings; nll() of it gives what it gives of make_batch's,
@@ -31,6 +31,12 @@ concept shares_beginnings = model<M> && requires(const M& m, std::span<const typ
   { m.make_shared_batch(examples) } -> std::same_as<typename M::batch_type>;
 };
 
+/// Throws expunge::error where a model's nll() has not one value for each example of its batch.
+inline void check_sums_of_examples(index_t values, const std::vector<index_t>& lengths) {
+  require(values == std::ssize(lengths), "the model's nll() has ", values, " values for a batch of ", lengths.size(),
+          " examples: it must return one sum an example (segment_sum over the example's labels)");
+}
+
 /// The batch for inference: a shared one where the model offers it.
 template <model M>
 typename M::batch_type inference_batch(const M& m, std::span<const typename M::example_type* const> examples) {
@@ -38,7 +44,8 @@ typename M::batch_type inference_batch(const M& m, std::span<const typename M::e
   else return m.make_batch(examples);
 }
 
-/// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp).
+/// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp), with no
+/// more labels than rows.
 /// SSIUU then runs forget and retain examples in one pass, and Algorithm 1 with one sweep instead of two.
 template <class B>
 concept row_structured = requires(const B& b) {

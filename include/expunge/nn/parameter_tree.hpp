@@ -2,7 +2,8 @@
 //
 // A module is a struct template over the value type V with a static member
 //   template <class F, class... M> static void visit(const name_path& at, const F& f, M&... m);
-// that calls f(name, member of m...) for each parameter, in one fixed order, for any number of modules of equal structure.
+// that calls f(name, member of m...) for each parameter, in one fixed order, for any number of modules of equal structure. A parameter that
+// it leaves out is absent, which is zero, in what is trained.
 #pragma once
 
 #include <string>

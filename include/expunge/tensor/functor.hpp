@@ -1,4 +1,4 @@
-// Element-wise arithmetic as named functors, so that a device can compile the same ones (see host/map.hpp and cuda/map.hpp).
+// Element-wise arithmetic as named functors, so that a device can compile the same ones (see host/map.hpp and cuda/map_elements.hpp).
 #pragma once
 
 #include "expunge/core/device.hpp"

@@ -19,6 +19,10 @@ void require_size_of(const X& x, const Y& y) {
   require(x.size() == y.size(), "element-wise operation on shapes ", x.extents(), " and ", y.extents());
 }
 template <class X>
+void require_present(const X& x) {
+  require(!x.absent(), "an operation on an absent tensor");
+}
+template <class X>
 auto elements(X& x) {
   if constexpr (std::is_const_v<X>) return x.data();
   else return x.mutable_data();
@@ -26,7 +30,7 @@ auto elements(X& x) {
 
 }  // namespace detail
 
-/// Calls f(batch&...) over the elements of tensors of one shape; what f assigns is stored for the arguments that are not
+/// Calls f(batch&...) over the elements of tensors of one size; what f assigns is stored for the arguments that are not
 /// const. On the host `f` works on xsimd::batch<T> (see host/map.hpp) and may be a
 /// lambda; a device needs a named functor that works on T and was compiled for it (see functor.hpp).
 template <class F, class X, class... Rest>
@@ -38,6 +42,7 @@ void map_in_place(const F& f, X& first, Rest&... rest) {
 /// A new tensor of the arguments' shape: f(batch& out, const batch& a, ...).
 template <class F, class X, class... Rest>
 X mapped(const F& f, const X& first, const Rest&... rest) {
+  detail::require_present(first);
   X out(first.extents());
   map_in_place(f, out, first, rest...);
   return out;
@@ -76,6 +81,7 @@ X with_elements(const X& x) {
 /// A new tensor of the arguments' shape: f(batch a, ...).
 template <read_by Readers, class F, class X, class... Rest>
 X mapped_for(const F& f, const X& first, const Rest&... rest) {
+  detail::require_present(first);
   (detail::require_size_of(first, rest), ...);
   return written<X, Readers>(first.extents(), [&](auto out) {
     X::template run<primitive::map>(first.size(), functor::assign{f}, out, first.data(), rest.data()...);
@@ -121,7 +127,7 @@ void copy_into(X& y, const X& x) {
 template <class X>
 void keep_rows(X& x, index_t count) {
   const bool frees = x.unique() && count < x.extents()[0];
-  x = X(std::move(x)).slice(0, count);
+  x = x.slice(0, count);
   if (!frees) return;
   if constexpr (shrinking_storage<typename X::storage_type>) x.release_rest();
   else if constexpr (std::floating_point<typename X::value_type>) x = clone(x);
@@ -149,8 +155,8 @@ double value_of(const X& sum) {
   return static_cast<double>(value);
 }
 
-/// As map_in_place, for an f that returns a batch (zero where all its arguments are): total += factor * the sum of those, in double and
-/// in a fixed order.
+/// As map_in_place, for an f that returns a batch (zero where all its arguments are): total += factor * the sum of those, in a fixed
+/// order: a few hundred at a time as they are, those sums in double.
 template <class F, class X, class... Rest>
 void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const F& f, X& first, Rest&... rest) {
   (detail::require_size_of(first, rest), ...);
@@ -158,7 +164,7 @@ void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const
                                                            detail::elements(rest)...);
 }
 
-/// total += factor * inner product of a and b over all elements, accumulated in double in a fixed order; of a alone where b is absent.
+/// total += factor * inner product of a and b over all elements, as add_map_sum adds; of a alone where b is absent.
 template <class X>
 void add_inner_product(device_sum<X>& total, const X& a, const X& b, double factor = 1) {
   if (b.absent()) add_map_sum(total, factor, functor::copy{}, a);
@@ -183,6 +189,7 @@ namespace detail {
 template <class X>
 void multiply(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta, const X& out,
               auto to) {
+  require(!a.absent() && !b.absent() && !out.absent(), "matrix product: an operand or the result is absent");
   const index_t m = transpose_a ? a.cols() : a.rows();
   const index_t k = transpose_a ? a.rows() : a.cols();
   const index_t inner = transpose_b ? b.cols() : b.rows();
@@ -193,7 +200,7 @@ void multiply(bool transpose_a, bool transpose_b, typename X::value_type alpha, 
 }
 }  // namespace detail
 
-/// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols().
+/// out = alpha * op(A) op(B) + beta * out, each read as a matrix of rows() x cols(); `out` shares no elements with a or b.
 template <class X>
 void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b, typename X::value_type beta,
           X& out) {
@@ -212,6 +219,7 @@ X product_for_products(bool transpose_a, bool transpose_b, typename X::value_typ
 /// that a device's product adds them itself.
 template <class X>
 void multiply_add(const X& x, const X& weight, const X& bias, const X& onto, X& y) {
+  require(!x.absent() && !weight.absent() && !y.absent(), "linear: the input, the weight or the output is absent");
   require(weight.extents().rank() == 2 && x.cols() == weight.cols(), "linear: input ", x.extents(), " for weight ", weight.extents());
   require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());
   require(y.rows() == x.rows() && y.cols() == weight.rows(), "linear: output ", y.extents(), " for input ", x.extents(), " and weight ",

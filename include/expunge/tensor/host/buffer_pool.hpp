@@ -26,8 +26,13 @@ class buffer_pool {
   /// Uninitialised memory of at least `bytes` bytes, with one reference. Throws expunge::out_of_memory.
   buffer* acquire(std::size_t bytes) {
     const std::lock_guard lock(mutex_);
+    block_space& space = bytes < small ? small_ : large_;
     const bool possible = bytes < std::numeric_limits<std::size_t>::max() / 2;
-    buffer* const found = possible ? (bytes < small ? small_ : large_).take(bytes) : nullptr;
+    buffer* found = possible ? space.take(bytes) : nullptr;
+    if (found == nullptr && possible) {  // what is idle may be in pieces that are too small
+      release_idle();
+      found = space.take(bytes);
+    }
     if (found == nullptr)
       throw out_of_memory("the system has no room for " + std::to_string(bytes) + " bytes beside " + std::to_string(in_use_) +
                           " in use; use smaller batches or a smaller model");
@@ -66,8 +71,7 @@ class buffer_pool {
   /// Returns to the system the slabs of which no buffer is in use.
   void release_unused() {
     const std::lock_guard lock(mutex_);
-    small_.release_unused();
-    large_.release_unused();
+    release_idle();
   }
 
   /// How often memory was lent that never was before; constant in the steady state.
@@ -89,6 +93,11 @@ class buffer_pool {
  private:
   // Small buffers, which often live longer than the large ones of their time, do not stand between them.
   static constexpr std::size_t small = std::size_t{1} << 16;
+
+  void release_idle() {
+    small_.release_unused();
+    large_.release_unused();
+  }
 
   mutable std::mutex mutex_;
   block_space small_{8 * block_space::huge_page}, large_{512 * block_space::huge_page};

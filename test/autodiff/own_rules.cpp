@@ -1,0 +1,116 @@
+// What writers of operations get wrong: it gives right derivatives or an error.
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+
+#include <expunge/autodiff/attention.hpp>
+#include <expunge/autodiff/derivative_oracle.hpp>
+#include <expunge/autodiff/elementwise.hpp>
+#include <expunge/autodiff/linear.hpp>
+#include <expunge/autodiff/rows.hpp>
+
+using namespace expunge;
+
+namespace {
+
+using X = tensor<double>;
+
+/// x^3. It says that it is not linear, and asks of no slot whether it is wanted.
+struct cube_rule {
+  static constexpr bool linear = false;
+  X x{}, y{};
+
+  X forward(const X& x_, const X& y_) {
+    x = x_;
+    y = y_;
+    return mapped(functor::assign{[](const auto& v, const auto& w) { return v * v * v * w; }}, x, y);
+  }
+  X pushforward(const X& dx, const X& dy) const {
+    X out = zeros<X>(x.extents());
+    if (!dx.absent()) map_in_place([](auto& o, const auto& v, const auto& w, const auto& d) { o += 3.0 * v * v * w * d; }, out, x, y, dx);
+    if (!dy.absent()) map_in_place([](auto& o, const auto& v, const auto& d) { o += v * v * v * d; }, out, x, dy);
+    return out;
+  }
+  void pullback(const X& bar, cotangent_slot<X> x_bar, cotangent_slot<X> y_bar) const {
+    x_bar.add_mapped([](const auto& v, const auto& w, const auto& g) { return 3.0 * v * v * w * g; }, x, y, bar);
+    y_bar.add(mapped(functor::assign{[](const auto& v, const auto& g) { return v * v * v * g; }}, x, bar));
+  }
+  void pullback_tangent(const X& dx, const X& dy, const X& bar, const X& dbar, cotangent_slot<X> x_bar, cotangent_slot<X> y_bar) const {
+    if (!dbar.absent()) pullback(dbar, x_bar, y_bar);
+    if (!dx.absent()) {
+      x_bar.add_mapped([](const auto& v, const auto& w, const auto& d, const auto& g) { return 6.0 * v * w * d * g; }, x, y, dx, bar);
+      y_bar.add_mapped([](const auto& v, const auto& d, const auto& g) { return 3.0 * v * v * d * g; }, x, dx, bar);
+    }
+    if (!dy.absent()) x_bar.add_mapped([](const auto& v, const auto& d, const auto& g) { return 3.0 * v * v * d * g; }, x, dy, bar);
+  }
+};
+
+template <class V>
+V cube(const V& x, const V& factor) {
+  return apply(cube_rule{}, x, factor);
+}
+
+struct without_slope {
+  template <class B>
+  static B value(const B& x) { return x; }
+  template <class B>
+  static B slope(const B& x) { return (x - x) / (x - x); }
+  template <class B>
+  static B curvature(const B& x) { return slope(x); }
+};
+
+const X some({3}, std::vector<double>{1, 2, 3}), ones({3}, std::vector<double>{1, 1, 1});
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(own_rules)
+
+BOOST_AUTO_TEST_CASE(second_order_of_a_function_whose_last_operation_is_not_linear) {
+  const auto h = hvp<X>([](const auto& v) { return exp(v[0]); }, {some}, {ones})[0].to_vector();
+  for (std::size_t i = 0; i < 3; ++i) BOOST_TEST(std::abs(h[i] / std::exp(some.to_vector()[i]) - 1) < 1e-14);
+}
+
+BOOST_AUTO_TEST_CASE(a_rule_that_says_it_is_not_linear_and_constants_as_inputs) {
+  for (const derivative_errors& e : {check_derivatives<X>([](const auto& v) { return cube(v[0], v[1]); }, {some, ones}),
+                                     check_derivatives<X>([]<class V>(const std::vector<V>& v) { return cube(v[0], V{some}); }, {ones}),
+                                     check_derivatives<X>([]<class V>(const std::vector<V>& v) { return cube(V{some}, v[0]); }, {ones})}) {
+    BOOST_TEST(e.jvp < 1e-6);
+    BOOST_TEST(e.gradient < 1e-6);
+    BOOST_TEST(e.hvp < 1e-5);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_oracle_sees_what_is_no_number) {
+  const derivative_errors e = check_derivatives<X>([](const auto& v) { return unary<without_slope>(v[0]); }, {some});
+  BOOST_TEST(std::isinf(e.jvp));
+  BOOST_TEST(std::isinf(e.gradient));
+  BOOST_TEST(std::isinf(e.hvp));
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused) {
+  tape<X> recorded;
+  BOOST_CHECK_THROW(recorded.leaf(some, X({2}, std::vector<double>{0, 0})), error);
+  const auto y = cube(recorded.leaf(some), var<X>{ones});
+  recorded.pullback(y, ones);
+  BOOST_CHECK_THROW(recorded.pullback(y, ones), error);
+  recorded.clear();
+  const auto again = cube(recorded.leaf(some), var<X>{ones});
+  recorded.pullback(again, ones);
+  BOOST_CHECK_THROW(jvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
+  BOOST_CHECK_THROW(hvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
+}
+
+BOOST_AUTO_TEST_CASE(heads_and_positions_that_do_not_fit_are_refused) {
+  using I = X::index_tensor;
+  const auto of = [](const shape& s) { return zeros<X>(s); };
+  const auto indices = [](const std::vector<std::int32_t>& v) { return I({std::ssize(v)}, v); };
+  BOOST_CHECK_THROW(causal_attention(of({3, 6}), of({3, 4}), of({3, 4}), indices({0, 3}), 3, 2, 1.0), error);
+  BOOST_CHECK_THROW(causal_attention(of({3, 6}), of({3, 4}), of({3, 4}), indices({0, 3}), 0, 0, 1.0), error);
+  const rotary_table<X> table{of({8, 2}), of({8, 2})};
+  BOOST_CHECK_NO_THROW(rotary(of({3, 8}), indices({0, 1, 2}), table, 2));
+  BOOST_CHECK_THROW(rotary(of({3, 8}), indices({0, 1, 2, 3}), table, 2), error);
+  BOOST_CHECK_THROW(rotary(of({3, 12}), indices({0, 1, 2}), table, 2), error);
+  BOOST_CHECK_THROW(rotary(of({3, 8}), indices({0, 1, 2}), table, 0), error);
+}
+
+BOOST_AUTO_TEST_SUITE_END()
