@@ -1,6 +1,9 @@
 # Target expunge::compiled: expunge::expunge with the host kernels compiled once in the build of whoever uses it, and not in every
 # program. EXPUNGE_INCLUDE_DIR holds expunge/compiled/*.cpp. Kernels run at the speed of this target's flags: give -march and the like
 # to the whole build (CMAKE_CXX_FLAGS, add_compile_options) before it.
+if(TARGET expunge_compiled)  # found before
+  return()
+endif()
 file(GLOB expunge_compiled_sources CONFIGURE_DEPENDS ${EXPUNGE_INCLUDE_DIR}/expunge/compiled/*.cpp)
 add_library(expunge_compiled STATIC EXCLUDE_FROM_ALL ${expunge_compiled_sources})
 add_library(expunge::compiled ALIAS expunge_compiled)

@@ -1,8 +1,17 @@
 # Target expunge::cuda: the CUDA kernels, compiled once in the build of whoever uses them. EXPUNGE_INCLUDE_DIR holds expunge/cuda/*.cu.
 # Set CMAKE_CUDA_ARCHITECTURES for other devices than A100 and H100; nvcc must be on PATH (or CMAKE_CUDA_COMPILER name it).
+if(TARGET expunge_cuda)  # found before
+  return()
+endif()
 if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
   set(CMAKE_CUDA_ARCHITECTURES 80 90)
 endif()
+foreach(architecture ${CMAKE_CUDA_ARCHITECTURES})
+  if(architecture MATCHES "^[0-9]+" AND CMAKE_MATCH_0 LESS 80)
+    message(FATAL_ERROR "expunge::cuda needs compute capability 8.0 or newer, and CMAKE_CUDA_ARCHITECTURES is '${CMAKE_CUDA_ARCHITECTURES}' "
+                        "(CMake's own default where a project enables CUDA): set it, for instance to 80;90")
+  endif()
+endforeach()
 enable_language(CUDA)
 find_package(CUDAToolkit 12.4 REQUIRED)
 

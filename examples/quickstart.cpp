@@ -167,6 +167,10 @@ row unlearned(const settings& s, const std::string& name, const Loss& policy, co
 
 template <class X>
 void run(const settings& s) {
+  // What cannot be written is refused before the work.
+  std::optional<io::atomic_file> picture, data;
+  if (!s.svg.empty()) picture.emplace(s.svg);
+  if (!s.json.empty()) data.emplace(s.json);
   const world w = make_world(s.seed);
   std::cout << w.forget.size() << " facts to forget, " << w.retain.size() << " retain texts, " << w.test.size() << " held-out retained facts\n";
   const decoder<X> original = pretrain<X>(s, w, w.train, "pre-training");
@@ -202,11 +206,17 @@ void run(const settings& s) {
   std::cout << '\n' << table << "\nFS: recall of the forgotten facts; RS: recall of retained facts that unlearning never saw; harmful p: recall of the\n"
             << "other forgotten facts after retraining on a fraction p (largest over the attack). One model, " << s.attack_splits
             << " attack splits: differences within the spread mean nothing.\n";
-  if (!s.svg.empty()) {
-    io::write_file_atomically(s.svg, chart.svg());
+  if (data) {
+    data->write("{\"rows\": [\n" + json + "\n]}\n");
+    data->commit();
+  }
+  if (picture) {
+    picture->write(chart.svg());
+    picture->commit();
     std::cout << "picture: " << s.svg << '\n';
   }
-  if (!s.json.empty()) io::write_file_atomically(s.json, "{\"rows\": [\n" + json + "\n]}\n");
+  std::cout.flush();
+  require(std::cout.good(), "cannot write to standard output: is the disk full, or was it closed?");
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 
 #include <iostream>
 #include <memory>
+#include <tuple>
 
 using namespace expunge;
 
@@ -62,6 +63,9 @@ struct options {
 template <class X>
 void run_audit(const options& o) {
   const auto before = model::load_language_model<X>(o.before), after = model::load_language_model<X>(o.after);
+  const auto shape_of = [](const model::decoder_config& c) { return std::tuple{c.layers, c.width, c.heads, c.kv_heads, c.head_dim, c.ffn_width}; };
+  require(shape_of(before.weights.config) == shape_of(after.weights.config), o.before, " and ", o.after,
+          ": models of other shapes; --after is what unlearning made of --before");
   const fact_set forget = load_facts(o.forget, before, o.text);
   static_cast<void>(load_facts(o.forget, after, o.text));
   std::optional<io::atomic_file> file = output_file(o.json);

@@ -19,17 +19,11 @@ struct options {
 
 template <class X>
 void run_evaluate(const options& o) {
+  static_cast<void>(output_file(o.known));  // what cannot be written is refused before the work
   const auto m = model::load_language_model<X>(o.model);
   const fact_set set = load_facts(o.facts, m, o.text);
   const scores s = evaluate(m, set);
   auto result = summary(s);
-  if (!o.known.empty()) {
-    std::vector<data::fact> known;
-    for (std::size_t i = 0; i < set.facts.size(); ++i)
-      if (s.generation[i] && (!s.has_choice() || s.choice[i])) known.push_back(set.facts[i]);
-    require(!known.empty(), o.facts, ": the model answers none of the facts right, ", o.known, " is not written");
-    data::save_facts(o.known, known);
-  }
   if (o.json) {
     for (std::size_t i = 0; i < set.facts.size(); ++i) {
       auto& one = result["by_fact"][set.facts[i].id];
@@ -38,12 +32,18 @@ void run_evaluate(const options& o) {
       one["probability"] = s.probability[i];
     }
     std::cout << result.dump(2) << '\n';
-    return;
+  } else {
+    report::table t({"measure", "value"});
+    for (const auto& [name, value] : result.items())
+      t.add({name, value.is_null() ? "-" : value.is_number_integer() ? value.dump() : report::fixed(value.template get<double>(), 4)});
+    std::cout << t;
   }
-  report::table t({"measure", "value"});
-  for (const auto& [name, value] : result.items())
-    t.add({name, value.is_null() ? "-" : value.is_number_integer() ? value.dump() : report::fixed(value.template get<double>(), 4)});
-  std::cout << t;
+  if (o.known.empty()) return;
+  std::vector<data::fact> known;
+  for (std::size_t i = 0; i < set.facts.size(); ++i)
+    if (s.generation[i] && (!s.has_choice() || s.choice[i])) known.push_back(set.facts[i]);
+  require(!known.empty(), o.facts, ": the model answers none of the facts right, ", o.known, " is not written");
+  data::save_facts(o.known, known);
 }
 
 }  // namespace

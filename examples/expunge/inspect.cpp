@@ -21,6 +21,7 @@ void inspect_gguf(const std::filesystem::path& path) {
     if (const auto s = io::gguf_value_as<std::string>(value)) text << (s->size() > 60 ? s->substr(0, 57) + "..." : *s);
     else if (const auto i = io::gguf_value_as<std::int64_t>(value)) text << *i;
     else if (const auto d = io::gguf_value_as<double>(value)) text << *d;
+    else if (const auto b = io::gguf_value_as<bool>(value)) text << (*b ? "true" : "false");
     else text << io::kind_of(value);
     std::string line = text.str();
     for (char& ch : line) ch = ch == '\n' ? ' ' : ch;
@@ -56,7 +57,9 @@ void add_inspect(CLI::App& app, action& run) {
   c->callback([path, &run] {
     run = [path] {
       require(std::filesystem::exists(*path), *path, ": no such file or folder");
-      if (std::filesystem::path(*path).extension() == ".gguf") inspect_gguf(*path);
+      const bool is_gguf = std::filesystem::path(*path).extension() == ".gguf" ||
+                           (!std::filesystem::is_directory(*path) && io::mapped_file(*path).text().starts_with("GGUF"));
+      if (is_gguf) inspect_gguf(*path);
       else inspect_folder(*path);
     };
   });

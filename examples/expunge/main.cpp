@@ -35,7 +35,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     expunge::thread_pool::instance().set_threads(threads);
     run();
-    return 0;
+    std::cout.flush();
+    return std::cout ? 0 : refuse("cannot write to standard output: is the disk full, or was it closed?");
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help
     return refuse(std::string(e.what()) + " (see expunge --help)");

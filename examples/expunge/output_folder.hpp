@@ -12,8 +12,11 @@ namespace program {
 /// Makes the folder at once, so that a long run does not fail at its end. Files are written to stage() and moved by commit().
 class output_folder {
  public:
-  /// Throws expunge::error naming the folder where it cannot be made or written to.
+  /// Throws expunge::error naming the folder where it cannot be made or written to, and where it holds weights under other names, which
+  /// would stay beside the new ones and be what other programs load.
   explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial"), made_(stage_) {
+    for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
+      expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other, ") that would stay beside the new ones, choose another folder");
     for (std::filesystem::path up = path_; !std::filesystem::exists(up); up = up.parent_path()) made_ = up;
     std::error_code failure;
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed

@@ -138,6 +138,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
   std::optional<io::atomic_file> log = output_file(o.log);
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
     if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
+  if (o.method == "ga" && command.count("--retain-weight") > 0) std::cerr << "expunge: note: --retain-weight has no effect with --method ga\n";
   with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, log); });
   require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
           " is not written: lower the learning rate");

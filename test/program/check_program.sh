@@ -81,6 +81,8 @@ check_unlearn() {
     done
   done
   trained --method ssiuu --lambda 0.5 --granularity neuron --sites ffn --batch 2
+  accepted unlearn --model model --forget forget.jsonl --method ga --steps 1 --retain-weight 2 --out out && rm -rf out
+  grep -q -e '--retain-weight has no effect' ../stderr || complain "ga: no note on --retain-weight"
   for option in "--retain-weight 2" "--weight-decay 0.1" "--clip 0.01" "--eos" "--lr 2e-3" "--order shuffled --seed 3" "--order shuffled --seed 4" \
                 "--template {question}" "--products bf16"; do
     trained --method gd --optimizer sgd --batch 2 $option
@@ -228,6 +230,21 @@ check_refusals() {
   refused subcommand
   refused subcommand unforget
   refused model inspect
+
+  # Weights under other names would stay beside the new ones, and be what other programs load.
+  broken_model sharded && mv sharded/model.safetensors sharded/model-00001-of-00001.safetensors && echo '{}' >sharded/model.safetensors.index.json
+  refused sharded unlearn --model model --forget forget.jsonl --method ga --steps 2 --out sharded
+  broken_model one_layer && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' model/config.json >one_layer/config.json
+  refused one_layer audit --before model --after one_layer --forget forget.jsonl
+  for fraction in 0 1 nan; do refused --fraction attack --model model --kind harmful --forget forget.jsonl --fraction $fraction; done
+  facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
+  refused known.jsonl evaluate --model model --facts unknown.jsonl --known known.jsonl
+  grep -q generation_accuracy ../stdout || complain "evaluate --known: no evaluation where no fact is known"
+  refused nowhere/known.jsonl evaluate --model model --facts forget.jsonl --known nowhere/known.jsonl
+  [ ! -s ../stdout ] || complain "evaluate --known: refused after the work"
+  cp bad_header.gguf bad_header && refused bad_header inspect bad_header
+  grep -q 'header of' ../stderr && complain "inspect: a GGUF file of another name is read as safetensors"
+  "$program" evaluate --model model --facts forget.jsonl >/dev/full 2>../stderr && complain "evaluate: standard output could not be written, exit status 0"
 
   printf 'text' >a_file
   mkdir a_folder
