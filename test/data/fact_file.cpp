@@ -55,6 +55,14 @@ BOOST_AUTO_TEST_CASE(every_key_is_read_and_others_are_skipped) {
                                          {"x", "Q?", "Å", {"B", "C"}, {"P?"}}}));
 }
 
+BOOST_AUTO_TEST_CASE(a_byte_order_mark_is_skipped) {
+  for (const std::string between : {"", "\n", " \r\n"}) {
+    const facts_file file("\xEF\xBB\xBF" + between + paris);
+    BOOST_TEST(expunge::data::load_facts(file.path).size() == 1U);
+  }
+  check_refused("\xEF\xBB\xBF", {"no fact"});
+}
+
 BOOST_AUTO_TEST_CASE(what_is_saved_is_loaded) {
   const facts_file file;
   const std::vector<fact> facts{{"a", "\"Q\"\n?", "日本", {"x", "y"}, {"p"}}, {"b", "Q", "A", {}, {}}};
@@ -105,13 +113,17 @@ BOOST_AUTO_TEST_CASE(what_could_not_be_loaded_is_not_saved) {
   BOOST_CHECK_THROW(expunge::data::save_facts("/no/such/folder/facts.jsonl", std::vector{good}), expunge::error);
 }
 
-BOOST_AUTO_TEST_CASE(an_id_in_both_sets_is_named) {
-  const std::vector<fact> one{{"a", "q", "x", {}, {}}, {"b", "q", "x", {}, {}}};
-  const std::vector<fact> two{{"c", "q", "x", {}, {}}};
-  const std::vector<fact> three{{"d", "q", "x", {}, {}}, {"b", "other", "y", {}, {}}};
+BOOST_AUTO_TEST_CASE(a_fact_in_both_sets_is_named) {
+  const std::vector<fact> one{{"a", "q", "x", {}, {}}, {"b", "q2", "x", {}, {}}};
+  const auto names = [](const std::string& name) {
+    return [=](const expunge::error& e) { return std::string(e.what()).find("'" + name + "'") != std::string::npos; };
+  };
+  const std::vector<fact> two{{"c", "q", "y", {}, {}}, {"e", "q3", "x", {}, {}}};
+  const std::vector<fact> three{{"d", "q3", "x", {}, {}}, {"b", "other", "y", {}, {}}};
+  const std::vector<fact> four{{"d", "q3", "x", {}, {}}, {"f", "q2", "x", {}, {}}};  // under another id
   BOOST_CHECK_NO_THROW(expunge::data::require_disjoint(one, two));
-  BOOST_CHECK_EXCEPTION(expunge::data::require_disjoint(one, three), expunge::error,
-                        [](const expunge::error& e) { return std::string(e.what()).find("'b'") != std::string::npos; });
+  BOOST_CHECK_EXCEPTION(expunge::data::require_disjoint(one, three), expunge::error, names("b"));
+  BOOST_CHECK_EXCEPTION(expunge::data::require_disjoint(one, four), expunge::error, names("f"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/stat.h>
+
 #include "temporary_folder.hpp"
 
 using expunge::io::atomic_file;
@@ -35,6 +37,27 @@ BOOST_AUTO_TEST_CASE(a_failure_changes_nothing) {
   BOOST_CHECK_THROW(write_file_atomically(path, broken), std::runtime_error);
   BOOST_TEST(read_all(path) == "old");
   BOOST_TEST(!std::filesystem::exists(folder.path() / "log.partial"));
+}
+
+BOOST_AUTO_TEST_CASE(links_and_pipes_are_replaced_not_written_to, *boost::unit_test::timeout(10)) {
+  const temporary_folder folder;
+  const auto other = folder.write("other", "of someone else"), path = folder.path() / "log", partial = folder.path() / "log.partial";
+  const auto replaces = [&] {
+    write_file_atomically(path, "new");
+    BOOST_TEST(read_all(path) == "new");
+    BOOST_TEST(std::filesystem::is_regular_file(std::filesystem::symlink_status(path)));
+    BOOST_TEST(read_all(other) == "of someone else");
+    BOOST_TEST(!std::filesystem::exists(partial));
+    std::filesystem::remove(path);
+  };
+  std::filesystem::create_symlink(other, path);
+  replaces();
+  std::filesystem::create_symlink(other, partial);
+  replaces();
+  BOOST_TEST_REQUIRE(::mkfifo(partial.c_str(), 0600) == 0);
+  replaces();
+  static_cast<void>(folder.write("log.partial", "left by a crash, and longer than the new"));
+  replaces();
 }
 
 BOOST_AUTO_TEST_CASE(errors_name_the_file) {

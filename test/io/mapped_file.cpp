@@ -4,6 +4,8 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/stat.h>
+
 #include "temporary_folder.hpp"
 
 BOOST_AUTO_TEST_SUITE(mapped_files)
@@ -32,6 +34,13 @@ BOOST_AUTO_TEST_CASE(failures_name_the_file) {
   BOOST_CHECK_EXCEPTION(expunge::io::mapped_file(folder.path() / "missing"), expunge::error,
                         message_contains("missing"));
   BOOST_CHECK_EXCEPTION(expunge::io::mapped_file(folder.path()), expunge::error, message_contains("not a regular"));
+}
+
+BOOST_AUTO_TEST_CASE(a_pipe_is_refused_without_waiting_for_its_writer, *boost::unit_test::timeout(10)) {
+  const temporary_folder folder;
+  const auto path = folder.path() / "pipe";
+  BOOST_TEST_REQUIRE(::mkfifo(path.c_str(), 0600) == 0);
+  BOOST_CHECK_EXCEPTION(expunge::io::mapped_file{path}, expunge::error, message_contains("not a regular"));
 }
 
 BOOST_AUTO_TEST_SUITE_END()

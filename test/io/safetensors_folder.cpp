@@ -60,4 +60,17 @@ BOOST_AUTO_TEST_CASE(broken_folders_are_refused) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(what_the_system_does_not_tell_is_an_error_of_ours) {
+  const temporary_folder folder;
+  const auto refused = [&](const std::filesystem::path& path, const char* name) {
+    BOOST_CHECK_EXCEPTION(safetensors_folder{path}, expunge::error, message_contains(name));
+  };
+  refused(folder.path() / "missing", "missing");
+  refused(std::string(5000, 'a'), "aaa");
+  for (const char* name : {"loop", "model.safetensors.index.json", "model.safetensors"}) {
+    std::filesystem::create_symlink(name, folder.path() / name);
+    refused(std::string(name) == "loop" ? folder.path() / name : folder.path(), name);
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

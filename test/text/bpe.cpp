@@ -1,5 +1,6 @@
 // BPE against the definition: merge the pair of lowest rank, leftmost first, until none is left.
 #include <random>
+#include <type_traits>
 
 #include <boost/test/unit_test.hpp>
 
@@ -7,6 +8,8 @@
 
 using expunge::text::bpe;
 using ids = std::vector<std::int32_t>;
+
+static_assert(!std::is_default_constructible_v<bpe>);  // without a vocabulary its bytes would have no ids
 
 namespace {
 ids encode(const bpe& model, std::string_view piece) {

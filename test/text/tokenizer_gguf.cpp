@@ -1,7 +1,9 @@
-// A tokenizer from GGUF-like vectors: special tokens, frame, settings by pre-tokenizer name, malformed tables.
+// A tokenizer from GGUF-like vectors: special tokens, frame, settings by pre-tokenizer name, malformed tables; as a tokenizer.json.
 #include <boost/test/unit_test.hpp>
 
 #include "expunge/text/tokenizer_gguf.hpp"
+#include "expunge/text/tokenizer_json.hpp"
+#include "expunge/text/tokenizer_json_writer.hpp"
 
 namespace text = expunge::text;
 using ids = std::vector<std::int32_t>;
@@ -64,6 +66,33 @@ BOOST_AUTO_TEST_CASE(metadata_hold_the_tables_and_the_frame) {
   BOOST_TEST(encode(m) == (ids{3}), each);
   BOOST_CHECK_THROW(encode(metadata("llama", "smollm")), expunge::error);
   BOOST_CHECK_THROW(encode(expunge::io::gguf_metadata("some.gguf")), expunge::error);
+}
+
+BOOST_AUTO_TEST_CASE(the_frame_is_that_of_llama_cpp) {
+  expunge::io::gguf_metadata m("some.gguf");
+  m.add("tokenizer.ggml.bos_token_id", std::uint64_t{5});
+  BOOST_TEST(text::gguf_frame(m, "llama-bpe").before == (ids{5}), each);
+  BOOST_TEST(text::gguf_frame(m, "smollm").before.empty());
+}
+
+BOOST_AUTO_TEST_CASE(a_tokenizer_json_encodes_alike) {
+  for (const char* pre : {"gpt2", "smollm", "llama-bpe", "qwen2"}) {
+    const auto json = text::tokenizer_from_json(text::tokenizer_json_of_gguf(tokens, merges, types, pre, {{5}, {}}));
+    const auto gguf = text::tokenizer_from_gguf(tokens, merges, types, pre, {{5}, {}});
+    BOOST_TEST(json.encode("ab bb<|end|>a\u00E9", true) == gguf.encode("ab bb<|end|>a\u00E9", true), each);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(what_a_tokenizer_json_cannot_hold_is_refused_by_name) {
+  const auto refused = [](const list& some, const ids& kinds, const std::string& part) {
+    BOOST_CHECK_EXCEPTION(static_cast<void>(text::tokenizer_json_of_gguf(some, {}, kinds, "gpt2")), expunge::error, [&](const expunge::error& e) {
+      BOOST_TEST_MESSAGE(e.what());
+      return std::string(e.what()).find(part) != std::string::npos;
+    });
+  };
+  refused({"a", "b\xFF"}, {}, "'b\uFFFD', at 1");
+  refused({"a", "b", "a"}, {1, 1, 4}, "'a' twice, again at 2");
+  refused({"a", "<x>", "<x>"}, {1, 3, 4}, "'<x>' twice, again at 2");
 }
 
 BOOST_AUTO_TEST_CASE(malformed_tables_are_refused) {

@@ -94,6 +94,44 @@ BOOST_AUTO_TEST_CASE(merges_may_be_strings) {
   BOOST_TEST((t.encode(sample) == text::tokenizer_from_json(golden_json("gpt2").dump()).encode(sample)));
 }
 
+BOOST_AUTO_TEST_CASE(a_model_without_a_type_is_bpe) {
+  json file = golden_json("gpt2");
+  const std::string sample = "The world's 123 naïve tests";
+  const ids expected = text::tokenizer_from_json(file.dump()).encode(sample);
+  file["model"].erase("type");
+  BOOST_TEST((text::tokenizer_from_json(file.dump()).encode(sample) == expected));
+  BOOST_TEST(refused("model has no type", [](json& f) { f["model"].erase("type"), f["model"].erase("merges"); }));
+  BOOST_TEST(refused("model has no type", [](json& f) { f["model"].erase("type"), f["model"]["vocab"] = json::array({{"a", 0}}); }));
+}
+
+BOOST_AUTO_TEST_CASE(patterns_of_two_meanings_are_refused) {
+  const auto split = [](json& f, const std::string& regex) {
+    f["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"Regex", regex}}}, {"behavior", "Isolated"}},
+                                                                    f["pre_tokenizer"]}}};
+  };
+  const auto refuses = [&](const std::string& part, const std::string& regex) {
+    BOOST_TEST(refused("Split: " + part + " in the pattern", [&](json& f) { split(f, regex); }), regex);
+  };
+  for (const std::string escape : {"\\w", "\\W", "\\b", "\\B", "\\h", "\\H", "\\C"}) {
+    refuses(escape, escape + "+");
+    refuses(escape, "\\\\" + escape);
+    refuses(escape, "a|[^\\p{L}" + escape + "]");
+  }
+  refuses("\\S within a class", R"([^a\S])");
+  refuses("[ within a class", R"(a[b[:digit:]])");
+  refuses("&& within a class", R"([\s&&a])");
+  refuses("] as the first character of a class", R"([^]\s])");
+  refuses("^", R"(^\s+)");
+  refuses("$", R"(\s+$)");
+  refuses("}+", R"(\p{N}{1,3}+)");
+  refuses("{,", R"(a{,3})");
+  for (const std::string regex : {R"(\\w)", R"(\S+)", R"([\[\]^$&\s]+)", R"(\p{L}+|\x{41}+)", R"(\^|\$|[^&]++|\d{1,3})"}) {
+    json file = golden_json("gpt2");
+    split(file, regex);
+    BOOST_CHECK_NO_THROW(static_cast<void>(text::tokenizer_from_json(file.dump())));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   const std::string sample = "a-1 22 b";
   const auto encode = [&](const json& file) { return text::tokenizer_from_json(file.dump()).encode(sample); };

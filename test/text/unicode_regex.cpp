@@ -35,6 +35,7 @@ BOOST_AUTO_TEST_CASE(white_space_is_the_unicode_property) {
 BOOST_AUTO_TEST_CASE(a_broken_pattern_is_reported) {
   BOOST_CHECK_EXCEPTION(text::unicode_regex("a(b"), expunge::error,
                         [](const expunge::error& e) { return std::string(e.what()).find("a(b") != std::string::npos; });
+  BOOST_CHECK_THROW(text::unicode_regex(R"(\C)"), expunge::error);  // it would cut a character into bytes
 }
 
 BOOST_AUTO_TEST_SUITE_END()

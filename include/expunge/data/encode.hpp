@@ -40,7 +40,7 @@ struct prompt_template {
   std::size_t bytes = 0;
   std::optional<index_t> begin;
   const std::string whole = std::string(prompt) + std::string(answer);
-  const std::size_t boundary = tokenizer.normalize(prompt).size();
+  const std::size_t boundary = tokenizer.decode_bytes(tokenizer.encode(prompt)).size();  // what it normalizes or drops is not in `bytes` either
   for (const std::int32_t id : tokenizer.encode(whole)) {
     bytes += tokenizer.decode_bytes(std::span(&id, 1)).size();
     if (!begin && bytes > boundary) begin = std::ssize(out.tokens);

@@ -4,10 +4,12 @@
 #include <algorithm>
 #include <cstddef>
 #include <filesystem>
+#include <map>
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "expunge/core/error.hpp"
@@ -80,7 +82,7 @@ inline std::vector<fact> load_facts(const std::filesystem::path& path) {
     const std::string_view line = rest.substr(0, length);
     rest.remove_prefix(std::min(length + 1, rest.size()));
     ++number;
-    if (detail::is_blank(line)) continue;
+    if (detail::is_blank(line) || (number == 1 && line.starts_with("\xEF\xBB\xBF") && detail::is_blank(line.substr(3)))) continue;
     const std::string where = path.string() + ", line " + std::to_string(number);
     facts.push_back(detail::parse_fact(line, where));
     detail::require_usable(facts.back(), where);
@@ -110,12 +112,22 @@ inline void save_facts(const std::filesystem::path& path, std::span<const fact> 
   io::write_file_atomically(path, lines);
 }
 
-/// Throws expunge::error naming an id that is in both sets: what is to be forgotten cannot be retained too.
+/// Throws expunge::error naming a fact that is in both sets, by its id or by its question and answer: what is to be forgotten cannot be
+/// retained too.
 inline void require_disjoint(std::span<const fact> forget, std::span<const fact> retain) {
   std::set<std::string_view> ids;
-  for (const fact& f : forget) ids.insert(f.id);
-  for (const fact& f : retain)
+  using text = std::pair<std::string_view, std::string_view>;
+  std::map<text, std::string_view> texts;
+  for (const fact& f : forget) {
+    ids.insert(f.id);
+    texts.emplace(text{f.question, f.answer}, f.id);
+  }
+  for (const fact& f : retain) {
     require(!ids.contains(f.id), "the fact '", f.id, "' is in the forget set and in the retain set: remove it from one");
+    const auto same = texts.find(text{f.question, f.answer});
+    if (same != texts.end())
+      fail("the fact '", f.id, "' of the retain set has question and answer of '", same->second, "' of the forget set: remove it from one");
+  }
 }
 
 }  // namespace expunge::data

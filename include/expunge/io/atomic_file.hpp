@@ -17,7 +17,8 @@
 namespace expunge::io {
 
 /// A file under construction at `path` + ".partial". commit() puts it in place; without it the destructor removes it
-/// and an older file at `path` stays as it was. One writer a path at a time.
+/// and an older file at `path` stays as it was. A link at `path` is replaced by a file, not followed; the file has the permissions of a
+/// new one. What is at `path` + ".partial" is overwritten. One writer a path at a time.
 class atomic_file {
  public:
   /// Throws expunge::error naming the file when it cannot be created, and for what is no file: a rename would replace a folder's
@@ -28,7 +29,8 @@ class atomic_file {
     require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_,
             ": this is not a regular file, give the name of one");
     partial_ += ".partial";
-    descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    ::unlink(partial_.c_str());  // a file that a crash left, or a link or pipe, through which nothing may be written
+    descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail_with_reason("cannot create");
   }
 

@@ -15,8 +15,9 @@
 
 namespace expunge::io::detail {
 
-/// Reads forward through a mapped file. Nothing is allocated that the rest of the file could not fill; every error
-/// names the file and the context.
+/// Reads forward through a mapped file. A length that the rest of the file cannot hold is refused before memory is taken for it, but
+/// what is read may take several times its size in the file: 8 bytes for a number of one, and 32 for an empty string, stored in 8. Every
+/// error names the file and the context.
 class gguf_cursor {
  public:
   explicit gguf_cursor(const mapped_file& file) : file_(file) {}

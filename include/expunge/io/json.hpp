@@ -119,7 +119,7 @@ inline std::string json_string_of(std::string_view text) {
 /// An array of JSON strings.
 inline std::string json_strings_of(std::span<const std::string> texts) {
   std::string out;
-  for (const std::string& text : texts) out += (out.empty() ? "" : ",") + json_string_of(text);
+  for (const std::string& text : texts) out.append(out.empty() ? "" : ",").append(json_string_of(text));
   return "[" + out + "]";
 }
 

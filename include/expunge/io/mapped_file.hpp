@@ -24,7 +24,7 @@ class mapped_file {
  public:
   /// Throws expunge::error naming the file when it cannot be opened, is no regular file or cannot be mapped.
   explicit mapped_file(std::filesystem::path path) : path_(std::move(path)) {
-    const descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC)};
+    const descriptor file{::open(path_.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK)};  // which does not wait for a pipe's writer
     if (file.value < 0) fail_with_reason("cannot open");
     struct stat status {};
     if (::fstat(file.value, &status) != 0) fail_with_reason("cannot read the size of");

@@ -9,6 +9,7 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -22,17 +23,18 @@ namespace expunge::io {
 /// All tensors of model.safetensors, or of the shards that model.safetensors.index.json lists, under one set of names.
 class safetensors_folder {
  public:
-  /// `path` is such a folder, or one safetensors file. Throws expunge::error naming the file at fault: neither file
-  /// present, a broken file, an index that names a missing tensor or a shard outside the folder.
+  /// `path` is such a folder, or one safetensors file. Throws expunge::error naming the file at fault: no such path, neither
+  /// file present, a broken file, an index that names a missing tensor or a shard outside the folder.
   explicit safetensors_folder(std::filesystem::path path) : path_(std::move(path)) {
     const auto whole = path_ / "model.safetensors";
     const auto index = path_ / "model.safetensors.index.json";
-    if (std::filesystem::is_regular_file(path_)) {
+    std::error_code unknown;  // opening the file says what is wrong
+    if (!std::filesystem::is_directory(path_, unknown)) {
       open_whole(path_);
-    } else if (std::filesystem::exists(whole)) {
+    } else if (std::filesystem::exists(whole, unknown) || unknown) {
       open_whole(whole);
     } else {
-      require(std::filesystem::exists(index), path_, ": neither model.safetensors nor model.safetensors.index.json");
+      require(std::filesystem::exists(index, unknown) || unknown, path_, ": neither model.safetensors nor model.safetensors.index.json");
       open_shards(index);
     }
   }

@@ -6,8 +6,10 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <vector>
 
+#include "expunge/core/error.hpp"
 #include "expunge/io/json.hpp"
 #include "expunge/model/decoder_folder.hpp"
 #include "expunge/model/decoder_gguf.hpp"
@@ -27,15 +29,29 @@ struct language_model {
 
 namespace detail {
 
-inline text::special_frame gguf_frame(const io::gguf_metadata& meta) {
-  text::special_frame frame;
-  if (meta.get_or<bool>("tokenizer.ggml.add_bos_token", false)) frame.before = {meta.get<std::int32_t>("tokenizer.ggml.bos_token_id")};
-  if (meta.get_or<bool>("tokenizer.ggml.add_eos_token", false)) frame.after = {meta.get<std::int32_t>("tokenizer.ggml.eos_token_id")};
-  return frame;
+/// Also where the system does not say: opening the file then says why.
+inline bool may_exist(const std::filesystem::path& path) {
+  std::error_code unknown;
+  return std::filesystem::exists(path, unknown) || unknown;
 }
 
-inline void require_model(const std::filesystem::path& path) {
-  require(std::filesystem::exists(path), path, ": no such file or folder; give a Hugging Face folder or a .gguf file");
+/// Whether `path` is a folder. Throws expunge::error where there is nothing.
+inline bool is_model_folder(const std::filesystem::path& path) {
+  require(may_exist(path), path, ": no such file or folder; give a Hugging Face folder or a .gguf file");
+  std::error_code unknown;
+  return std::filesystem::is_directory(path, unknown);
+}
+
+/// Calls f; an error of it begins with `file`.
+template <class F>
+auto with_file(const std::filesystem::path& file, const F& f) {
+  try {
+    return f();
+  } catch (const out_of_memory& e) {
+    throw out_of_memory(file.string() + ": " + e.what());
+  } catch (const error& e) {
+    fail(file, ": ", e.what());
+  }
 }
 
 template <class X>
@@ -48,21 +64,21 @@ language_model<X> load_gguf(const std::filesystem::path& path) {
   const auto merges = meta.get<std::vector<std::string>>("tokenizer.ggml.merges");
   const auto types = meta.get_or<std::vector<std::int32_t>>("tokenizer.ggml.token_type", {});
   const auto pre = meta.get_or<std::string>("tokenizer.ggml.pre", "gpt2");
-  const text::special_frame frame = gguf_frame(meta);
-  language_model<X> out{load_decoder_gguf<X>(file), text::tokenizer_from_gguf(tokens, merges, types, pre, frame)};
+  const text::special_frame frame = text::gguf_frame(meta, pre);
+  language_model<X> out{load_decoder_gguf<X>(file), with_file(path, [&] { return text::tokenizer_from_gguf(tokens, merges, types, pre, frame); })};
   if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = meta.get<std::int32_t>("tokenizer.ggml.eos_token_id");
-  out.tokenizer_files["tokenizer.json"] = text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame);
+  out.tokenizer_files["tokenizer.json"] = with_file(path, [&] { return text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame); });
   return out;
 }
 
 template <class X>
 language_model<X> load_folder(const std::filesystem::path& folder) {
   const auto tokenizer = folder / "tokenizer.json";
-  require(std::filesystem::exists(tokenizer), tokenizer, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json");
+  require(may_exist(tokenizer), tokenizer, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json");
   language_model<X> out{load_decoder_folder<X>(folder), text::read_tokenizer_json(tokenizer)};
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
                            "added_tokens.json", "generation_config.json", "chat_template.jinja"})
-    if (std::filesystem::exists(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
+    if (may_exist(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
   const io::mapped_file config(folder / "config.json");
   const io::json end = io::parse_json(config.text(), folder / "config.json")["eos_token_id"];
   const auto ends = end.is_array() ? end.elements() : std::vector{end};  // Llama 3 lists several
@@ -74,16 +90,14 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
 
 /// The numbers of a model without its weights. Throws expunge::error as load_language_model does.
 inline decoder_config read_decoder_config(const std::filesystem::path& path) {
-  detail::require_model(path);
-  return std::filesystem::is_directory(path) ? read_hf_config(path / "config.json") : read_gguf_config(io::gguf_file(path));
+  return detail::is_model_folder(path) ? read_hf_config(path / "config.json") : read_gguf_config(io::gguf_file(path));
 }
 
 /// Reads a Hugging Face folder or a GGUF file. Throws expunge::error naming the file and what is wrong with it, also where
 /// the tokenizer has ids that the model has no embedding for.
 template <class X>
 language_model<X> load_language_model(const std::filesystem::path& path) {
-  detail::require_model(path);
-  language_model<X> out = std::filesystem::is_directory(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
+  language_model<X> out = detail::is_model_folder(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
   require(static_cast<index_t>(out.tokenizer.vocab_size()) <= out.weights.config.vocabulary, path, ": the tokenizer has ",
           out.tokenizer.vocab_size(), " ids, the model an embedding of ", out.weights.config.vocabulary);
   return out;
@@ -92,7 +106,9 @@ language_model<X> load_language_model(const std::filesystem::path& path) {
 /// Writes a Hugging Face folder that transformers and load_language_model read. Throws expunge::error.
 template <class X>
 void save_language_model(const language_model<X>& m, const std::filesystem::path& folder) {
-  std::filesystem::create_directories(folder);
+  std::error_code failed;
+  std::filesystem::create_directories(folder, failed);
+  require(!failed, "cannot make the folder ", folder, ": ", failed.message());
   for (const auto& [name, content] : m.tokenizer_files) io::write_file_atomically(folder / name, content);
   save_decoder_folder(m.weights, folder, m.end_token ? index_t{*m.end_token} : index_t{-1});
 }

@@ -39,8 +39,6 @@ class bpe {
   using vocabulary = std::unordered_map<std::string, std::int32_t>;   // token in the byte alphabet -> id
   using merge_list = std::vector<std::pair<std::string, std::string>>;  // rank -> (left, right)
 
-  bpe() = default;
-
   /// Throws expunge::error where a merge names a token, or makes one, that is not in `vocab`, or where an id is negative.
   bpe(vocabulary vocab, const merge_list& merges, bpe_options options = {}) : vocab_(std::move(vocab)), options_(options) {
     for (const auto& [token, id] : vocab_) require(id >= 0, "token '", token, "' has the negative id ", id);

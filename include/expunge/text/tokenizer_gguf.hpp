@@ -54,22 +54,27 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
           std::move(added), std::move(frame), pre == "qwen2" ? normalization::nfc : normalization::none};
 }
 
-/// The tokenizer of a GGUF file with this metadata: the keys `tokenizer.ggml.` tokens, merges, token_type (optional) and pre as
-/// above. encode(text, true) puts bos_token_id first where add_bos_token is set, and eos_token_id last where add_eos_token is;
-/// without add_bos_token only llama-bpe has it set, as in llama.cpp. Throws expunge::error also where `model` is not gpt2 or a
-/// key is missing.
-[[nodiscard]] inline tokenizer tokenizer_from_gguf(const io::gguf_metadata& metadata) {
-  const auto model = metadata.get<std::string>("tokenizer.ggml.model");
-  require(model == "gpt2", "tokenizer.ggml.model is '", model, "'; only gpt2, byte-level BPE, is supported");
-  const auto pre = metadata.get<std::string>("tokenizer.ggml.pre");
+/// What encode(text, true) puts around a text in a GGUF file with this metadata: bos_token_id first where add_bos_token is set, and
+/// eos_token_id last where add_eos_token is; without add_bos_token only llama-bpe has it set, as in llama.cpp. Throws expunge::error
+/// where such an id is missing.
+[[nodiscard]] inline special_frame gguf_frame(const io::gguf_metadata& metadata, std::string_view pre) {
   special_frame frame;
   if (metadata.get_or("tokenizer.ggml.add_bos_token", pre == "llama-bpe" || pre == "llama3"))
     frame.before.push_back(metadata.get<std::int32_t>("tokenizer.ggml.bos_token_id"));
   if (metadata.get_or("tokenizer.ggml.add_eos_token", false))
     frame.after.push_back(metadata.get<std::int32_t>("tokenizer.ggml.eos_token_id"));
+  return frame;
+}
+
+/// The tokenizer of a GGUF file with this metadata: the keys `tokenizer.ggml.` tokens, merges, token_type (optional) and pre as
+/// above, and its gguf_frame. Throws expunge::error also where `model` is not gpt2 or a key is missing.
+[[nodiscard]] inline tokenizer tokenizer_from_gguf(const io::gguf_metadata& metadata) {
+  const auto model = metadata.get<std::string>("tokenizer.ggml.model");
+  require(model == "gpt2", "tokenizer.ggml.model is '", model, "'; only gpt2, byte-level BPE, is supported");
+  const auto pre = metadata.get<std::string>("tokenizer.ggml.pre");
   return tokenizer_from_gguf(metadata.get<std::vector<std::string>>("tokenizer.ggml.tokens"),
                              metadata.get<std::vector<std::string>>("tokenizer.ggml.merges"),
-                             metadata.get_or("tokenizer.ggml.token_type", std::vector<std::int32_t>{}), pre, std::move(frame));
+                             metadata.get_or("tokenizer.ggml.token_type", std::vector<std::int32_t>{}), pre, gguf_frame(metadata, pre));
 }
 
 }  // namespace expunge::text

@@ -1,6 +1,8 @@
 // The parts of a Hugging Face tokenizer.json, each read into what a tokenizer is made of; see tokenizer_json.hpp.
 #pragma once
 
+#include <algorithm>
+#include <cstddef>
 #include <cstdint>
 #include <limits>
 #include <string>
@@ -30,8 +32,8 @@ inline std::string json_type(const io::json& part, std::string_view name) {
 }
 
 inline std::int32_t json_id(const io::json& id, std::string_view token) {
-  require(id.is_integer() && id.as<index_t>() >= 0 && id.as<index_t>() <= std::numeric_limits<std::int32_t>::max(), "the id of '",
-          token, "' is ", id.dump(), ", not a whole number from 0 on that fits 32 bits");
+  const bool fits = id.is_integer() && id.as<index_t>() >= 0 && id.as<index_t>() <= std::numeric_limits<std::int32_t>::max();
+  if (!fits) fail("the id of '", token, "' is ", id.dump(), ", not a whole number from 0 on that fits 32 bits");
   return static_cast<std::int32_t>(id.as<index_t>());
 }
 
@@ -43,6 +45,36 @@ inline std::string regex_of_literal(std::string_view literal) {
     out += c;
   }
   return out;
+}
+
+/// Throws expunge::error where PCRE2 reads `regex` otherwise than Oniguruma, for which tokenizer.json is written.
+inline void require_one_meaning(std::string_view regex) {
+  const auto refuse = [&](std::string_view part, std::string_view place = "") {
+    fail("pre_tokenizer Split: ", part, place, " in the pattern '", regex, "' is not supported: PCRE2, which reads it here, and Oniguruma take "
+         "it differently; write what is meant in another way, a class by the properties of its characters: [\\p{L}\\p{N}_]");
+  };
+  bool in_class = false;
+  for (std::size_t i = 0; i < regex.size(); ++i) {
+    const std::string_view one = regex.substr(i, 1), two = regex.substr(i, 2);
+    if (one == "\\" && two.size() == 2) {
+      if (std::string_view("wWbBhHC").find(two[1]) != std::string_view::npos) refuse(two);
+      if (in_class && two[1] == 'S') refuse(two, " within a class");
+      ++i;
+      const bool braced = std::string_view("pPx").find(two[1]) != std::string_view::npos && regex.substr(i + 1).starts_with('{');
+      if (braced) i = std::min(regex.find('}', i), regex.size());  // these braces count nothing
+    } else if (in_class) {
+      if (one == "[") refuse(one, " within a class");
+      if (two == "&&") refuse(two, " within a class");
+      in_class = one != "]";
+    } else if (one == "[") {
+      in_class = true;
+      if (two == "[^") ++i;
+      if (regex.substr(i + 1).starts_with(']')) refuse("]", " as the first character of a class");
+    } else {
+      if (one == "^" || one == "$") refuse(one);
+      if (two == "}+" || two == "{,") refuse(two);
+    }
+  }
 }
 
 /// The steps of a Sequence are read alike; some of transformers' versions write one without steps for none.
@@ -74,8 +106,9 @@ inline void add_pre_tokenizer(const io::json& part, pre_tokenizer& cutter, bool&
     cutter.split(json_flag(part, "individual_digits", false) ? digit_pattern : R"(\p{N}+)");
   } else if (type == "Split") {
     const io::json pattern = part.at("pattern");
-    const std::string regex = pattern.contains("String") ? regex_of_literal(pattern.at("String").as<std::string>())
-                                                         : pattern.at("Regex").as<std::string>();
+    const bool literal = pattern.contains("String");
+    const std::string regex = literal ? regex_of_literal(pattern.at("String").as<std::string>()) : pattern.at("Regex").as<std::string>();
+    if (!literal) require_one_meaning(regex);
     const auto behavior = part.at("behavior").as<std::string>();
     const bool invert = json_flag(part, "invert", false);
     const bool drop = behavior == "Removed" && invert;  // the matches stay, what lies between them goes
@@ -126,7 +159,9 @@ inline std::vector<added_token> read_added_tokens(const io::json& parts) {
 }
 
 inline bpe read_bpe(const io::json& model) {
-  require(json_type(model, "model") == "BPE", "model ", json_type(model, "model"), " is not supported; BPE is");
+  const bool untyped = model["type"].is_null() && model["vocab"].is_object() && model["merges"].is_array();  // by tokenizers before 0.9: GPT-2's
+  const std::string type = untyped ? "BPE" : json_type(model, "model");
+  require(type == "BPE", "model ", type, " is not supported; BPE is");
   for (const char* key : {"continuing_subword_prefix", "end_of_word_suffix"}) {
     const io::json value = model[key];
     require(value.is_null() || value.dump() == "\"\"", "model: ", key, " is not supported");
@@ -149,7 +184,7 @@ inline bpe read_bpe(const io::json& model) {
     if (merge.is_string()) {
       merges.push_back(parse_merge(merge.as<std::string>()));
     } else {
-      require(merge.is_array() && merge.size() == 2, "model: the merge ", merge.dump(), " is not a pair of tokens");
+      if (!merge.is_array() || merge.size() != 2) fail("model: the merge ", merge.dump(), " is not a pair of tokens");
       const auto pair = merge.elements();
       merges.emplace_back(pair[0].as<std::string>(), pair[1].as<std::string>());
     }

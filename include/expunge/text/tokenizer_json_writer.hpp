@@ -7,15 +7,19 @@
 #include <span>
 #include <string>
 #include <string_view>
+#include <unordered_set>
 #include <vector>
 
+#include "expunge/core/error.hpp"
 #include "expunge/io/json.hpp"
 #include "expunge/text/pre_tokenizer.hpp"
 #include "expunge/text/tokenizer_gguf.hpp"
+#include "expunge/text/utf8.hpp"
 
 namespace expunge::text {
 
-/// Arguments as tokenizer_from_gguf, which it encodes alike. Throws expunge::error for an unknown `pre`.
+/// Arguments as tokenizer_from_gguf, which it encodes alike, but where a control or user-defined token is written as the symbol of a byte,
+/// which then becomes that token too. Throws expunge::error for an unknown `pre` and for a token that is not UTF-8 or appears twice.
 [[nodiscard]] inline std::string tokenizer_json_of_gguf(std::span<const std::string> tokens, std::span<const std::string> merges,
                                                         std::span<const std::int32_t> types, std::string_view pre,
                                                         const special_frame& frame = {}) {
@@ -34,7 +38,11 @@ namespace expunge::text {
              text(llama3 ? llama3_pattern : qwen2_pattern) + "}}," + byte_level(false) + "]}";
 
   std::string vocabulary, added;
+  std::unordered_set<std::string_view> seen;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
+    if (!is_valid_utf8(tokens[i])) fail("tokenizer.ggml.tokens: '", to_valid_utf8(tokens[i]), "', at ", i, ", is not UTF-8, as tokenizer.json is");
+    require(seen.insert(tokens[i]).second, "tokenizer.ggml.tokens holds '", tokens[i], "' twice, again at ", i,
+            ", and a tokenizer.json cannot: give one of them another text");
     const std::string token = text(tokens[i]), id = std::to_string(i);
     append(vocabulary, token + ":" + id);
     const auto type = types.empty() ? gguf_token_type::normal : static_cast<gguf_token_type>(types[i]);

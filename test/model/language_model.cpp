@@ -1,0 +1,121 @@
+// A decoder with its tokenizer from a small GGUF file: the frame around a text, errors that name the file; paths that cannot be looked at.
+#include <boost/test/unit_test.hpp>
+
+#include <cstring>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <expunge/model/language_model.hpp>
+
+#include "../io/temporary_folder.hpp"
+
+using namespace expunge;
+using X = tensor<float>;
+using list = std::vector<std::string>;
+
+namespace {
+
+template <class T>
+std::string bytes(T number) {
+  std::string out(sizeof number, '\0');
+  std::memcpy(out.data(), &number, sizeof number);
+  return out;
+}
+
+std::string text_of(const std::string& content) { return bytes<std::uint64_t>(content.size()) + content; }
+std::string value_of(const std::string& text) { return bytes(8U) + text_of(text); }
+std::string value_of(std::uint32_t number) { return bytes(4U) + bytes(number); }
+std::string value_of(const list& texts) {
+  std::string out = bytes(9U) + bytes(8U) + bytes<std::uint64_t>(texts.size());
+  for (const std::string& text : texts) out += text_of(text);
+  return out;
+}
+
+const list plain{"a", "b", "\u0120", "<|begin|>"};
+
+/// A GGUF file of a Llama with one layer, whose tokenizer is as given and starts with the token 3.
+std::string gguf(const list& tokens, const list& merges, const std::string& pre) {
+  const auto m = model::random_decoder<X>({.vocabulary = std::ssize(tokens), .width = 8, .layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 4,
+                                           .ffn_width = 8, .context = 16}, 1);
+  std::string values;
+  std::uint64_t count = 0;
+  const auto put = [&](const std::string& key, const auto& value) { values += text_of(key) + value_of(value), ++count; };
+  put("general.architecture", std::string("llama"));
+  for (const auto& [key, number] : {std::pair{"embedding_length", 8U}, {"block_count", 1U}, {"attention.head_count", 2U},
+                                    {"feed_forward_length", 8U}, {"context_length", 16U}})
+    put(std::string("llama.") + key, number);
+  values += text_of("llama.attention.layer_norm_rms_epsilon") + bytes(6U) + bytes(1e-5F), ++count;
+  put("tokenizer.ggml.model", std::string("gpt2"));
+  put("tokenizer.ggml.pre", pre);
+  put("tokenizer.ggml.tokens", tokens);
+  put("tokenizer.ggml.merges", merges);
+  put("tokenizer.ggml.bos_token_id", 3U);
+  std::string entries, data;
+  std::uint64_t tensors = 0;
+  nn::for_each_parameter(
+      [&](const nn::name_path& path, const X& p) {
+        entries += text_of(model::detail::gguf_name(path.str())) + bytes(static_cast<std::uint32_t>(p.extents().rank()));
+        if (p.extents().rank() == 2) entries += bytes<std::uint64_t>(static_cast<std::uint64_t>(p.cols()));
+        entries += bytes<std::uint64_t>(static_cast<std::uint64_t>(p.extents()[0])) + bytes(0U) + bytes<std::uint64_t>(data.size());
+        for (const float v : p.to_vector()) data += bytes(v);
+        data.resize((data.size() + 31) / 32 * 32);
+        ++tensors;
+      },
+      m);
+  std::string file = "GGUF" + bytes(3U) + bytes(tensors) + bytes(count) + values + entries;
+  file.resize((file.size() + 31) / 32 * 32);
+  return file + data;
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(language_models)
+
+BOOST_AUTO_TEST_CASE(the_frame_of_a_gguf_file_is_kept_when_it_is_saved) {
+  const temporary_folder folder;
+  for (const std::string pre : {"llama-bpe", "smollm"}) {
+    const auto m = model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, pre)));
+    const std::vector<std::int32_t> begin(pre == "llama-bpe" ? 1 : 0, 3);  // without add_bos_token, as in llama.cpp
+    BOOST_TEST(m.tokenizer.frame().before == begin, boost::test_tools::per_element());
+    model::save_language_model(m, folder.path() / "saved");
+    BOOST_TEST(model::load_language_model<X>(folder.path() / "saved").tokenizer.frame().before == begin, boost::test_tools::per_element());
+  }
+}
+
+BOOST_AUTO_TEST_CASE(errors_of_the_tokenizer_name_the_file) {
+  const temporary_folder folder;
+  const auto refused = [&](const list& tokens, const list& merges, const std::string& pre, const char* part) {
+    const auto path = folder.write("some.gguf", gguf(tokens, merges, pre));
+    BOOST_CHECK_EXCEPTION(model::load_language_model<X>(path), error, [&](const error& e) {
+      BOOST_TEST_MESSAGE(e.what());
+      return message_contains("some.gguf")(e) && message_contains(part)(e);
+    });
+  };
+  refused(plain, {"ab"}, "smollm", "'ab'");
+  refused(plain, {}, "unheard-of", "'unheard-of'");
+  refused({"a", "b", "c\xFF", "d"}, {}, "smollm", "'c\uFFFD'");
+  BOOST_CHECK_EXCEPTION(model::detail::with_file("some.gguf", []() -> int { throw out_of_memory("no room"); }), out_of_memory,
+                        message_contains("some.gguf"));
+}
+
+BOOST_AUTO_TEST_CASE(what_the_system_does_not_tell_is_an_error_of_ours) {
+  const temporary_folder folder;
+  const auto loop = folder.path() / "loop", saved = folder.path() / "saved";
+  std::filesystem::create_symlink("loop", loop);
+  for (const auto& path : {loop, folder.path() / "missing", std::filesystem::path(std::string(5000, 'a'))}) {
+    BOOST_CHECK_EXCEPTION(model::load_language_model<X>(path), error, message_contains(path.filename().string().substr(0, 9)));
+    BOOST_CHECK_EXCEPTION(model::read_decoder_config(path), error, message_contains(path.filename().string().substr(0, 9)));
+  }
+  const auto m = model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm")));
+  BOOST_CHECK_EXCEPTION(model::save_language_model(m, loop), error, message_contains("loop"));
+  for (const char* name : {"vocab.json", "tokenizer.json"}) {
+    model::save_language_model(m, saved);
+    std::filesystem::remove(saved / name);
+    std::filesystem::create_symlink(name, saved / name);
+    BOOST_CHECK_EXCEPTION(model::load_language_model<X>(saved), error, message_contains(name));
+    std::filesystem::remove(saved / name);
+  }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
