@@ -134,6 +134,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
     return;
   }
   require(!o.out.empty(), "unlearn: --out is empty, name a folder");
+  require(m.cannot_save.empty(), m.cannot_save);
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log);
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})

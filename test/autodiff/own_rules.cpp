@@ -94,8 +94,9 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused) {
   recorded.pullback(y, ones);
   BOOST_CHECK_THROW(recorded.pullback(y, ones), error);
   recorded.clear();
-  const auto again = cube(recorded.leaf(some), var<X>{ones});
-  recorded.pullback(again, ones);
+  const auto leaf = recorded.leaf(some);  // which gathers what two sweeps give
+  for (int i = 0; i < 2; ++i) recorded.pullback(cube(leaf, var<X>{ones}), ones);
+  BOOST_TEST(gradient_of(leaf).to_vector() == (std::vector<double>{6, 24, 54}), boost::test_tools::per_element());
   BOOST_CHECK_THROW(jvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
   BOOST_CHECK_THROW(hvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
 }

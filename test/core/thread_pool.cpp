@@ -52,7 +52,7 @@ BOOST_AUTO_TEST_CASE(threads_that_the_system_does_not_give_are_refused) {
   pthread_attr_t usual, huge;
   BOOST_TEST_REQUIRE(pthread_getattr_default_np(&usual) == 0);
   BOOST_TEST_REQUIRE(pthread_attr_init(&huge) == 0);
-  BOOST_TEST_REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 46) == 0);  // more than an address space has
+  BOOST_TEST_REQUIRE(pthread_attr_setstacksize(&huge, std::size_t{1} << 56) == 0);  // more than an address space has
   BOOST_TEST_REQUIRE(pthread_setattr_default_np(&huge) == 0);
   BOOST_CHECK_THROW(pool.set_threads(3), expunge::error);
   BOOST_TEST(pool.threads() == 1U);

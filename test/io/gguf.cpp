@@ -1,14 +1,15 @@
 #include "expunge/io/gguf.hpp"
 
 #include <cstdint>
-#include <cstring>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
+#include "gguf_bytes.hpp"
 #include "temporary_folder.hpp"
 
 using namespace expunge::io;
@@ -18,36 +19,23 @@ namespace {
 const std::string golden = EXPUNGE_SOURCE_DIR "/test/golden/gguf/types.gguf";
 constexpr std::uint64_t huge = std::uint64_t{1} << 62U;
 
-template <class T>
-std::string bytes(T number) {
-  std::string text(sizeof number, '\0');
-  std::memcpy(text.data(), &number, sizeof number);
-  return text;
-}
-
 std::string u32(std::uint32_t number) { return bytes(number); }
 std::string u64(std::uint64_t number) { return bytes(number); }
-std::string text(const std::string& content) { return u64(content.size()) + content; }
-
-std::string header(std::uint64_t tensors, std::uint64_t values, std::uint32_t version = 3) {
-  return "GGUF" + u32(version) + u64(tensors) + u64(values);
-}
 
 std::string tensor(const std::string& name, const std::vector<std::uint64_t>& extents, std::uint32_t type,
                    std::uint64_t offset) {
-  std::string made = text(name) + u32(static_cast<std::uint32_t>(extents.size()));
+  std::string made = text_bytes(name) + u32(static_cast<std::uint32_t>(extents.size()));
   for (const auto extent : extents) made += u64(extent);
   return made + u32(type) + u64(offset);
 }
 
 // Pads to the default alignment and appends `size` bytes.
 std::string with_data(std::string file, std::size_t size) {
-  file.resize((file.size() + 31) / 32 * 32);
-  return file + std::string(size, '\1');
+  return padded(std::move(file)) + std::string(size, '\1');
 }
 
 std::string with_alignment(std::uint32_t alignment) {
-  return header(0, 1) + text("general.alignment") + u32(4) + u32(alignment);
+  return gguf_header(0, 1) + text_bytes("general.alignment") + u32(4) + u32(alignment);
 }
 
 struct broken_file {
@@ -56,49 +44,49 @@ struct broken_file {
   friend std::ostream& operator<<(std::ostream& out, const broken_file& b) { return out << b.reason; }
 };
 
-const std::string key = text("k");
+const std::string key = text_bytes("k");
 const std::vector<broken_file> broken_files{
     {"empty file", ""},
-    {"other format", "GGML" + header(0, 0).substr(4)},
-    {"header cut", header(0, 0).substr(0, 20)},
-    {"version 1", header(0, 0, 1)},
-    {"version 4", header(0, 0, 4)},
-    {"big-endian", header(0, 0, 0x03000000)},
-    {"value count beyond the file", header(0, huge)},
-    {"tensor count beyond the file", header(huge, 0)},
-    {"key length beyond the file", header(0, 1) + u64(huge)},
-    {"key length near 2^64", header(0, 1) + u64(UINT64_MAX)},
-    {"value missing", header(0, 1) + key + u32(4)},
-    {"unknown value type", header(0, 1) + key + u32(13) + u64(0)},
-    {"boolean of value 2", header(0, 1) + key + u32(7) + "\2"},
-    {"string beyond the file", header(0, 1) + key + u32(8) + u64(huge) + "abc"},
-    {"array beyond the file", header(0, 1) + key + u32(9) + u32(0) + u64(huge)},
-    {"array one element short", header(0, 1) + key + u32(9) + u32(4) + u64(2) + u32(0) + "\1\1\1"},
-    {"array of strings beyond the file", header(0, 1) + key + u32(9) + u32(8) + u64(3) + text("") + text("")},
-    {"array of arrays", header(0, 1) + key + u32(9) + u32(9) + u64(1) + u32(4) + u64(0)},
-    {"array of an unknown type", header(0, 1) + key + u32(9) + u32(77) + u64(0)},
-    {"key twice", header(0, 2) + key + u32(7) + "\1" + key + u32(7) + "\1"},
+    {"other format", "GGML" + gguf_header(0, 0).substr(4)},
+    {"header cut", gguf_header(0, 0).substr(0, 20)},
+    {"version 1", gguf_header(0, 0, 1)},
+    {"version 4", gguf_header(0, 0, 4)},
+    {"big-endian", gguf_header(0, 0, 0x03000000)},
+    {"value count beyond the file", gguf_header(0, huge)},
+    {"tensor count beyond the file", gguf_header(huge, 0)},
+    {"key length beyond the file", gguf_header(0, 1) + u64(huge)},
+    {"key length near 2^64", gguf_header(0, 1) + u64(UINT64_MAX)},
+    {"value missing", gguf_header(0, 1) + key + u32(4)},
+    {"unknown value type", gguf_header(0, 1) + key + u32(13) + u64(0)},
+    {"boolean of value 2", gguf_header(0, 1) + key + u32(7) + "\2"},
+    {"string beyond the file", gguf_header(0, 1) + key + u32(8) + u64(huge) + "abc"},
+    {"array beyond the file", gguf_header(0, 1) + key + u32(9) + u32(0) + u64(huge)},
+    {"array one element short", gguf_header(0, 1) + key + u32(9) + u32(4) + u64(2) + u32(0) + "\1\1\1"},
+    {"array of strings beyond the file", gguf_header(0, 1) + key + u32(9) + u32(8) + u64(3) + text_bytes("") + text_bytes("")},
+    {"array of arrays", gguf_header(0, 1) + key + u32(9) + u32(9) + u64(1) + u32(4) + u64(0)},
+    {"array of an unknown type", gguf_header(0, 1) + key + u32(9) + u32(77) + u64(0)},
+    {"key twice", gguf_header(0, 2) + key + u32(7) + "\1" + key + u32(7) + "\1"},
     {"alignment 0", with_alignment(0)},
     {"alignment 24", with_alignment(24)},
-    {"alignment of another type", header(0, 1) + text("general.alignment") + u32(8) + text("32")},
-    {"tensor name beyond the file", header(1, 0) + u64(huge)},
-    {"five dimensions", with_data(header(1, 0) + tensor("w", {1, 1, 1, 1, 1}, 0, 0), 4)},
-    {"2^32 - 1 dimensions", header(1, 0) + text("w") + u32(UINT32_MAX) + u64(1)},
-    {"tensor list cut", header(1, 0) + tensor("w", {2}, 0, 0).substr(0, 20)},
-    {"extent beyond 2^63", with_data(header(1, 0) + tensor("w", {UINT64_MAX}, 0, 0), 8)},
-    {"product of extents overflows", with_data(header(1, 0) + tensor("w", {huge, huge}, 0, 0), 8)},
-    {"bytes overflow", with_data(header(1, 0) + tensor("w", {huge}, 0, 0), 8)},
-    {"unknown element type", with_data(header(1, 0) + tensor("w", {2}, 99, 0), 8)},
-    {"removed element type", with_data(header(1, 0) + tensor("w", {32}, 4, 0), 64)},
-    {"row of half a block", with_data(header(1, 0) + tensor("w", {16, 2}, 8, 0), 34)},
-    {"one byte short", with_data(header(1, 0) + tensor("w", {2}, 0, 0), 7)},
-    {"no data at all", header(1, 0) + tensor("w", {2}, 0, 0)},
-    {"offset beyond the file", with_data(header(1, 0) + tensor("w", {2}, 0, 64), 8)},
-    {"offset near 2^64", with_data(header(1, 0) + tensor("w", {2}, 0, UINT64_MAX - 31), 8)},
-    {"misaligned offset", with_data(header(1, 0) + tensor("w", {2}, 0, 4), 64)},
-    {"tensor twice", with_data(header(2, 0) + tensor("w", {2}, 0, 0) + tensor("w", {2}, 0, 32), 64)},
-    {"same bytes twice", with_data(header(2, 0) + tensor("w", {2}, 0, 0) + tensor("v", {2}, 0, 0), 64)},
-    {"overlap", with_data(header(2, 0) + tensor("w", {2}, 0, 32) + tensor("v", {9}, 0, 0), 64)},
+    {"alignment of another type", gguf_header(0, 1) + text_bytes("general.alignment") + u32(8) + text_bytes("32")},
+    {"tensor name beyond the file", gguf_header(1, 0) + u64(huge)},
+    {"five dimensions", with_data(gguf_header(1, 0) + tensor("w", {1, 1, 1, 1, 1}, 0, 0), 4)},
+    {"2^32 - 1 dimensions", gguf_header(1, 0) + text_bytes("w") + u32(UINT32_MAX) + u64(1)},
+    {"tensor list cut", gguf_header(1, 0) + tensor("w", {2}, 0, 0).substr(0, 20)},
+    {"extent beyond 2^63", with_data(gguf_header(1, 0) + tensor("w", {UINT64_MAX}, 0, 0), 8)},
+    {"product of extents overflows", with_data(gguf_header(1, 0) + tensor("w", {huge, huge}, 0, 0), 8)},
+    {"bytes overflow", with_data(gguf_header(1, 0) + tensor("w", {huge}, 0, 0), 8)},
+    {"unknown element type", with_data(gguf_header(1, 0) + tensor("w", {2}, 99, 0), 8)},
+    {"removed element type", with_data(gguf_header(1, 0) + tensor("w", {32}, 4, 0), 64)},
+    {"row of half a block", with_data(gguf_header(1, 0) + tensor("w", {16, 2}, 8, 0), 34)},
+    {"one byte short", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, 0), 7)},
+    {"no data at all", gguf_header(1, 0) + tensor("w", {2}, 0, 0)},
+    {"offset beyond the file", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, 64), 8)},
+    {"offset near 2^64", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, UINT64_MAX - 31), 8)},
+    {"misaligned offset", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, 4), 64)},
+    {"tensor twice", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 0) + tensor("w", {2}, 0, 32), 64)},
+    {"same bytes twice", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 0) + tensor("v", {2}, 0, 0), 64)},
+    {"overlap", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 32) + tensor("v", {9}, 0, 0), 64)},
 };
 
 }  // namespace
@@ -161,14 +149,14 @@ BOOST_AUTO_TEST_CASE(extents_are_reversed_to_row_major) {
 
 BOOST_AUTO_TEST_CASE(version_2_scalars_and_empty_tensors) {
   const temporary_folder folder;
-  const auto path = folder.write("small", with_data(header(3, 0, 2) + tensor("scalar", {}, 24, 0) +
+  const auto path = folder.write("small", with_data(gguf_header(3, 0, 2) + tensor("scalar", {}, 24, 0) +
                                                         tensor("empty", {4, 0}, 0, 0) + tensor("w", {3}, 24, 32), 35));
   const gguf_file file(path);
   float scalar = 0;
   file.read_into<float>("scalar", std::span(&scalar, 1));
   BOOST_TEST(scalar == 1.0F);
   BOOST_TEST(file.tensor("empty").bytes.empty());
-  BOOST_TEST(gguf_file(folder.write("none", header(0, 0))).tensors().empty());
+  BOOST_TEST(gguf_file(folder.write("none", gguf_header(0, 0))).tensors().empty());
 }
 
 BOOST_DATA_TEST_CASE(broken_files_are_refused, boost::unit_test::data::make(broken_files)) {

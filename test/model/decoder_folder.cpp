@@ -5,8 +5,11 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <string>
 
 #include <expunge/model/decoder_folder.hpp>
+
+#include "../tensor/watched_storage.hpp"
 
 using namespace expunge;
 using X = tensor<double>;
@@ -125,6 +128,76 @@ BOOST_AUTO_TEST_CASE(bad_folders_are_refused) {
   config["model_type"] = "mamba";
   std::ofstream(out.path / "config.json") << config;
   BOOST_TEST(refused("mamba"));
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
+  const scratch out;
+  const auto refused = [&](const char* name, const char* expected, const auto& change) {
+    auto config = nlohmann::json::parse(std::ifstream(golden_folder / name / "config.json"));
+    change(config);
+    std::ofstream(out.path / "config.json") << config;
+    BOOST_CHECK_EXCEPTION(static_cast<void>(model::read_hf_config(out.path / "config.json")), error, [&](const error& e) {
+      const std::string text = e.what();
+      BOOST_TEST_MESSAGE(text);
+      return text.find("config.json") != std::string::npos && text.find(expected) != std::string::npos;
+    });
+  };
+  for (const double theta : {0.0, -10000.0, 0.5})
+    refused("llama", "rope_theta", [&](auto& config) { config["rope_parameters"]["rope_theta"] = theta; });
+  refused("llama", "norm_epsilon", [](auto& config) { config["rms_norm_eps"] = -5; });
+  refused("gpt2", "norm_epsilon", [](auto& config) { config["layer_norm_epsilon"] = -1e-5; });
+  refused("gpt2", "scale_attn_weights", [](auto& config) { config["scale_attn_weights"] = false; });
+  const auto scaling = [&](const char* key, double value, const char* expected) {
+    refused("llama3_tied", expected, [&](auto& config) { config["rope_parameters"][key] = value; });
+  };
+  scaling("factor", 0, "factor is 0");
+  scaling("factor", -8, "factor is -8");
+  scaling("low_freq_factor", -1, "low_frequency_factor is -1");
+  scaling("low_freq_factor", 4, "high_frequency_factor is 4");
+  scaling("original_max_position_embeddings", 0, "original_context is 0");
+  model::decoder_config c{.vocabulary = 8, .width = 4, .layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 4, .ffn_width = 4, .context = 4};
+  BOOST_CHECK_NO_THROW(c.check("numbers"));
+  for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    for (double* const number : {&c.norm_epsilon, &c.rotary_base, &c.scaling.factor}) {
+      const double good = std::exchange(*number, bad);
+      BOOST_CHECK_THROW(c.check("numbers"), error);
+      *number = good;
+    }
+}
+
+BOOST_AUTO_TEST_CASE(a_context_that_does_not_fit_is_refused_before_its_angles_are_computed) {
+  testing::allowance = 1;  // the embedding
+  const model::decoder_config endless{.vocabulary = 8, .width = 4, .layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 128, .ffn_width = 4,
+                                      .context = (index_t{1} << 31) - 1};
+  BOOST_CHECK_EXCEPTION((model::empty_decoder<tensor<float, testing::watched_storage<float>>>(endless)), out_of_memory, [](const error& e) {
+    return std::string(e.what()).find("table of rotary angles: tensor [2147483647, 64]") != std::string::npos;
+  });
+  testing::allowance = std::numeric_limits<index_t>::max();
+}
+
+BOOST_AUTO_TEST_CASE(angles_are_those_of_their_positions) {
+  const model::decoder_config c{.head_dim = 6, .context = 600};  // computed in parts
+  const auto table = model::make_rotary_table<X>(c);
+  const auto cosines = table.cosines.to_vector(), sines = table.sines.to_vector();
+  for (const index_t position : {0, 1, 255, 256, 511, 512, 599})
+    for (index_t pair = 0; pair < 3; ++pair) {
+      const double angle = static_cast<double>(position) * std::pow(10000.0, -2.0 * static_cast<double>(pair) / 6.0);
+      BOOST_TEST(cosines[static_cast<std::size_t>(3 * position + pair)] == std::cos(angle));
+      BOOST_TEST(sines[static_cast<std::size_t>(3 * position + pair)] == std::sin(angle));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(label_smoothing_has_a_range) {
+  auto m = model::load_decoder_folder<X>(golden_folder / "llama");
+  const nn::token_sequence s{{1, 2, 3}, 1};
+  for (const double smoothing : {0.0, 0.1}) {
+    m.label_smoothing = smoothing;
+    BOOST_CHECK_NO_THROW(static_cast<void>(m.nll(m.make_batch(std::array{&s}))));
+  }
+  for (const double smoothing : {-0.1, 1.0, static_cast<double>(NAN)}) {
+    m.label_smoothing = smoothing;
+    BOOST_CHECK_THROW(static_cast<void>(m.nll(m.make_batch(std::array{&s}))), error);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(bad_batches_are_refused) {

@@ -1,13 +1,14 @@
 // A decoder with its tokenizer from a small GGUF file: the frame around a text, errors that name the file; paths that cannot be looked at.
 #include <boost/test/unit_test.hpp>
 
-#include <cstring>
 #include <filesystem>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <expunge/model/language_model.hpp>
 
+#include "../io/gguf_bytes.hpp"
 #include "../io/temporary_folder.hpp"
 
 using namespace expunge;
@@ -16,19 +17,11 @@ using list = std::vector<std::string>;
 
 namespace {
 
-template <class T>
-std::string bytes(T number) {
-  std::string out(sizeof number, '\0');
-  std::memcpy(out.data(), &number, sizeof number);
-  return out;
-}
-
-std::string text_of(const std::string& content) { return bytes<std::uint64_t>(content.size()) + content; }
-std::string value_of(const std::string& text) { return bytes(8U) + text_of(text); }
+std::string value_of(const std::string& text) { return bytes(8U) + text_bytes(text); }
 std::string value_of(std::uint32_t number) { return bytes(4U) + bytes(number); }
 std::string value_of(const list& texts) {
   std::string out = bytes(9U) + bytes(8U) + bytes<std::uint64_t>(texts.size());
-  for (const std::string& text : texts) out += text_of(text);
+  for (const std::string& text : texts) out += text_bytes(text);
   return out;
 }
 
@@ -40,12 +33,12 @@ std::string gguf(const list& tokens, const list& merges, const std::string& pre)
                                            .ffn_width = 8, .context = 16}, 1);
   std::string values;
   std::uint64_t count = 0;
-  const auto put = [&](const std::string& key, const auto& value) { values += text_of(key) + value_of(value), ++count; };
+  const auto put = [&](const std::string& key, const auto& value) { values += text_bytes(key) + value_of(value), ++count; };
   put("general.architecture", std::string("llama"));
   for (const auto& [key, number] : {std::pair{"embedding_length", 8U}, {"block_count", 1U}, {"attention.head_count", 2U},
                                     {"feed_forward_length", 8U}, {"context_length", 16U}})
     put(std::string("llama.") + key, number);
-  values += text_of("llama.attention.layer_norm_rms_epsilon") + bytes(6U) + bytes(1e-5F), ++count;
+  values += text_bytes("llama.attention.layer_norm_rms_epsilon") + bytes(6U) + bytes(1e-5F), ++count;
   put("tokenizer.ggml.model", std::string("gpt2"));
   put("tokenizer.ggml.pre", pre);
   put("tokenizer.ggml.tokens", tokens);
@@ -55,17 +48,15 @@ std::string gguf(const list& tokens, const list& merges, const std::string& pre)
   std::uint64_t tensors = 0;
   nn::for_each_parameter(
       [&](const nn::name_path& path, const X& p) {
-        entries += text_of(model::detail::gguf_name(path.str())) + bytes(static_cast<std::uint32_t>(p.extents().rank()));
+        entries += text_bytes(model::detail::gguf_name(path.str())) + bytes(static_cast<std::uint32_t>(p.extents().rank()));
         if (p.extents().rank() == 2) entries += bytes<std::uint64_t>(static_cast<std::uint64_t>(p.cols()));
         entries += bytes<std::uint64_t>(static_cast<std::uint64_t>(p.extents()[0])) + bytes(0U) + bytes<std::uint64_t>(data.size());
         for (const float v : p.to_vector()) data += bytes(v);
-        data.resize((data.size() + 31) / 32 * 32);
+        data = padded(std::move(data));
         ++tensors;
       },
       m);
-  std::string file = "GGUF" + bytes(3U) + bytes(tensors) + bytes(count) + values + entries;
-  file.resize((file.size() + 31) / 32 * 32);
-  return file + data;
+  return padded(gguf_header(tensors, count) + values + entries) + data;
 }
 
 }  // namespace
@@ -94,7 +85,11 @@ BOOST_AUTO_TEST_CASE(errors_of_the_tokenizer_name_the_file) {
   };
   refused(plain, {"ab"}, "smollm", "'ab'");
   refused(plain, {}, "unheard-of", "'unheard-of'");
-  refused({"a", "b", "c\xFF", "d"}, {}, "smollm", "'c\uFFFD'");
+  const auto m = model::load_language_model<X>(folder.write("some.gguf", gguf({"a", "b", "c\xFF", "d"}, {}, "smollm")));  // only saving needs UTF-8
+  BOOST_CHECK_EXCEPTION(model::save_language_model(m, folder.path() / "saved"), error, [](const error& e) {
+    return message_contains("some.gguf")(e) && message_contains("'c\uFFFD'")(e);
+  });
+  BOOST_TEST(!std::filesystem::exists(folder.path() / "saved"));
   BOOST_CHECK_EXCEPTION(model::detail::with_file("some.gguf", []() -> int { throw out_of_memory("no room"); }), out_of_memory,
                         message_contains("some.gguf"));
 }

@@ -32,6 +32,12 @@ BOOST_AUTO_TEST_CASE(white_space_is_the_unicode_property) {
   BOOST_TEST(matches(text::unicode_regex(R"(\\s)"), "\\s x").size() == 1U);  // an escaped backslash is no white space
 }
 
+BOOST_AUTO_TEST_CASE(lines_begin_and_end_as_in_oniguruma) {
+  std::vector<std::size_t> ends;
+  text::unicode_regex("[a-z]+$").for_each_match("a b\ncd\nef g", [&](const auto& m) { ends.push_back(m.end); });
+  BOOST_TEST(ends == (std::vector<std::size_t>{3, 6, 11}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(a_broken_pattern_is_reported) {
   BOOST_CHECK_EXCEPTION(text::unicode_regex("a(b"), expunge::error,
                         [](const expunge::error& e) { return std::string(e.what()).find("a(b") != std::string::npos; });

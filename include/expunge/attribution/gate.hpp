@@ -53,10 +53,11 @@ struct gate_list {
     next = 0;
     for (gate_state<X>& g : gates) g.sum = g.largest = g.smallest = g.tangent = {};
   }
-  /// After a recording. Throws expunge::error where no gate is in it.
+  /// After a recording. Throws expunge::error where no gate is in it, or others than in an earlier one.
   void check_shown() const {
     require(next > 0, "the model showed none of the chosen sites: its nll() must pass the outputs of linear layers through `h = observe(site, h, "
             "batch.offsets)` (nn/site.hpp)");
+    require(next == gates.size(), "the model showed ", next, " of the ", gates.size(), " sites that it showed before: every batch must show the same ones");
   }
 };
 

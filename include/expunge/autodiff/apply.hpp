@@ -58,18 +58,21 @@ struct operation final : node<X> {
   static_assert(std::default_initializable<Rule> && std::copyable<Rule>, "a rule must be default-constructible and copyable (autodiff/apply.hpp)");
   Rule rule;
   std::array<node<X>*, N> inputs;
+  bool released = false;
 
   operation(Rule&& r, std::array<node<X>*, N> in) : rule(std::move(r)), inputs(in) {
     this->adjoint.for_products = operand_cotangents<Rule> >= 1;
   }
 
   void pullback() override {
+    require(!released, "pullback: an earlier sweep took what this operation had saved; record it again");
     const auto slot = [](node<X>* n) { return cotangent_slot<X>(n != nullptr ? &n->adjoint : nullptr); };
     std::apply([&](auto*... n) { rule.pullback(this->adjoint.value, slot(n)...); }, inputs);
   }
   void release() override {
     rule = Rule{};
     this->adjoint.value = {};
+    released = true;
   }
   bool forget(const X& value) override {
     if constexpr (requires { rule.forget(value); }) return rule.forget(value);

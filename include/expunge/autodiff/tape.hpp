@@ -154,28 +154,19 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
     return {value, made, this};
   }
 
-  void clear() {
-    detail::node_list<X>::clear();
-    swept_ = false;
-  }
-
   /// Reverse sweep from `output` with cotangent `seed` of its shape, which nobody may write before the sweep ends. Frees each node's saved
-  /// values after its visit, so that a tape can be swept once. Throws expunge::error for a constant output, a seed of another size, or a
-  /// second sweep.
+  /// values after its visit, so that what was recorded can be swept once; leaves gather what several sweeps give. Throws expunge::error for
+  /// a constant output, a seed of another size, or an operation that was swept before.
   void pullback(const var<X>& output, const X& seed) {
     require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
     require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
             output.value.extents());
-    require(!std::exchange(swept_, true), "pullback: the tape was swept before, which took what it had saved; record again after clear()");
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<X>& n) {
       if (!n.adjoint.value.absent()) n.pullback();
       n.release();
     });
   }
-
- private:
-  bool swept_ = false;
 };
 
 /// The cotangent gathered by `x` (absent: zero) after a sweep.

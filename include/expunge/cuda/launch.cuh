@@ -26,7 +26,8 @@ cublasLtContext* blas();  // a cublasLtHandle_t
 void* matmul_workspace();
 bool tf32_allowed();
 unsigned* ended_blocks();  // on the device, 0 between kernels: for a kernel to count those of its blocks that have ended
-/// Whether a kernel may be launched so that its blocks come early: where the device can do that and the kernel, as it was compiled, waits.
+/// Whether a kernel may be launched on stream() so that its blocks come early: where the device can do that and the kernel, as it was
+/// compiled, waits.
 bool may_begin_early(const void* kernel);
 
 /// Of the workspace that all products share: our own, so that a product's bits depend on nothing else.
@@ -74,13 +75,13 @@ bool packed(E*... arrays) {
 template <class... P, class... A>
 void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
   if (grid.x == 0 || grid.y == 0) return;
+  cudaLaunchConfig_t config{};
+  config.stream = stream();  // first of all, for it makes the device current
   if (shared_bytes > 48 * 1024)
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_memory_per_block())), what);  // not what this launch takes: another thread's may come first
-  cudaLaunchConfig_t config{};
   config.gridDim = grid;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;
-  config.stream = stream();
   cudaLaunchAttribute early{};
   early.id = cudaLaunchAttributeProgrammaticStreamSerialization;
   early.val.programmaticStreamSerializationAllowed = 1;

@@ -80,6 +80,7 @@ context* make_context(int device) {
 context& instance() {
   const std::lock_guard lock(creation);
   if (current == nullptr) current = make_context(chosen_device);
+  detail::check(cudaSetDevice(current->device), "selecting the device");  // others may have chosen another one for this thread
   return *current;
 }
 
@@ -96,11 +97,7 @@ context& instance() {
 
 namespace detail {
 
-cudaStream_t stream() {
-  const context& c = instance();
-  check(cudaSetDevice(c.device), "selecting the device");  // others may have chosen another one for this thread
-  return c.stream;
-}
+cudaStream_t stream() { return instance().stream; }
 
 cudaStream_t stream_in_use() noexcept { return current->stream; }
 
@@ -113,10 +110,9 @@ bool tf32_allowed() { return instance().tf32; }
 unsigned* ended_blocks() { return instance().ended_blocks; }
 
 bool may_begin_early(const void* kernel) {
-  context& c = instance();
-  if (c.properties.major < 9) return false;
+  if (current->properties.major < 9) return false;
   const std::lock_guard lock(creation);
-  const auto [known, is_new] = c.begins_early.try_emplace(kernel, false);
+  const auto [known, is_new] = current->begins_early.try_emplace(kernel, false);
   if (is_new) {
     cudaFuncAttributes attributes{};
     check(cudaFuncGetAttributes(&attributes, kernel), "reading a kernel's attributes");

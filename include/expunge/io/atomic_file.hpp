@@ -82,6 +82,13 @@ class atomic_file {
   int descriptor_ = -1;
 };
 
+/// Makes a folder, and those that it lies in. Throws expunge::error.
+inline void make_folder(const std::filesystem::path& path) {
+  std::error_code failed;
+  std::filesystem::create_directories(path, failed);
+  require(!failed, "cannot make the folder ", path, ": ", failed.message());
+}
+
 /// Replaces the file at `path` by `content`, whole or not at all. Throws expunge::error.
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view content) {
   atomic_file file(path);

@@ -106,7 +106,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
 /// Writes config.json and model.safetensors (float32) into `folder`, which is made if need be; each file whole or not at all.
 template <class X>
 void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folder, index_t end_token = -1) {
-  std::filesystem::create_directories(folder);
+  io::make_folder(folder);
   const bool gpt2 = m.config.family == decoder_family::gpt2;
   struct source {
     X tensor;

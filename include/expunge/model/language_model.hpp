@@ -25,6 +25,7 @@ struct language_model {
   text::tokenizer tokenizer;
   std::optional<std::int32_t> end_token{};
   std::map<std::string, std::string> tokenizer_files{};  // name -> content, written beside the weights
+  std::string cannot_save{};                             // why its tokenizer has no such file, where that is so
 };
 
 namespace detail {
@@ -67,7 +68,13 @@ language_model<X> load_gguf(const std::filesystem::path& path) {
   const text::special_frame frame = text::gguf_frame(meta, pre);
   language_model<X> out{load_decoder_gguf<X>(file), with_file(path, [&] { return text::tokenizer_from_gguf(tokens, merges, types, pre, frame); })};
   if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = meta.get<std::int32_t>("tokenizer.ggml.eos_token_id");
-  out.tokenizer_files["tokenizer.json"] = with_file(path, [&] { return text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame); });
+  try {
+    out.tokenizer_files["tokenizer.json"] = text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame);
+  } catch (const out_of_memory&) {
+    throw;
+  } catch (const error& e) {  // which only a saved model needs
+    out.cannot_save = path.string() + ": " + e.what();
+  }
   return out;
 }
 
@@ -103,12 +110,12 @@ language_model<X> load_language_model(const std::filesystem::path& path) {
   return out;
 }
 
-/// Writes a Hugging Face folder that transformers and load_language_model read. Throws expunge::error.
+/// Writes a Hugging Face folder that transformers and load_language_model read. Throws expunge::error, also where a GGUF file's tokenizer
+/// has what no tokenizer.json can hold.
 template <class X>
 void save_language_model(const language_model<X>& m, const std::filesystem::path& folder) {
-  std::error_code failed;
-  std::filesystem::create_directories(folder, failed);
-  require(!failed, "cannot make the folder ", folder, ": ", failed.message());
+  require(m.cannot_save.empty(), m.cannot_save);
+  io::make_folder(folder);
   for (const auto& [name, content] : m.tokenizer_files) io::write_file_atomically(folder / name, content);
   save_decoder_folder(m.weights, folder, m.end_token ? index_t{*m.end_token} : index_t{-1});
 }

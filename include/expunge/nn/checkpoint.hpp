@@ -20,6 +20,7 @@ struct checkpoint_node final : node<X> {
   checkpoint_node(Module m, Run r, X value, node<X>* origin) : module(std::move(m)), run(std::move(r)), x(std::move(value)), input(origin) {}
 
   void pullback() override {
+    require(!x.absent(), "pullback: an earlier sweep took what this operation had saved; record it again");
     tape<X> again;
     Module inside = module;
     for_each_parameter(

@@ -71,7 +71,6 @@ inline void require_one_meaning(std::string_view regex) {
       if (two == "[^") ++i;
       if (regex.substr(i + 1).starts_with(']')) refuse("]", " as the first character of a class");
     } else {
-      if (one == "^" || one == "$") refuse(one);
       if (two == "}+" || two == "{,") refuse(two);
     }
   }

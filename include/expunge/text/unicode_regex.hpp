@@ -51,14 +51,14 @@ class unicode_regex {
     std::size_t end;
   };
 
-  /// Compiles `pattern` (UTF-8, PCRE syntax without \C, which cuts characters). Throws expunge::error with the position where it does not
+  /// Compiles `pattern` (UTF-8, PCRE syntax without \C, which cuts characters; ^ and $ are of lines). Throws expunge::error with the position where it does not
   /// compile.
   explicit unicode_regex(std::string_view pattern) : pattern_(pattern) {
     const std::string spelled = detail::spell_out_white_space(pattern);
     int code = 0;
     PCRE2_SIZE offset = 0;
     pcre2_code_8* compiled = pcre2_compile_8(reinterpret_cast<PCRE2_SPTR8>(spelled.data()), spelled.size(),
-                                             PCRE2_UTF | PCRE2_UCP | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr);
+                                             PCRE2_UTF | PCRE2_UCP | PCRE2_MULTILINE | PCRE2_NEVER_BACKSLASH_C, &code, &offset, nullptr);
     require(compiled != nullptr, "the pattern '", pattern, "' does not compile: ", message(code), " (at byte ", offset,
             " of '", spelled, "')");
     code_ = {compiled, pcre2_code_free_8};

@@ -336,6 +336,7 @@ cudaError_t cudaHostUnregister(void* memory) {
 cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute, int value) {
   const std::lock_guard lock(the().guard);
   if (value < 0 || static_cast<std::size_t>(value) > shared_bytes) return report(cudaErrorInvalidValue);
+  if (static_cast<std::size_t>(value) < the().shared_limits[kernel]) return report(cudaErrorInvalidValue);  // another thread's launch may need it
   the().shared_limits[kernel] = static_cast<std::size_t>(value);
   return cudaSuccess;
 }

@@ -1,0 +1,137 @@
+// Decoders from small GGUF files that are written here: what is read, and what is refused.
+#include <boost/test/unit_test.hpp>
+
+#include <cmath>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <expunge/model/decoder_gguf.hpp>
+
+#include "../io/gguf_bytes.hpp"
+#include "../io/temporary_folder.hpp"
+
+using namespace expunge;
+using X = tensor<float>;
+
+namespace {
+
+constexpr std::uint64_t width = 16, vocabulary = 12;
+
+/// A model of one block, all of whose weights are 1/4 and biases 1/2.
+struct gguf_content {
+  std::string architecture;
+  std::vector<std::pair<std::string, std::vector<std::uint64_t>>> tensors;  // innermost extent first
+  std::map<std::string, float> reals{};                                     // metadata
+  std::map<std::string, std::vector<float>> values{};                       // of tensors that have others
+
+  [[nodiscard]] std::string file() const {
+    std::string keys = text_bytes("general.architecture") + bytes(std::uint32_t{8}) + text_bytes(architecture);
+    const std::map<std::string, std::uint32_t> numbers{{"embedding_length", width}, {"block_count", 1}, {"attention.head_count", 2},
+                                                       {"feed_forward_length", width}, {"context_length", 32}};
+    for (const auto& [key, value] : numbers) keys += text_bytes(architecture + "." + key) + bytes(std::uint32_t{4}) + bytes(value);
+    for (const auto& [key, value] : reals) keys += text_bytes(architecture + "." + key) + bytes(std::uint32_t{6}) + bytes(value);
+    std::string list, data;
+    for (const auto& [name, extents] : tensors) {
+      list += text_bytes(name) + bytes(static_cast<std::uint32_t>(extents.size()));
+      std::uint64_t size = 1;
+      for (const std::uint64_t extent : extents) list += bytes(extent), size *= extent;
+      list += bytes(std::uint32_t{0}) + bytes(std::uint64_t{data.size()});
+      const auto own = values.find(name);
+      for (const float v : own != values.end() ? own->second : std::vector<float>(size, name.ends_with(".bias") ? 0.5F : 0.25F)) data += bytes(v);
+      data = padded(std::move(data));
+    }
+    const std::uint64_t key_count = 1 + numbers.size() + reals.size();
+    return padded(gguf_header(tensors.size(), key_count) + keys + list) + data;
+  }
+};
+
+gguf_content llama() {
+  gguf_content out{"llama", {{"token_embd.weight", {width, vocabulary}}}, {{"attention.layer_norm_rms_epsilon", 1e-5F}}};
+  for (const char* name : {"attn_norm", "ffn_norm"}) out.tensors.push_back({std::string("blk.0.") + name + ".weight", {width}});
+  for (const char* name : {"attn_q", "attn_k", "attn_v", "attn_output", "ffn_gate", "ffn_up", "ffn_down"})
+    out.tensors.push_back({std::string("blk.0.") + name + ".weight", {width, width}});
+  out.tensors.push_back({"output_norm.weight", {width}});
+  return out;
+}
+
+gguf_content qwen2() {
+  gguf_content out = llama();
+  out.architecture = "qwen2";
+  for (const char* name : {"attn_q", "attn_k", "attn_v"}) out.tensors.push_back({std::string("blk.0.") + name + ".bias", {width}});
+  return out;
+}
+
+gguf_content gpt2() {
+  gguf_content out{"gpt2", {{"token_embd.weight", {width, vocabulary}}, {"position_embd.weight", {width, 32}}}};
+  const auto add = [&](const std::string& name, const std::vector<std::uint64_t>& extents) {
+    out.tensors.push_back({name + ".weight", extents});
+    out.tensors.push_back({name + ".bias", {extents.back()}});
+  };
+  for (const char* name : {"blk.0.attn_norm", "blk.0.ffn_norm", "output_norm"}) add(name, {width});
+  for (const char* name : {"attn_output", "ffn_up", "ffn_down"}) add(std::string("blk.0.") + name, {width, width});
+  add("blk.0.attn_qkv", {width, 3 * width});
+  return out;
+}
+
+model::decoder<X> loaded(const gguf_content& content) {
+  const temporary_folder folder;
+  return model::load_decoder_gguf<X>(io::gguf_file(folder.write("written.gguf", content.file())));
+}
+
+void refused(const gguf_content& content, const std::vector<std::string>& expected) {
+  BOOST_CHECK_EXCEPTION(static_cast<void>(loaded(content)), error, [&](const error& e) {
+    bool found = true;
+    for (const std::string& part : expected) found = std::string(e.what()).find(part) != std::string::npos && found;
+    BOOST_TEST_MESSAGE(e.what());
+    return found;
+  });
+}
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(decoder_gguf)
+
+BOOST_AUTO_TEST_CASE(every_architecture_is_read) {
+  BOOST_TEST(loaded(llama()).blocks[0].q.bias.absent());
+  const auto qwen = loaded(qwen2()), gpt = loaded(gpt2());
+  BOOST_TEST((qwen.blocks[0].k.bias.to_vector() == std::vector<float>(width, 0.5F)));
+  for (const X& bias : {gpt.blocks[0].v.bias, gpt.blocks[0].down.bias, gpt.final_norm.bias})
+    BOOST_TEST((bias.to_vector() == std::vector<float>(width, 0.5F)));
+}
+
+BOOST_AUTO_TEST_CASE(biases_without_a_place_are_refused) {
+  for (const char* name : {"blk.0.attn_q.bias", "blk.0.attn_output.bias", "blk.0.ffn_down.bias"}) {
+    gguf_content content = llama();
+    content.tensors.push_back({name, {width}});
+    refused(content, {"written.gguf", name, "'llama'"});
+  }
+  gguf_content content = qwen2();
+  content.tensors.push_back({"blk.0.attn_output.bias", {width}});
+  refused(content, {"written.gguf", "blk.0.attn_output.bias", "'qwen2'"});
+}
+
+BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
+  gguf_content content = llama();
+  content.reals["rope.freq_base"] = 0;
+  refused(content, {"written.gguf", "rotary_base"});
+  content.reals = {{"attention.layer_norm_rms_epsilon", NAN}};
+  refused(content, {"written.gguf", "norm_epsilon"});
+}
+
+BOOST_AUTO_TEST_CASE(scaled_rotary_frequencies_are_found_again) {
+  gguf_content content = llama();  // two heads of 8
+  content.tensors.push_back({"rope_freqs.weight", {4}});
+  content.values["rope_freqs.weight"] = {1, 1, 8, 8};
+  content.reals["rope.freq_base"] = 5e6F;  // so that frequencies are kept or divided whole
+  BOOST_TEST(loaded(content).config.scaling.factor == 8);
+  content.values["rope_freqs.weight"] = {1, 8, 1, 8};
+  refused(content, {"written.gguf", "rope_freqs.weight"});
+  content.tensors.back().second = {8};
+  content.values.clear();
+  refused(content, {"written.gguf", "'rope_freqs.weight' has shape"});
+}
+
+BOOST_AUTO_TEST_SUITE_END()
