@@ -46,6 +46,9 @@ BOOST_AUTO_TEST_CASE(related_examples_come_back) {
   a.fraction = 1.5;
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, right)), error);
   a.fraction = 0.3;
+  a.batch = 0;
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, right)), error);
+  a.batch = 8;
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, std::span(forget).first(1), right)), error);
 }
 

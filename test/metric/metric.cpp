@@ -2,12 +2,15 @@
 #include <boost/test/unit_test.hpp>
 
 #include <array>
+#include <limits>
+#include <string>
 
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/metric/recall.hpp>
 #include <expunge/model/decoder_init.hpp>
 #include <expunge/model/generate.hpp>
 #include <expunge/model/mlp.hpp>
+#include <expunge/tensor/host/buffer_pool.hpp>
 
 using namespace expunge;
 using X = tensor<double>;
@@ -64,6 +67,38 @@ BOOST_AUTO_TEST_CASE(recall_is_what_greedy_generation_gives) {
   BOOST_TEST(metric::share(metric::recalls(m, wrong)) == 0);
   const std::vector<std::int32_t> stop{generated[0][0]};
   BOOST_TEST(model::generate(m, std::span<const std::vector<std::int32_t>>(prompts), 3, stop)[0].size() == 1U);
+}
+
+BOOST_AUTO_TEST_CASE(recall_of_logits_that_are_not_finite_is_refused) {
+  auto m = some_model();
+  const std::vector<nn::token_sequence> s{{{1, 2, 0, 0}, 2}, {{1, 2, 3}, 2}};
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
+    m.final_norm.weight.upload(std::vector<double>(16, bad));
+    BOOST_CHECK_EXCEPTION(static_cast<void>(metric::recalls(m, s)), error, [](const error& e) {
+      return std::string(e.what()).find("example 1 of 2 has logits that are not finite") != std::string::npos;
+    });
+  }
+}
+
+BOOST_AUTO_TEST_CASE(recall_in_parts) {
+  const auto m = some_model();
+  const std::vector<nn::token_sequence> s{{{1, 2, 3, 4}, 2}, {{5, 6}, 1}, {{7, 8, 9, 10, 11}, 1}, {{7, 8, 9}, 2}, {{5, 7}, 1}};
+  const auto whole = metric::recalls(m, s);
+  for (const index_t batch : {1, 2, 5, 6}) BOOST_TEST((metric::recalls(m, s, batch) == whole));
+  for (const index_t batch : {0, -1})
+    BOOST_CHECK_EXCEPTION(static_cast<void>(metric::recalls(m, s, batch)), error, [](const error& e) {
+      return std::string(e.what()).find("batch is") != std::string::npos;
+    });
+
+  constexpr index_t vocabulary = index_t{1} << 20, labels = 33;  // two examples have more logits than are held at a time
+  const auto large = model::random_decoder<tensor<float>>({.vocabulary = vocabulary, .width = 2, .layers = 1, .heads = 1, .kv_heads = 1,
+                                                           .head_dim = 2, .ffn_width = 2, .context = labels}, 1);
+  const std::vector<nn::token_sequence> many(2, {std::vector<std::int32_t>(labels + 1, 1), 1});
+  auto& pool = host::buffer_pool::instance();
+  pool.forget_peak();
+  const std::size_t before = pool.peak_bytes();
+  BOOST_TEST(metric::recalls(large, many).size() == 2U);
+  BOOST_TEST(pool.peak_bytes() - before < 4 * static_cast<std::size_t>(vocabulary * (labels + 1)));
 }
 
 BOOST_AUTO_TEST_CASE(choices_and_statistics) {

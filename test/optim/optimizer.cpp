@@ -67,11 +67,21 @@ BOOST_AUTO_TEST_CASE(adamw_follows_its_rule) {
 
 BOOST_AUTO_TEST_CASE(bad_settings_are_refused) {
   const std::vector<X> w{X(shape{1}, std::vector<double>{1})};
-  BOOST_CHECK_THROW((optim::sgd{.learning_rate = -1}.start(w)), error);
-  BOOST_CHECK_THROW((optim::sgd{.learning_rate = NAN}.start(w)), error);
-  BOOST_CHECK_THROW((optim::sgd{.momentum = 1}.start(w)), error);
-  BOOST_CHECK_THROW((optim::adamw{.beta1 = 1}.start(w)), error);
-  BOOST_CHECK_THROW((optim::adamw{.epsilon = 0}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.learning_rate = -1}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.learning_rate = NAN}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.momentum = 1}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.beta1 = 1}.start(w)), error);
+  const std::vector<tensor<float>> narrow{tensor<float>(shape{1}, std::vector<float>{1})};
+  for (const double epsilon : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.epsilon = epsilon}.start(w)), error);
+  for (const double epsilon : {1e-50, 1e50}) {  // 0 and infinity as a float
+    BOOST_CHECK_NO_THROW(static_cast<void>(optim::adamw{.epsilon = epsilon}.start(w)));
+    BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.epsilon = epsilon}.start(narrow)), error);
+  }
+  for (const double decay : {-1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)}) {
+    BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.weight_decay = decay}.start(w)), error);
+    BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.weight_decay = decay}.start(w)), error);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(norms) {

@@ -1,13 +1,28 @@
 // Tables are valid Markdown, charts are well-formed pictures, and both refuse rows that do not fit.
 #include <boost/test/unit_test.hpp>
 
+#include <cmath>
 #include <sstream>
+#include <string>
 
 #include <expunge/report/bar_chart.hpp>
 #include <expunge/report/line_chart.hpp>
 #include <expunge/report/table.hpp>
 
 using namespace expunge;
+
+namespace {
+
+/// The labels of the vertical axis, and what else ends at its place.
+std::string ticks(const std::string& svg) {
+  const std::string mark = "text-anchor=\"end\">";
+  std::string out;
+  for (std::size_t at = svg.find(mark); at != std::string::npos; at = svg.find(mark, at + 1))
+    out += svg.substr(at + mark.size(), svg.find('<', at) - at - mark.size()) + ' ';
+  return out;
+}
+
+}  // namespace
 
 BOOST_AUTO_TEST_SUITE(reports)
 
@@ -30,6 +45,25 @@ BOOST_AUTO_TEST_CASE(charts) {
   chart.bars[0].values.pop_back();
   BOOST_CHECK_THROW(static_cast<void>(chart.svg()), error);
   BOOST_TEST(report::bar_chart({"empty", "", {}, {}}).svg().find("nan") == std::string::npos);
+}
+
+BOOST_AUTO_TEST_CASE(ticks_say_their_values) {
+  BOOST_TEST(ticks(report::bar_chart{"", "", {}, {{"p", {}}}}.svg()) == "0 0.5 1 ");
+  const auto bars = [](double value) { return ticks(report::bar_chart{"", "", {"x"}, {{"p", {value}}}}.svg()); };
+  BOOST_TEST(bars(40) == "0 5 10 15 20 25 30 35 40 ");
+  BOOST_TEST(bars(0.03) == "0 0.005 0.01 0.015 0.02 0.025 0.03 ");
+  BOOST_TEST(bars(0.002) == "0 0.0005 0.001 0.0015 0.002 ");
+  BOOST_TEST(ticks(report::line_chart{"", "", "", {{"p", {{1, 0.04}, {2, 0.1}}}}}.svg()) == "0.03125 0.0625 0.125 ");
+  BOOST_TEST(ticks(report::line_chart{"", "", "", {{"p", {{1, 2e-5}, {2, 5e-5}}}}}.svg()) == "1.52588e-05 3.05176e-05 6.10352e-05 ");
+}
+
+BOOST_AUTO_TEST_CASE(bars_that_cannot_be_drawn_are_refused) {
+  for (const double bad : {-3.0, static_cast<double>(NAN), static_cast<double>(INFINITY)})
+    for (const auto& bar : {report::bar_chart::series{"GD", {1, bad}}, {"GD", {1, 1}, {0, bad}}})
+      BOOST_CHECK_EXCEPTION(static_cast<void>(report::bar_chart({"", "", {"x", "y"}, {bar}}).svg()), error, [](const error& e) {
+        const std::string text = e.what();
+        return text.find("'GD'") != std::string::npos && text.find("'y'") != std::string::npos;
+      });
 }
 
 BOOST_AUTO_TEST_CASE(curves) {

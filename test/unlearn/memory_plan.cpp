@@ -88,6 +88,11 @@ BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {
   BOOST_TEST(plan.references == plan.gradients);
   const auto rounded = unlearn::plan_memory<rounding>(eight_billion, loss::ssiuu{}, optim::adamw{}, 1, {}, {});
   BOOST_TEST(rounded.total() == plan.total() + plan.gradients / 2);
+  model::decoder_config longest = eight_billion;  // whose rotary angles nobody could compute
+  longest.context = (index_t{1} << 31) - 1;
+  const std::size_t angles_of_a_position = 128 * 4;
+  BOOST_TEST(unlearn::plan_memory(longest, loss::ssiuu{}, optim::adamw{}, 1, {}, {}).weights ==
+             plan.weights + static_cast<std::size_t>(longest.context - eight_billion.context) * angles_of_a_position);
   BOOST_TEST(pool.peak_bytes() - before < 1000000U);
 }
 

@@ -1,7 +1,9 @@
 // The trainer: determinism across threads, orders, stopping, clipping, a user's own loss, and what it refuses.
 #include <boost/test/unit_test.hpp>
 
+#include <cmath>
 #include <limits>
+#include <string>
 
 #include <expunge/core/thread_pool.hpp>
 #include <expunge/loss/ssiuu.hpp>
@@ -43,6 +45,17 @@ struct hinge {
     return mean(relu(affine(a.nll_per_token(), -1, 0.7)));
   }
 };
+
+/// The message of the expunge::error that f throws; empty where it throws none.
+template <class F>
+std::string message_of(const F& f) {
+  try {
+    f();
+  } catch (const error& e) {
+    return e.what();
+  }
+  return {};
+}
 
 }  // namespace
 
@@ -107,7 +120,53 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
   BOOST_CHECK_THROW(t.run(empty, good, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(good, empty, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(nan, good, unlearn::after_steps(1)), error);
+  BOOST_CHECK_THROW(t.run(good, good, {}), error);
   BOOST_TEST((nn::parameters(m)[0].to_vector() == before));
+}
+
+BOOST_AUTO_TEST_CASE(a_gradient_that_is_not_finite_is_explained) {
+  auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
+  samples good = some(1, 4), nan = good;
+  nan[0].features[0] = std::numeric_limits<double>::quiet_NaN();
+  const auto trained_on = [&](const samples& set) {
+    return message_of([&] { unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{.learning_rate = 1e30}).run({}, set, unlearn::after_steps(9)); });
+  };
+  const std::string first = trained_on(nan), later = trained_on(good);
+  BOOST_TEST(first.starts_with("step 1: the gradient is not finite"), first);
+  BOOST_TEST(first.find("an example") != std::string::npos, first);
+  BOOST_TEST(first.find("lower the learning rate") == std::string::npos, first);
+  BOOST_TEST(later.find("lower the learning rate") != std::string::npos, later);
+}
+
+BOOST_AUTO_TEST_CASE(a_learning_rate_that_is_not_finite_is_refused_before_the_update) {
+  auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
+  const samples set = some(1, 4);
+  std::vector<float> after_one_step;
+  const auto weights = [&] { return nn::parameters(m)[0].to_vector(); };
+  const unlearn::trainer_settings settings{.schedule = [](index_t step) { return step == 0 ? 1 : std::numeric_limits<double>::quiet_NaN(); },
+                                           .on_step = [&](const unlearn::step_report&) { after_one_step = weights(); }};
+  const std::string message = message_of([&] {
+    unlearn::trainer(m, loss::fine_tuning{}, optim::adamw{}, settings).run({}, set, unlearn::after_steps(3));
+  });
+  BOOST_TEST(message.starts_with("step 2: the schedule gives a learning rate of "), message);
+  BOOST_TEST((weights() == after_one_step));
+}
+
+BOOST_AUTO_TEST_CASE(a_measured_value_stops_the_run) {
+  auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
+  const samples set = some(1, 4);
+  int measured = 0;
+  const auto steps = [&](double threshold, index_t every) {
+    measured = 0;
+    const auto falls = [&] { return 5.0 - ++measured; };
+    return unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{}).run({}, set, unlearn::when_at_most(threshold, falls, every)).step;
+  };
+  BOOST_TEST(steps(2, 1) == 3);
+  BOOST_TEST(measured == 3);
+  BOOST_TEST(steps(2.5, 1) == 3);
+  BOOST_TEST(steps(2, 4) == 12);
+  BOOST_TEST(measured == 3);
+  for (const index_t every : {0, -1}) BOOST_CHECK_THROW(static_cast<void>(unlearn::when_at_most(0, [] { return 1.0; }, every)), error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -16,7 +16,7 @@ namespace expunge::attack {
 struct attack_run {
   std::uint64_t seed = 0;
   double learning_rate = 0;         // the one that reached the maximum
-  double recovery = 0;              // largest share of the rest answered right at any time of the attack
+  double recovery = 0;              // largest share of the rest answered right after an epoch
   std::vector<index_t> retrained;   // places in the forget set
   std::vector<double> curve;        // recovery after each epoch at that learning rate
 };
@@ -41,6 +41,7 @@ struct harmful_retraining {
                               const std::function<std::vector<bool>(const M&, std::span<const typename M::example_type>)>& right) const {
     using example = typename M::example_type;
     require(fraction > 0 && fraction < 1, "harmful attack: fraction is ", fraction, ", expected a number between 0 and 1");
+    require(batch > 0, "harmful attack: batch is ", batch, ", expected a positive number of examples");
     require(!learning_rates.empty() && epochs > 0 && seeds > 0, "harmful attack: needs a learning rate, an epoch and a seed");
     const std::vector<bool> now = right(model, forget);
     std::vector<index_t> wrong;

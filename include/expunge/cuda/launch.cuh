@@ -77,8 +77,10 @@ void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads,
   if (grid.x == 0 || grid.y == 0) return;
   cudaLaunchConfig_t config{};
   config.stream = stream();  // first of all, for it makes the device current
-  if (shared_bytes > 48 * 1024)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(shared_memory_per_block())), what);  // not what this launch takes: another thread's may come first
+  if (shared_bytes > 48 * 1024) {  // the limit is the device's and not what this launch takes: another thread's launch may come first
+    const auto limit = static_cast<int>(shared_memory_per_block());
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit), what);
+  }
   config.gridDim = grid;
   config.blockDim = threads;
   config.dynamicSmemBytes = shared_bytes;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <span>
 #include <vector>
 
@@ -9,21 +10,33 @@
 
 namespace expunge::metric {
 
-/// For each example: is every answer token the most likely one given what stands before it? True exactly where greedy
-/// generation from the prompt begins with the answer.
+/// For each example: is every answer token the most likely one given what stands before it? Within the model's context true exactly
+/// where greedy generation from the prompt begins with the answer; a text of one token more has a last one to which generation does not
+/// come. Up to `batch` examples at a time, fewer where their logits are many. Throws expunge::error for logits that are not finite.
 template <class X>
 std::vector<bool> recalls(const model::decoder<X>& model, std::span<const nn::token_sequence> examples, index_t batch = 64) {
+  constexpr index_t most_logits = index_t{1} << 26;  // of several examples, held by the device and here
+  require(batch > 0, "recalls: batch is ", batch, ", expected a positive number of examples");
   std::vector<bool> out;
-  for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
+  while (out.size() < examples.size()) {
     std::vector<const nn::token_sequence*> chosen;
-    for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
+    index_t held = 0;
+    for (const nn::token_sequence& e : examples.subspan(out.size())) {
+      held += e.answer_length() * model.config.vocabulary;
+      if (std::ssize(chosen) == batch || (!chosen.empty() && held > most_logits)) break;
+      chosen.push_back(&e);
+    }
     const auto data = model.make_shared_batch(chosen);
     const auto logits = model.logits(data).to_vector();
     auto row = logits.begin();
     for (const nn::token_sequence* e : chosen) {
       bool all = true;
-      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t, row += model.config.vocabulary)
+      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t, row += model.config.vocabulary) {
+        require(std::all_of(row, row + model.config.vocabulary, [](auto logit) { return std::isfinite(logit); }), "recalls: example ",
+                out.size() + 1, " of ", examples.size(), " has logits that are not finite: the model is damaged or training diverged, ",
+                "lower the learning rate");
         all = (std::max_element(row, row + model.config.vocabulary) - row == *t) && all;
+      }
       out.push_back(all);
     }
   }

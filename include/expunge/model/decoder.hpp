@@ -114,8 +114,9 @@ struct decoder {
   std::vector<decoder_block<V>> blocks;
   nn::norm_layer<V> final_norm;
   V head{};                // [vocabulary, width]; absent where tied to the embedding
-  double label_smoothing = 0;
-  bool checkpoint = false;  // gradients keep one value a block and run the block again: less memory, a third more products
+  double label_smoothing = 0;  // of nll(), in [0, 1), for training: 0 where one measures or uses SSIUU, which take nll() as -log P(y|x)
+  bool checkpoint = false;     // gradients of base losses keep one value a block and run the block again: less memory, a third more
+                               // products; where an observer looks it has no effect
 
   /// Throws expunge::error as nn::make_token_batch does.
   [[nodiscard]] batch_type make_batch(std::span<const nn::token_sequence* const> examples) const {
@@ -163,6 +164,7 @@ struct decoder {
   /// Negative log-likelihood of every label, [labels].
   template <class Observer = nn::no_observer>
   V token_nll(const batch_type& batch, const Observer& observe = {}) const {
+    require(label_smoothing >= 0 && label_smoothing < 1, "decoder: label_smoothing is ", label_smoothing, ", expected a number in [0, 1)");
     const V x = last(batch, observe);
     return in_part(x, "the head", [&] {
       return linear_cross_entropy(x, vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));

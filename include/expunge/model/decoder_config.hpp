@@ -1,6 +1,7 @@
 // The numbers that describe a transformer decoder.
 #pragma once
 
+#include <cmath>
 #include <string>
 
 #include "expunge/core/error.hpp"
@@ -29,7 +30,7 @@ struct decoder_config {
   index_t kv_heads = 0;    // divides heads
   index_t head_dim = 0;
   index_t ffn_width = 0;
-  index_t context = 0;     // longest sequence, in tokens
+  index_t context = 0;     // most rows of a text, which may have one token more: its last is only a label
   double norm_epsilon = 1e-5;
   double rotary_base = 10000;
   rotary_scaling scaling{};
@@ -46,6 +47,18 @@ struct decoder_config {
     require(family == decoder_family::gpt2 || head_dim % 2 == 0, source, ": head_dim ", head_dim, " is odd");
     require(family != decoder_family::gpt2 || (heads == kv_heads && heads * head_dim == width), source,
             ": GPT-2 needs heads * head_dim == width");
+    require(std::isfinite(norm_epsilon) && norm_epsilon >= 0, source, ": norm_epsilon is ", norm_epsilon, ", expected a finite number >= 0");
+    if (family == decoder_family::gpt2) return;  // no rotary angles
+    require(std::isfinite(rotary_base) && rotary_base >= 1, source, ": rotary_base (rope_theta) is ", rotary_base, ", expected a finite number >= 1");
+    if (scaling.factor == 1) return;
+    const auto check_scaling = [&](const char* name, double value, bool good, const char* expected) {
+      require(std::isfinite(value) && good, source, ": the rotary scaling's ", name, " is ", value, ", expected ", expected);
+    };
+    const auto& [factor, low, high, original] = scaling;
+    check_scaling("factor", factor, factor >= 1, "a finite number >= 1");
+    check_scaling("low_frequency_factor", low, low >= 0, "a finite number >= 0");
+    check_scaling("high_frequency_factor", high, high > low, "a finite number above low_frequency_factor");
+    check_scaling("original_context", original, original >= 1 && original < 2147483648.0, "a number from 1 to 2^31 - 1");
   }
 };
 

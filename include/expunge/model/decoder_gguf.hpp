@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <filesystem>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@ namespace detail {
 
 /// GGUF keeps only the divisors that Llama 3's scaling gives; this finds the scaling again, or refuses.
 inline rotary_scaling llama3_scaling(const io::gguf_file& file, decoder_config c) {
+  require_extents(file.tensor("rope_freqs.weight").extents, shape{c.head_dim / 2}, file.path(), "rope_freqs.weight");
   std::vector<double> divisors(static_cast<std::size_t>(c.head_dim / 2));
   file.read_into("rope_freqs.weight", std::span<double>(divisors));
   const std::vector<double> plain = rotary_frequencies(c);
@@ -56,7 +58,10 @@ inline decoder_config read_gguf_config(const io::gguf_file& file) {
   c.vocabulary = table.extents[0];
   c.tied = !file.contains("output.weight");
   c.check(file.path().string());
-  if (file.contains("rope_freqs.weight")) c.scaling = detail::llama3_scaling(file, c);
+  if (file.contains("rope_freqs.weight")) {
+    c.scaling = detail::llama3_scaling(file, c);
+    c.check(file.path().string());
+  }
   return c;
 }
 
@@ -88,12 +93,13 @@ std::vector<T> halves_from_interleaved(const std::vector<T>& stored, index_t hea
 
 }  // namespace detail
 
-/// Throws expunge::error naming file and tensor.
+/// Throws expunge::error naming file and tensor, also for a bias that the architecture, as it is supported, does not have.
 template <class X>
 decoder<X> load_decoder_gguf(const io::gguf_file& file) {
   using T = typename X::value_type;
   decoder<X> m = empty_decoder<X>(read_gguf_config(file));
   const decoder_config& c = m.config;
+  std::set<std::string> names_read;
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {
         const std::string ours = path.str(), name = detail::gguf_name(ours);
@@ -103,6 +109,7 @@ decoder<X> load_decoder_gguf(const io::gguf_file& file) {
           if (!fused) {
             detail::require_extents(file.tensor(name).extents, p.extents(), file.path(), name);
             file.read_into(name, std::span<T>(out));
+            names_read.insert(name);
             return out;
           }
           std::string whole = name;  // blk.0.attn_q.weight -> blk.0.attn_qkv.weight, a third of its rows
@@ -112,6 +119,7 @@ decoder<X> load_decoder_gguf(const io::gguf_file& file) {
           detail::require_extents(file.tensor(whole).extents, p.extents().with_first(3 * p.extents()[0]), file.path(), whole);
           std::vector<T> all(3 * out.size());
           file.read_into(whole, std::span<T>(all));
+          names_read.insert(whole);
           out.assign(all.begin() + static_cast<std::ptrdiff_t>(part * out.size()), all.begin() + static_cast<std::ptrdiff_t>((part + 1) * out.size()));
           return out;
         }();
@@ -123,6 +131,10 @@ decoder<X> load_decoder_gguf(const io::gguf_file& file) {
           p.upload(values);
       },
       m);
+  for (const io::gguf_tensor& t : file.tensors())
+    require(!t.name.ends_with(".bias") || names_read.contains(t.name), file.path(), ": tensor '", t.name, "' has no place in the architecture '",
+            file.metadata().get<std::string>("general.architecture"), "' as it is supported, and without it this would be another model; ",
+            "use a model without this bias");
   return m;
 }
 

@@ -1,13 +1,16 @@
 // Decoders from nothing: the structure with zero, or random, parameters, and the table of rotary angles.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <numbers>
 #include <vector>
 
 #include "expunge/core/random.hpp"
 #include "expunge/model/decoder.hpp"
+#include "expunge/tensor/unmade_storage.hpp"
 
 namespace expunge::model {
 
@@ -27,19 +30,31 @@ inline std::vector<double> rotary_frequencies(const decoder_config& c) {
   return frequency;
 }
 
-/// Cosines and sines [context, head_dim / 2], computed in double; with Llama 3's scaling of low frequencies.
+/// Cosines and sines [context, head_dim / 2], computed in double; with Llama 3's scaling of low frequencies. Throws
+/// expunge::out_of_memory before it computes any; of tensors without elements it computes none.
 template <class X>
 rotary_table<X> make_rotary_table(const decoder_config& c) {
   using T = typename X::value_type;
-  const index_t half = c.head_dim / 2;
-  std::vector<T> cosines, sines;
-  const std::vector<double> frequency = rotary_frequencies(c);
-  for (index_t p = 0; p < c.context; ++p)
-    for (const double f : frequency) {
-      cosines.push_back(static_cast<T>(std::cos(static_cast<double>(p) * f)));
-      sines.push_back(static_cast<T>(std::sin(static_cast<double>(p) * f)));
+  const shape extents{c.context, c.head_dim / 2};
+  const auto table = with_purpose([&] { return rotary_table<X>{X(extents), X(extents)}; }, "table of rotary angles");
+  if constexpr (!std::same_as<typename X::storage_type, unmade_storage<T>>) {
+    constexpr index_t positions = 256;  // at a time
+    const std::vector<double> frequency = rotary_frequencies(c);
+    std::vector<T> cosines, sines;
+    for (index_t begin = 0; begin < c.context; begin += positions) {
+      const index_t end = std::min(c.context, begin + positions);
+      cosines.clear();
+      sines.clear();
+      for (index_t p = begin; p < end; ++p)
+        for (const double f : frequency) {
+          cosines.push_back(static_cast<T>(std::cos(static_cast<double>(p) * f)));
+          sines.push_back(static_cast<T>(std::sin(static_cast<double>(p) * f)));
+        }
+      table.cosines.slice(begin, end).upload(cosines);
+      table.sines.slice(begin, end).upload(sines);
     }
-  return {X(shape{c.context, half}, cosines), X(shape{c.context, half}, sines)};
+  }
+  return table;
 }
 
 /// The structure of `config` with uninitialised parameters. Throws expunge::error for a config that makes no model, and

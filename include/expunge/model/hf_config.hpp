@@ -73,6 +73,7 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
     require(activation == "gelu_new" || activation == "gelu_pytorch_tanh", file, ": activation '", activation, "' is not supported for GPT-2");
     require(!json_value_or<bool>(json, "scale_attn_by_inverse_layer_idx", false, file), file,
             ": scale_attn_by_inverse_layer_idx is not supported");
+    require(json_value_or<bool>(json, "scale_attn_weights", true, file), file, ": scale_attn_weights that is false is not supported");
   } else {
     require(type == "llama" || type == "qwen2", file, ": model_type '", type, "' is not supported; supported are llama, qwen2 and gpt2");
     c.family = type == "llama" ? decoder_family::llama : decoder_family::qwen2;

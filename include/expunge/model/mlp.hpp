@@ -43,9 +43,10 @@ struct mlp {
 
   std::vector<nn::linear_layer<V>> layers;
 
-  /// Throws expunge::error for an empty batch, samples of different lengths, or a label that is no class.
+  /// Throws expunge::error for an empty batch, samples of different lengths, a label that is no class, or a model without layers.
   [[nodiscard]] batch_type make_batch(std::span<const labelled_sample* const> examples) const {
     require(!examples.empty(), "a batch needs at least one sample");
+    require(!layers.empty(), "an mlp needs at least one layer; random_mlp makes them");
     const index_t width = primal_of(layers.front().weight).cols(), classes = primal_of(layers.back().weight).rows();
     std::vector<typename X::value_type> features;
     std::vector<std::int32_t> labels, offsets{0};
@@ -92,10 +93,12 @@ struct mlp {
   }
 };
 
-/// Layers of the given widths (features first, classes last); normal weights of deviation sqrt(2 / inputs), zero biases.
+/// Layers of the given widths (features first, classes last); normal weights of deviation sqrt(2 / inputs), zero biases. Throws
+/// expunge::error for fewer than two widths, or one that is not positive.
 template <class X, class F = function::relu>
 mlp<X, F> random_mlp(const std::vector<index_t>& widths, std::uint64_t seed) {
   require(widths.size() >= 2, "an mlp needs at least an input and an output width");
+  for (const index_t width : widths) require(width > 0, "an mlp's width is ", width, ", expected a positive number");
   mlp<X, F> made;
   for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
     philox generator(seed, i);

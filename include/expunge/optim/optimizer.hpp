@@ -21,8 +21,8 @@ concept optimizer_policy = requires(const O& o, std::vector<X>& parameters, cons
 };
 
 namespace detail {
-inline void check_rate(std::string_view who, double rate) {
-  require(std::isfinite(rate) && rate >= 0, who, ": learning_rate is ", rate, ", expected a finite number >= 0");
+inline void check_not_negative(std::string_view who, std::string_view name, double value) {
+  require(std::isfinite(value) && value >= 0, who, ": ", name, " is ", value, ", expected a finite number >= 0");
 }
 inline void check_fraction(std::string_view who, std::string_view name, double value) {
   require(value >= 0 && value < 1, who, ": ", name, " is ", value, ", expected a number in [0, 1)");
@@ -71,8 +71,9 @@ class sgd_state {
 
 template <class X>
 sgd_state<X> sgd::start(const std::vector<X>& parameters) const {
-  detail::check_rate("sgd", learning_rate);
+  detail::check_not_negative("sgd", "learning_rate", learning_rate);
   detail::check_fraction("sgd", "momentum", momentum);
+  detail::check_not_negative("sgd", "weight_decay", weight_decay);
   return {*this, parameters};
 }
 
@@ -126,10 +127,13 @@ class adamw_state {
 
 template <class X>
 adamw_state<X> adamw::start(const std::vector<X>& parameters) const {
-  detail::check_rate("adamw", learning_rate);
+  detail::check_not_negative("adamw", "learning_rate", learning_rate);
   detail::check_fraction("adamw", "beta1", beta1);
   detail::check_fraction("adamw", "beta2", beta2);
-  require(epsilon > 0, "adamw: epsilon is ", epsilon, ", expected a positive number");
+  const auto rounded = static_cast<typename X::value_type>(epsilon);
+  require(std::isfinite(rounded) && rounded > 0, "adamw: epsilon is ", epsilon,
+          ", expected a number that is positive and finite in the precision of the parameters");
+  detail::check_not_negative("adamw", "weight_decay", weight_decay);
   return {*this, parameters};
 }
 

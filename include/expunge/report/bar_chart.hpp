@@ -8,11 +8,10 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
-#include "expunge/report/table.hpp"
 
 namespace expunge::report {
 
-/// One group of bars a label; one bar a series. `spread` (may be empty) draws a whisker of one deviation each way.
+/// One group of bars a label; one bar a series. No value is negative. `spread` (may be empty) draws a whisker of one deviation each way.
 struct bar_chart {
   struct series {
     std::string name;
@@ -24,13 +23,18 @@ struct bar_chart {
   std::vector<std::string> labels;
   std::vector<series> bars;
 
-  /// Throws expunge::error where a series has another number of values than there are labels.
+  /// Throws expunge::error where a series has another number of values than there are labels, or one that is negative or not finite.
   [[nodiscard]] std::string svg() const {
     double top = 0;
     for (const series& s : bars) {
       require(s.values.size() == labels.size() && (s.spread.empty() || s.spread.size() == labels.size()), "bar chart: series '",
               s.name, "' has ", s.values.size(), " values for ", labels.size(), " labels");
-      for (std::size_t i = 0; i < s.values.size(); ++i) top = std::max(top, s.values[i] + (s.spread.empty() ? 0 : s.spread[i]));
+      for (std::size_t i = 0; i < s.values.size(); ++i) {
+        const double value = s.values[i], spread = s.spread.empty() ? 0 : s.spread[i];
+        require(value >= 0 && spread >= 0 && std::isfinite(value + spread), "bar chart: series '", s.name, "' has the value ", value,
+                " with a spread of ", spread, " for '", labels[i], "', expected finite numbers >= 0");
+        top = std::max(top, value + spread);
+      }
     }
     if (top <= 0) top = 1;
     const double step = std::pow(10, std::floor(std::log10(top))) * (top / std::pow(10, std::floor(std::log10(top))) > 4 ? 2 : 0.5);
@@ -53,14 +57,14 @@ struct bar_chart {
       const double tick = step * i;
       out << "<line x1=\"" << left << "\" x2=\"" << width - 12 << "\" y1=\"" << y(tick) << "\" y2=\"" << y(tick)
           << "\" stroke=\"#ddd\"/><text x=\"" << left - 6 << "\" y=\"" << y(tick) + 4 << "\" text-anchor=\"end\">"
-          << fixed(tick, step < 1 ? 2 : 0) << "</text>\n";
+          << tick << "</text>\n";
     }
     out << "<text x=\"14\" y=\"" << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2
         << ")\" text-anchor=\"middle\">" << escaped(unit) << "</text>\n";
     for (std::size_t i = 0; i < labels.size(); ++i) {
       const double begin = left + gap / 2 + group * static_cast<double>(i);
       for (std::size_t s = 0; s < bars.size(); ++s) {
-        const double value = std::max(0.0, bars[s].values[i]), at = begin + bar * static_cast<double>(s);
+        const double value = bars[s].values[i], at = begin + bar * static_cast<double>(s);
         out << "<rect x=\"" << at << "\" y=\"" << y(value) << "\" width=\"" << bar - 2 << "\" height=\"" << upper + height - y(value)
             << "\" fill=\"" << colours[s % 5] << "\"/>\n";
         if (!bars[s].spread.empty() && bars[s].spread[i] > 0)

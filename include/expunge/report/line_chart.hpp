@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
-#include "expunge/report/table.hpp"
 
 namespace expunge::report {
 
@@ -49,14 +48,13 @@ struct line_chart {
     const auto line = [&](double x1, double y1, double x2, double y2, const char* colour, int thick) {
       out << "<line x1=\"" << x1 << "\" y1=\"" << y1 << "\" x2=\"" << x2 << "\" y2=\"" << y2 << "\" stroke=\"" << colour << "\" stroke-width=\"" << thick << "\"/>\n";
     };
-    const auto label = [](double value) { return fixed(value, value >= 1 ? 0 : value >= 0.1 ? 2 : 4); };
     for (double e = least[0]; e <= most[0]; ++e) {
       line(x_at(std::exp2(e)), upper, x_at(std::exp2(e)), upper + height, "#ddd", 1);
-      out << "<text x=\"" << x_at(std::exp2(e)) << "\" y=\"" << upper + height + 16 << "\" text-anchor=\"middle\">" << label(std::exp2(e)) << "</text>\n";
+      out << "<text x=\"" << x_at(std::exp2(e)) << "\" y=\"" << upper + height + 16 << "\" text-anchor=\"middle\">" << std::exp2(e) << "</text>\n";
     }
     for (double e = least[1]; e <= most[1]; ++e) {
       line(left, y_at(std::exp2(e)), left + width, y_at(std::exp2(e)), "#ddd", 1);
-      out << "<text x=\"" << left - 6 << "\" y=\"" << y_at(std::exp2(e)) + 4 << "\" text-anchor=\"end\">" << label(std::exp2(e)) << "</text>\n";
+      out << "<text x=\"" << left - 6 << "\" y=\"" << y_at(std::exp2(e)) + 4 << "\" text-anchor=\"end\">" << std::exp2(e) << "</text>\n";
     }
     out << "<text x=\"" << left + width / 2 << "\" y=\"" << upper + height + 38 << "\" text-anchor=\"middle\">" << x_name << "</text>\n<text x=\"14\" y=\""
         << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2 << ")\" text-anchor=\"middle\">" << y_name << "</text>\n";

@@ -33,22 +33,11 @@ using stopping_rule = std::function<bool(const step_report&)>;
   return [count](const step_report& r) { return r.step >= count; };
 }
 
-/// Stops where `measure()` (say, the forget accuracy) is at most `threshold`; measured every `every` steps.
+/// Stops where `measure()` (say, the forget accuracy) is at most `threshold`; measured every `every` steps. Throws expunge::error for an
+/// `every` that is not positive.
 [[nodiscard]] inline stopping_rule when_at_most(double threshold, std::function<double()> measure, index_t every = 1) {
+  require(every > 0, "when_at_most: every is ", every, ", expected a positive number of steps");
   return [threshold, every, measure = std::move(measure)](const step_report& r) { return r.step % every == 0 && measure() <= threshold; };
-}
-
-/// Stops where `measure()` (say, the retain accuracy) falls below `floor`.
-[[nodiscard]] inline stopping_rule when_below(double floor, std::function<double()> measure, index_t every = 1) {
-  return [floor, every, measure = std::move(measure)](const step_report& r) { return r.step % every == 0 && measure() < floor; };
-}
-
-[[nodiscard]] inline stopping_rule any_of(std::vector<stopping_rule> rules) {
-  return [rules = std::move(rules)](const step_report& r) {
-    bool stop = false;
-    for (const stopping_rule& rule : rules) stop = rule(r) || stop;
-    return stop;
-  };
 }
 
 struct trainer_settings {
@@ -78,9 +67,11 @@ class trainer {
   trainer(M& model, const Loss& loss, const Optimizer& optimizer, trainer_settings settings = {})
       : model_(model), loss_(loss), optimizer_(optimizer), settings_(std::move(settings)) {}
 
-  /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs,
-  /// and where a step's loss or gradient is not finite or memory runs out (the parameters are then those before that step).
+  /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs or an empty
+  /// rule, and where the norm of a step's gradient or its learning rate is not finite or memory runs out (the parameters are then those
+  /// before that step). What the last step made of the parameters is not looked at.
   step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
+    require(static_cast<bool>(stop), "the stopping rule is empty: give one, for example unlearn::after_steps(100)");
     auto objective = with_purpose([&] { return loss::start(loss_, model_, forget, settings_.joint); }, "references of the loss");
     using objective_type = decltype(objective);
     constexpr bool with_forget = objective_type::needs_forget, with_retain = objective_type::needs_retain;
@@ -118,10 +109,13 @@ class trainer {
       report.terms = loss::step_sums<X>::terms(sums);
       report.gradient_norm = std::sqrt(sums[loss::step_sums<X>::squared_norm]);
       require(std::isfinite(report.gradient_norm), "step ", report.step, ": the gradient is not finite (forget term ",
-              report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty,
-              "): lower the learning rate, clip the gradient or lower lambda");
+              report.terms.forget, ", retain term ", report.terms.retain, ", penalty ", report.terms.penalty, "): ",
+              report.step > 1 ? "lower the learning rate, clip the gradient or lower lambda"
+                              : "no step was made before, so a weight of the model, a value of an example or lambda is not finite or far too large");
       const double factor = settings_.schedule(report.step - 1);
       report.learning_rate = factor * optimizer_.learning_rate;
+      require(std::isfinite(report.learning_rate), "step ", report.step, ": the schedule gives a learning rate of ", report.learning_rate,
+              ", expected a finite number");
       optimizer.update(parameters, gradients, factor, std::min(1.0, settings_.clip / report.gradient_norm));
       std::ranges::fill(gradients, X{});
       report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
