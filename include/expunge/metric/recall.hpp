@@ -2,11 +2,10 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <span>
 #include <vector>
 
-#include "expunge/model/decoder.hpp"
+#include "expunge/model/generate.hpp"
 
 namespace expunge::metric {
 
@@ -14,29 +13,26 @@ namespace expunge::metric {
 /// where greedy generation from the prompt begins with the answer; a text of one token more has a last one to which generation does not
 /// come. Up to `batch` examples at a time, fewer where their logits are many. Throws expunge::error for logits that are not finite.
 template <class X>
-std::vector<bool> recalls(const model::decoder<X>& model, std::span<const nn::token_sequence> examples, index_t batch = 64) {
+std::vector<bool> recalls(const model::decoder<X>& weights, std::span<const nn::token_sequence> examples, index_t batch = 64) {
   constexpr index_t most_logits = index_t{1} << 26;  // of several examples, held by the device and here
   require(batch > 0, "recalls: batch is ", batch, ", expected a positive number of examples");
+  const auto vocabulary = static_cast<std::size_t>(weights.config.vocabulary);
   std::vector<bool> out;
   while (out.size() < examples.size()) {
     std::vector<const nn::token_sequence*> chosen;
     index_t held = 0;
     for (const nn::token_sequence& e : examples.subspan(out.size())) {
-      held += e.answer_length() * model.config.vocabulary;
+      held += e.answer_length() * weights.config.vocabulary;
       if (std::ssize(chosen) == batch || (!chosen.empty() && held > most_logits)) break;
       chosen.push_back(&e);
     }
-    const auto data = model.make_shared_batch(chosen);
-    const auto logits = model.logits(data).to_vector();
-    auto row = logits.begin();
+    const auto data = weights.make_shared_batch(chosen);
+    const auto logits = weights.logits(data).to_vector();
+    std::span rest(logits);
     for (const nn::token_sequence* e : chosen) {
       bool all = true;
-      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t, row += model.config.vocabulary) {
-        require(std::all_of(row, row + model.config.vocabulary, [](auto logit) { return std::isfinite(logit); }), "recalls: example ",
-                out.size() + 1, " of ", examples.size(), " has logits that are not finite: the model is damaged or training diverged, ",
-                "lower the learning rate");
-        all = (std::max_element(row, row + model.config.vocabulary) - row == *t) && all;
-      }
+      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t, rest = rest.subspan(vocabulary))
+        all = model::likeliest(rest.first(vocabulary)) == *t && all;
       out.push_back(all);
     }
   }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -12,15 +13,24 @@
 
 namespace expunge::model {
 
+/// The most likely token of a row of logits, the first of equal ones. Throws expunge::error for logits that are not finite.
+template <class T>
+std::int32_t likeliest(std::span<T> logits) {
+  require(std::all_of(logits.begin(), logits.end(), [](T logit) { return std::isfinite(logit); }),
+          "the model's logits are not finite: it is damaged, or training diverged and needs a lower learning rate");
+  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+}
+
 /// Up to `tokens` most likely next tokens for each prompt; a prompt ends after a token of `stops` (kept) or where the model's
 /// context is full. A token is run once, a beginning that neighbouring prompts have in common too; keys and values of all rows are
-/// kept. `keep_going(prompt, ids)` may end a prompt early.
+/// kept. `keep_going(prompt, ids)` may end a prompt early. Throws expunge::error for logits that are not finite.
 template <class X, class KeepGoing>
 std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::span<const std::vector<std::int32_t>> prompts,
                                                 index_t tokens, std::span<const std::int32_t> stops, const KeepGoing& keep_going) {
   std::vector<std::vector<std::int32_t>> out(prompts.size()), paths(prompts.size());  // paths: the rows of each text so far
   std::vector<std::size_t> open(prompts.size());
   std::iota(open.begin(), open.end(), std::size_t{0});
+  const auto vocabulary = static_cast<std::size_t>(model.config.vocabulary);
   key_value_cache<X> past;
   for (index_t step = 0; step < tokens && !open.empty(); ++step) {
     nn::token_batch_builder<X> builder(model.config.vocabulary, model.config.context, true, past.rows());
@@ -38,8 +48,7 @@ std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::sp
     const auto logits = model.logits(std::move(builder).batch(), nn::no_observer{}, &past).to_vector();
     std::vector<std::size_t> still_open;
     for (std::size_t row = 0; row < open.size(); ++row) {
-      const auto begin = logits.begin() + static_cast<std::ptrdiff_t>(row) * model.config.vocabulary;
-      const auto best = static_cast<std::int32_t>(std::max_element(begin, begin + model.config.vocabulary) - begin);
+      const std::int32_t best = likeliest(std::span(logits).subspan(row * vocabulary, vocabulary));
       auto& ids = out[open[row]];
       ids.push_back(best);
       const bool stopped = std::find(stops.begin(), stops.end(), best) != stops.end();
