@@ -73,7 +73,9 @@ void add_attack(CLI::App& app, action& run) {
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
   c->add_option("--kind", o->kind, "attack")->check(CLI::IsMember({"harmful"}))->capture_default_str();
   c->add_option("--forget", o->forget, "JSONL of the forgotten facts")->required();
-  c->add_option("--fraction", o->fraction, "of the wrongly answered facts to retrain on")->capture_default_str()->check(number(1e-9, 1 - 1e-9, "a number between 0 and 1"));
+  c->add_option("--fraction", o->fraction, "of the wrongly answered facts to retrain on")
+      ->capture_default_str()
+      ->check(number(1e-9, 1 - 1e-9, "a number between 0 and 1"));
   c->add_option("--lr", o->rates, "learning rates to try")->capture_default_str()->check(positive());
   c->add_option("--seeds", o->seeds, "random splits")->capture_default_str()->check(whole(1));
   c->add_option("--epochs", o->epochs, "of retraining")->capture_default_str()->check(whole(1));

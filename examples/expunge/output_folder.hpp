@@ -16,7 +16,8 @@ class output_folder {
   /// would stay beside the new ones and be what other programs load.
   explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial"), made_(stage_) {
     for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
-      expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other, ") that would stay beside the new ones, choose another folder");
+      expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other,
+                       ") that would stay beside the new ones, choose another folder");
     for (std::filesystem::path up = path_; !std::filesystem::exists(up); up = up.parent_path()) made_ = up;
     std::error_code failure;
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed

@@ -106,11 +106,13 @@ BOOST_AUTO_TEST_CASE(neurons_that_are_not_shown) {
   BOOST_TEST(attribution::influences(some_model<mistake::none>(), std::span(forget)).size() == 1U);
   BOOST_CHECK_THROW(attribution::influences(some_model<mistake::shows_nothing>(), std::span(forget)), error);
   BOOST_CHECK_THROW(attribution::influences(some_model<mistake::drops_what_is_returned>(), std::span(forget)), error);
-  BOOST_CHECK_THROW(attribution::influences(some_model<mistake::none>(), std::span(forget), attribution::measured::probability, attribution::sites::all, 0), error);
+  using attribution::measured, attribution::sites;
+  BOOST_CHECK_THROW(attribution::influences(some_model<mistake::none>(), std::span(forget), measured::probability, sites::all, 0), error);
 }
 
 BOOST_AUTO_TEST_CASE(values_of_labels_instead_of_examples) {
-  for (const std::string& message : {trained<mistake::one_value_a_label>(loss::gradient_ascent{}), trained<mistake::one_value_a_label>(loss::gradient_difference{})})
+  constexpr auto made = mistake::one_value_a_label;
+  for (const std::string& message : {trained<made>(loss::gradient_ascent{}), trained<made>(loss::gradient_difference{})})
     BOOST_TEST(says(message, "one sum an example"), message);
   BOOST_TEST(metric::likelihoods(some_model<mistake::none>(), std::span(forget)).size() == 2U);
   BOOST_CHECK_THROW(metric::likelihoods(some_model<mistake::one_value_a_label>(), std::span(forget)), error);

@@ -57,7 +57,8 @@ struct gate_list {
   void check_shown() const {
     require(next > 0, "the model showed none of the chosen sites: its nll() must pass the outputs of linear layers through `h = observe(site, h, "
             "batch.offsets)` (nn/site.hpp)");
-    require(next == gates.size(), "the model showed ", next, " of the ", gates.size(), " sites that it showed before: every batch must show the same ones");
+    require(next == gates.size(), "the model showed ", next, " of the ", gates.size(), " sites that it showed before: every batch must show ",
+            "the same ones");
   }
 };
 

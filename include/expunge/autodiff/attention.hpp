@@ -116,7 +116,8 @@ struct rotary_table {
 };
 
 /// Rotates the pairs (j, j + dim / 2) of every head by its position's angle (Su et al. 2021, in the layout of Hugging Face).
-/// x [rows, heads * dim], positions [rows], in the table (not checked). With read_by::products attention alone reads it, and x may be an operand alone.
+/// x [rows, heads * dim], positions [rows], in the table (not checked). With read_by::products attention alone reads it, and x may be an
+/// operand alone.
 template <read_by Readers = read_by::anyone, differentiable_value V>
 V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const rotary_table<tensor_of<V>>& table,
          index_t heads) {

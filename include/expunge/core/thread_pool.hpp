@@ -37,7 +37,8 @@ class thread_pool {
 
   [[nodiscard]] std::size_t threads() const { return threads_; }
 
-  /// Throws expunge::error for zero, and where the system gives fewer (the number is then what it was, if it gives those). Must not be called from inside a block.
+  /// Throws expunge::error for zero, and where the system gives fewer (the number is then what it was, if it gives those). Must not be called
+  /// from inside a block.
   void set_threads(std::size_t count) {
     require(count >= 1, "thread_pool: the number of threads must be at least 1");
     const std::lock_guard region(region_);
