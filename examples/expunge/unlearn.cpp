@@ -125,7 +125,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
     } catch (const error& e) {
       fail(o.forget, " and ", o.retain, ": ", e.what());
     }
-    retain = kept.answers;
+    if (o.method != "ga") retain = kept.answers;
   }
   const unlearn::memory_plan plan = planned(std::ssize(forget.answers), unlearn::largest_batch(forget.answers, o.batch), unlearn::largest_batch(retain, o.batch));
   if (!noted) check_room<X>(plan, plan.weights);

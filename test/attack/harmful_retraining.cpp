@@ -1,11 +1,16 @@
 // The attack retrains on a share of what is answered wrong, measures the disjoint rest, and leaves the model alone.
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
+#include <cmath>
+#include <limits>
 #include <set>
 
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/model/mlp.hpp>
+
+#include "../unlearn/weights.hpp"
 
 using namespace expunge;
 using M = model::mlp<tensor<double>>;
@@ -29,12 +34,28 @@ BOOST_AUTO_TEST_CASE(related_examples_come_back) {
   samples opposite = forget;  // a model that has the rule the wrong way round answers everything wrong
   for (auto& sample : opposite) sample.label = 1 - sample.label;
   unlearn::trainer(m, loss::fine_tuning{}, optim::adamw{.learning_rate = 1e-2}, {.batch = 20}).run({}, opposite, unlearn::after_steps(300));
-  const auto before = nn::parameters(m)[0].to_vector();
+  const auto before = testing::flat(m);
+  std::vector<std::set<double>> asked;  // first features, which tell samples apart, of the sets that were measured
+  const auto watched = [&](const M& at, std::span<const model::labelled_sample> set) {
+    asked.emplace_back();
+    for (const auto& sample : set) asked.back().insert(sample.features[0]);
+    return right(at, set);
+  };
   attack::harmful_retraining<> a{.fraction = 0.3, .learning_rates = {1e-4, 3e-2}, .epochs = 120, .seeds = 2};
-  const auto runs = a.run<M>(m, forget, right);
+  const auto runs = a.run<M>(m, forget, watched);
   BOOST_TEST(runs.size() == 2U);
-  BOOST_TEST((nn::parameters(m)[0].to_vector() == before));
+  BOOST_TEST((testing::flat(m) == before));
   const auto now = right(m, forget);
+  const auto wrong = static_cast<std::size_t>(std::count(now.begin(), now.end(), false));
+  BOOST_TEST_REQUIRE(asked.size() == 1 + 2U * 2 * 120);
+  for (std::size_t seed = 0; seed < 2; ++seed) {
+    const auto& retrained = runs[seed].retrained;
+    BOOST_TEST(retrained.size() == static_cast<std::size_t>(std::lround(0.3 * static_cast<double>(wrong))));
+    for (std::size_t i = 1 + seed * 240; i < 1 + (seed + 1) * 240; ++i) {
+      BOOST_TEST_REQUIRE(asked[i].size() == wrong - retrained.size());
+      for (const index_t one : retrained) BOOST_TEST_REQUIRE(!asked[i].contains(forget[static_cast<std::size_t>(one)].features[0]));
+    }
+  }
   for (const auto& r : runs) {
     BOOST_TEST(r.recovery >= 0.4);
     BOOST_TEST(r.learning_rate == 3e-2);
@@ -48,7 +69,12 @@ BOOST_AUTO_TEST_CASE(related_examples_come_back) {
   a.fraction = 0.3;
   a.batch = 0;
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, right)), error);
+  a.batch = std::numeric_limits<index_t>::max();  // all at once
+  a.epochs = 3;
+  BOOST_TEST(a.run<M>(m, forget, right)[0].curve.size() == 3U);
   a.batch = 8;
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, {})), error);
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, [](const M&, auto) { return std::vector<bool>(3); })), error);
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, std::span(forget).first(1), right)), error);
 }
 

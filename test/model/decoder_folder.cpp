@@ -5,6 +5,7 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
+#include <iterator>
 #include <string>
 
 #include <expunge/model/decoder_folder.hpp>
@@ -128,6 +129,66 @@ BOOST_AUTO_TEST_CASE(bad_folders_are_refused) {
   config["model_type"] = "mamba";
   std::ofstream(out.path / "config.json") << config;
   BOOST_TEST(refused("mamba"));
+}
+
+BOOST_AUTO_TEST_CASE(weights_that_would_make_another_model_are_refused) {
+  const scratch out;
+  const auto config = out.path / "config.json", weights = out.path / "model.safetensors";
+  const auto changed = [](const fs::path& file, const std::string& from, const std::string& to) {
+    std::ifstream in(file, std::ios::binary);
+    std::string text{std::istreambuf_iterator<char>(in), {}};
+    const auto at = text.find(from);
+    BOOST_TEST_REQUIRE(at != std::string::npos);
+    std::ofstream(file, std::ios::binary) << text.replace(at, from.size(), to);
+  };
+  const auto refused = [&](const char* expected) {
+    BOOST_CHECK_EXCEPTION(static_cast<void>(model::load_decoder_folder<tensor<float>>(out.path)), error,
+                          [&](const error& e) { return std::string(e.what()).find(expected) != std::string::npos; });
+  };
+  auto m = model::load_decoder_folder<tensor<float>>(golden_folder / "llama");
+  model::save_decoder_folder(m, out.path);
+  changed(config, R"("tie_word_embeddings": false)", R"("tie_word_embeddings": true)");
+  refused("'lm_head.weight' is not the embedding");
+  m.head.upload(m.embedding.to_vector());
+  model::save_decoder_folder(m, out.path);
+  changed(config, R"("tie_word_embeddings": false)", R"("tie_word_embeddings": true)");
+  BOOST_TEST(model::load_decoder_folder<tensor<float>>(out.path).head.absent());
+  model::save_decoder_folder(m, out.path);
+  changed(weights, R"("F32")", R"("I32")");
+  refused("quantised");
+}
+
+BOOST_AUTO_TEST_CASE(every_family_is_read_back) {
+  for (const auto family : {model::decoder_family::llama, model::decoder_family::qwen2, model::decoder_family::gpt2}) {
+    const auto m = model::random_decoder<tensor<float>>({.family = family, .vocabulary = 12, .width = 8, .layers = 1, .heads = 2, .kv_heads = 2,
+                                                         .head_dim = 4, .ffn_width = 8, .context = 16}, 1);
+    const scratch out;
+    model::save_decoder_folder(m, out.path);
+    const auto again = nn::parameters(model::load_decoder_folder<tensor<float>>(out.path)), before = nn::parameters(m);
+    BOOST_TEST_REQUIRE(again.size() == before.size());
+    for (std::size_t i = 0; i < before.size(); ++i) BOOST_TEST((again[i].to_vector() == before[i].to_vector()));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
+  const scratch out;
+  const auto read = [&](const char* name, const auto& change) {
+    auto config = nlohmann::json::parse(std::ifstream(golden_folder / name / "config.json"));
+    change(config);
+    std::ofstream(out.path / "config.json") << config;
+    return model::read_hf_config(out.path / "config.json");
+  };
+  const auto windows = [](index_t full) {
+    return [=](auto& config) {
+      config["use_sliding_window"] = true, config["max_window_layers"] = full;
+      config.erase("layer_types");
+    };
+  };
+  const index_t layers = read("qwen2", [](auto&) {}).layers;
+  BOOST_CHECK_NO_THROW(read("qwen2", windows(layers)));
+  BOOST_CHECK_THROW(read("qwen2", windows(layers - 1)), error);
+  const auto c = read("llama3_tied", [](auto& config) { config["rope_parameters"].erase("original_max_position_embeddings"); });
+  BOOST_TEST(c.scaling.original_context == static_cast<double>(c.context));
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {

@@ -25,12 +25,14 @@ struct gguf_content {
   std::string architecture;
   std::vector<std::pair<std::string, std::vector<std::uint64_t>>> tensors;  // innermost extent first
   std::map<std::string, float> reals{};                                     // metadata
+  std::map<std::string, std::uint32_t> wholes{};
   std::map<std::string, std::vector<float>> values{};                       // of tensors that have others
 
   [[nodiscard]] std::string file() const {
     std::string keys = text_bytes("general.architecture") + bytes(std::uint32_t{8}) + text_bytes(architecture);
     const std::map<std::string, std::uint32_t> numbers{{"embedding_length", width}, {"block_count", 1}, {"attention.head_count", 2},
                                                        {"feed_forward_length", width}, {"context_length", 32}};
+    for (const auto& [key, value] : wholes) keys += text_bytes(architecture + "." + key) + bytes(std::uint32_t{4}) + bytes(value);
     for (const auto& [key, value] : numbers) keys += text_bytes(architecture + "." + key) + bytes(std::uint32_t{4}) + bytes(value);
     for (const auto& [key, value] : reals) keys += text_bytes(architecture + "." + key) + bytes(std::uint32_t{6}) + bytes(value);
     std::string list, data;
@@ -43,7 +45,7 @@ struct gguf_content {
       for (const float v : own != values.end() ? own->second : std::vector<float>(size, name.ends_with(".bias") ? 0.5F : 0.25F)) data += bytes(v);
       data = padded(std::move(data));
     }
-    const std::uint64_t key_count = 1 + numbers.size() + reals.size();
+    const std::uint64_t key_count = 1 + numbers.size() + reals.size() + wholes.size();
     return padded(gguf_header(tensors.size(), key_count) + keys + list) + data;
   }
 };
@@ -119,6 +121,21 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   refused(content, {"written.gguf", "rotary_base"});
   content.reals = {{"attention.layer_norm_rms_epsilon", NAN}};
   refused(content, {"written.gguf", "norm_epsilon"});
+}
+
+BOOST_AUTO_TEST_CASE(other_rotary_angles_are_refused) {
+  for (const char* key : {"rope.scaling.factor", "rope.scale_linear"}) {
+    gguf_content content = llama();
+    content.reals[key] = 1;
+    BOOST_CHECK_NO_THROW(loaded(content));
+    content.reals[key] = 4;
+    refused(content, {"written.gguf", key});
+  }
+  gguf_content content = llama();  // two heads of 8
+  content.wholes["rope.dimension_count"] = 8;
+  BOOST_CHECK_NO_THROW(loaded(content));
+  content.wholes["rope.dimension_count"] = 4;
+  refused(content, {"written.gguf", "rope.dimension_count"});
 }
 
 BOOST_AUTO_TEST_CASE(scaled_rotary_frequencies_are_found_again) {

@@ -74,6 +74,24 @@ BOOST_AUTO_TEST_CASE(the_frame_of_a_gguf_file_is_kept_when_it_is_saved) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(all_ends_of_generation_are_kept) {
+  const temporary_folder folder;
+  const auto first = folder.path() / "first", second = folder.path() / "second";
+  model::save_language_model(model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm"))), first);
+  std::string config(io::mapped_file(first / "config.json").text());
+  const std::string none = "\"eos_token_id\": null";
+  const auto at = config.find(none);
+  BOOST_TEST_REQUIRE(at != std::string::npos);
+  BOOST_TEST(!std::filesystem::exists(first / "generation_config.json"));
+  BOOST_TEST(!model::load_language_model<X>(first).end_token.has_value());
+  io::write_file_atomically(first / "config.json", config.replace(at, none.size(), "\"eos_token_id\": [2, 3], \"pad_token_id\": 1"));
+  model::save_language_model(model::load_language_model<X>(first), second);
+  BOOST_TEST(model::load_language_model<X>(second).end_token.value() == 2);
+  const io::json kept = io::parse_json(io::mapped_file(second / "generation_config.json").text(), "generation_config.json");
+  BOOST_TEST(kept["eos_token_id"].elements()[1].as<index_t>() == 3);
+  BOOST_TEST(kept["pad_token_id"].as<index_t>() == 1);
+}
+
 BOOST_AUTO_TEST_CASE(errors_of_the_tokenizer_name_the_file) {
   const temporary_folder folder;
   const auto refused = [&](const list& tokens, const list& merges, const std::string& pre, const char* part) {

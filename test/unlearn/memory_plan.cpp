@@ -19,10 +19,11 @@ namespace {
 
 /// Two steps; the plan must hold what they take, and not a quarter more.
 template <class Loss, class Optimizer = optim::adamw>
-void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {}) {
-  const auto forget = testing::random_sequences(1, 6, length, answer, 256), retain = testing::random_sequences(2, 6, length, answer, 256);
+void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {},
+           std::size_t examples = 6) {
+  const auto forget = testing::random_sequences(1, examples, length, answer, 256), retain = testing::random_sequences(2, examples, length, answer, 256);
   const index_t batch = 3;
-  const auto plan = unlearn::plan_memory(c, policy, optimizer, 6, unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
+  const auto plan = unlearn::plan_memory(c, policy, optimizer, std::ssize(forget), unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
   auto& pool = host::buffer_pool::instance();
   pool.forget_peak();
   const std::size_t before = pool.peak_bytes();
@@ -72,6 +73,8 @@ BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
       check("ssiuu per neuron, gpt2", gpt2, over<per_neuron>{gd, batch(curvature), {}}, length, 3);
     }
     check("ssiuu per parameter by example", llama, over<per_parameter>{gd, example, {}}, length, 3);
+    const auto before = settings(first_order, loss::reference::previous, loss::reduction::example);
+    check("ssiuu per parameter against the step before", llama, over<per_parameter>{gd, before, {}}, length, 3, optim::sgd{}, 5);
     check("ssiuu per neuron by example", llama, over<per_neuron>{gd, example, {}}, length, 3);
   }
 }

@@ -11,6 +11,7 @@
 #include <expunge/unlearn/trainer.hpp>
 
 #include "../tensor/masked_storage.hpp"
+#include "weights.hpp"
 
 using namespace expunge;
 using samples = std::vector<model::labelled_sample>;
@@ -116,12 +117,30 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
   samples good = some(1, 4), empty, nan = good;
   nan[0].features[0] = std::numeric_limits<double>::quiet_NaN();
   unlearn::trainer t(m, loss::gradient_difference{}, optim::sgd{});
-  const auto before = nn::parameters(m)[0].to_vector();
+  const auto before = testing::flat(m);
   BOOST_CHECK_THROW(t.run(empty, good, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(good, empty, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(nan, good, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(good, good, {}), error);
-  BOOST_TEST((nn::parameters(m)[0].to_vector() == before));
+  for (unlearn::trainer_settings bad : {unlearn::trainer_settings{.schedule = {}}, unlearn::trainer_settings{.retain_batch = -3}})
+    BOOST_CHECK_THROW(unlearn::trainer(m, loss::gradient_difference{}, optim::sgd{}, bad).run(good, good, unlearn::after_steps(1)), error);
+  BOOST_TEST((testing::flat(m) == before));
+}
+
+BOOST_AUTO_TEST_CASE(a_model_that_is_put_back_is_trained_on) {
+  auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
+  const auto start = nn::copy_of(m);
+  const samples set = some(1, 6);
+  std::vector<double> losses;
+  unlearn::trainer_settings settings{.batch = 6, .on_step = [&](const unlearn::step_report& r) {
+    losses.push_back(r.terms.retain);
+    if (r.step == 2) m = nn::copy_of(start);
+  }};
+  unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{.learning_rate = 0.1}, settings).run({}, set, unlearn::after_steps(4));
+  BOOST_TEST(losses[2] == losses[0]);
+  BOOST_TEST(losses[3] == losses[1]);
+  settings.on_step = [&](const unlearn::step_report&) { m = model::random_mlp<tensor<float>>({3, 8, 4}, 1); };
+  BOOST_CHECK_THROW(unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{}, settings).run({}, set, unlearn::after_steps(2)), error);
 }
 
 BOOST_AUTO_TEST_CASE(a_gradient_that_is_not_finite_is_explained) {

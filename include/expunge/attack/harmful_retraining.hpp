@@ -43,7 +43,13 @@ struct harmful_retraining {
     require(fraction > 0 && fraction < 1, "harmful attack: fraction is ", fraction, ", expected a number between 0 and 1");
     require(batch > 0, "harmful attack: batch is ", batch, ", expected a positive number of examples");
     require(!learning_rates.empty() && epochs > 0 && seeds > 0, "harmful attack: needs a learning rate, an epoch and a seed");
-    const std::vector<bool> now = right(model, forget);
+    require(static_cast<bool>(right), "harmful attack: `right` is empty");
+    const auto answers_of = [&](const M& asked, std::span<const example> set) {
+      std::vector<bool> answers = right(asked, set);
+      require(answers.size() == set.size(), "harmful attack: `right` gave ", answers.size(), " answers for ", set.size(), " examples");
+      return answers;
+    };
+    const std::vector<bool> now = answers_of(model, forget);
     std::vector<index_t> wrong;
     for (std::size_t i = 0; i < now.size(); ++i)
       if (!now[i]) wrong.push_back(static_cast<index_t>(i));
@@ -65,12 +71,12 @@ struct harmful_retraining {
         M victim = nn::copy_of(model);
         Optimizer chosen_optimizer = optimizer;
         chosen_optimizer.learning_rate = rate;
-        const index_t steps_per_epoch = (std::ssize(train) + batch - 1) / batch;
+        const index_t steps_per_epoch = (std::ssize(train) - 1) / std::min(batch, std::ssize(train)) + 1;
         std::vector<double> curve;
         unlearn::trainer(victim, loss::fine_tuning{}, chosen_optimizer, {.batch = batch, .seed = static_cast<std::uint64_t>(seed)})
             .run({}, train, [&](const unlearn::step_report& r) {
               if (r.step % steps_per_epoch == 0) {
-                const auto answers = right(victim, rest);
+                const auto answers = answers_of(victim, rest);
                 curve.push_back(static_cast<double>(std::count(answers.begin(), answers.end(), true)) / static_cast<double>(rest.size()));
                 if (progress) progress({"harmful attack", ++epochs_done, seeds * std::ssize(learning_rates) * epochs});
               }

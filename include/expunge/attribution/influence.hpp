@@ -102,6 +102,7 @@ inline influence_variation variation(std::span<const site_influence> before, std
         positive += b.largest[e * neurons + i] - std::max(a.largest[e * neurons + i], 0.0);
         negative += b.smallest[e * neurons + i] - a.smallest[e * neurons + i];
       }
+      require(std::isfinite(positive) && std::isfinite(negative), "influence: ", b.where, " has attributions that are not finite");
       const auto n = static_cast<double>(examples);
       out.neurons.push_back({b.where, static_cast<index_t>(i), std::max(positive / n, 0.0), std::max(negative / n, 0.0)});
     }

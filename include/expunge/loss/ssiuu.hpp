@@ -49,12 +49,12 @@ class ssiuu_objective {
     require(policy_.settings.reference != reference::previous || seen_.empty() || std::ranges::any_of(forget_ids, [&](index_t id) { return seen_.contains(id); }),
             "ssiuu: no example of this batch was in the step before; per example, use reference example or original, or batches "
             "as large as the forget set");
+    if (policy_.settings.reference == reference::previous)  // before new ones come
+      std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
     const bool one_by_one = !neurons && by_example(), joint = joint_ && !one_by_one;
     if (!joint && needs_retain) base_.pass(model, retain, 0, gradients, out);
     if (one_by_one) singles(model, forget_ids, gradients, out);
     else together(model, forget_ids, forget, joint && needs_retain ? retain : example_list<M>{}, gradients, joint, out);
-    if (policy_.settings.reference == reference::previous)
-      std::erase_if(seen_, [&](const auto& kept) { return std::ranges::find(forget_ids, kept.first) == forget_ids.end(); });
     first_step_ = false;
   }
 

@@ -35,7 +35,6 @@ struct decoder_config {
   double rotary_base = 10000;
   rotary_scaling scaling{};
   bool tied = true;        // the head is the embedding
-  bool qkv_bias = false;   // Qwen2
 
   /// Throws expunge::error, naming `source`, where the numbers do not make a model.
   void check(const std::string& source) const {

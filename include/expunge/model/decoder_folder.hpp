@@ -66,7 +66,7 @@ inline void require_extents(std::span<const index_t> found, const shape& expecte
 
 }  // namespace detail
 
-/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape or not finite.
+/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape, quantised or not finite.
 template <class X>
 decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
   using T = typename X::value_type;
@@ -81,6 +81,8 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
         const detail::gpt2_place place = gpt2 && ours != "lm_head.weight" ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
         const std::string name = (ours == "lm_head.weight" ? "" : prefix) + place.name;
         const auto& entry = file.tensor(name);
+        const bool is_real = entry.type == io::dtype::f64 || entry.type == io::dtype::f32 || entry.type == io::dtype::f16 || entry.type == io::dtype::bf16;
+        require(is_real, folder, ": tensor '", name, "' holds whole numbers: the model is quantised and its scales are not read; use the model that is not");
         const index_t parts = place.part >= 0 ? 3 : 1, part = std::max<index_t>(place.part, 0);
         const index_t rows = p.extents().rank() == 1 ? 1 : p.rows(), cols = p.cols();
         detail::require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols}
@@ -100,6 +102,13 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
         p.upload(values);
       },
       m);
+  if (config.tied && file.contains("lm_head.weight")) {  // versions of transformers disagree on which is meant where they differ
+    detail::require_extents(file.tensor("lm_head.weight").extents, m.embedding.extents(), folder, "lm_head.weight");
+    std::vector<T> head(static_cast<std::size_t>(m.embedding.size()));
+    file.read_into("lm_head.weight", std::span<T>(head));
+    require(head == m.embedding.to_vector(), folder, ": 'lm_head.weight' is not the embedding, and config.json ties them: write ",
+            "\"tie_word_embeddings\": false there");
+  }
   return m;
 }
 

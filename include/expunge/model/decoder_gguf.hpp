@@ -39,7 +39,6 @@ inline decoder_config read_gguf_config(const io::gguf_file& file) {
   require(architecture == "llama" || architecture == "qwen2" || architecture == "gpt2", file.path(), ": architecture '", architecture,
           "' is not supported; supported are llama, qwen2 and gpt2");
   c.family = architecture == "llama" ? decoder_family::llama : architecture == "qwen2" ? decoder_family::qwen2 : decoder_family::gpt2;
-  c.qkv_bias = c.family == decoder_family::qwen2;
   c.width = meta.get<std::int64_t>(key("embedding_length"));
   c.layers = meta.get<std::int64_t>(key("block_count"));
   c.heads = meta.get<std::int64_t>(key("attention.head_count"));
@@ -51,7 +50,15 @@ inline decoder_config read_gguf_config(const io::gguf_file& file) {
   c.norm_epsilon = c.family == decoder_family::gpt2 ? meta.get_or<double>(key("attention.layer_norm_epsilon"), 1e-5)
                                                     : meta.get<double>(key("attention.layer_norm_rms_epsilon"));
   c.rotary_base = meta.get_or<double>(key("rope.freq_base"), 10000);
-  require(meta.get_or<std::string>(key("rope.scaling.type"), "none") == "none", file.path(), ": ", key("rope.scaling.type"), " is not supported");
+  const std::string scaling = key("rope.scaling.type");
+  require(meta.get_or<std::string>(scaling, "none") == "none", file.path(), ": ", scaling, " is not supported");
+  for (const char* name : {"rope.scaling.factor", "rope.scale_linear"}) {  // which count where no type is given
+    const double factor = meta.get_or<double>(key(name), 1);
+    require(meta.contains(scaling) || factor == 0 || factor == 1, file.path(), ": ", key(name), " is ", factor, ", which is not supported");
+  }
+  const index_t turned = meta.get_or<std::int64_t>(key("rope.dimension_count"), c.head_dim);
+  require(c.family == decoder_family::gpt2 || turned == c.head_dim, file.path(), ": ", key("rope.dimension_count"), " is ", turned,
+          " of a head's ", c.head_dim, " dimensions, which is not supported");
   require(file.contains("token_embd.weight"), file.path(), ": no tensor 'token_embd.weight'");
   const auto& table = file.tensor("token_embd.weight");
   require(table.extents.size() == 2, file.path(), ": 'token_embd.weight' has ", table.extents.size(), " dimensions, expected 2");

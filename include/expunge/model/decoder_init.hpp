@@ -72,7 +72,7 @@ decoder<X> empty_decoder(const decoder_config& c) {
   m.embedding = with_purpose([&] { return X(shape{c.vocabulary, c.width}); }, "embedding");
   if (gpt2) m.positions = X(shape{c.context, c.width});
   else m.angles = make_rotary_table<X>(c);
-  const bool qkv_bias = gpt2 || c.qkv_bias;
+  const bool qkv_bias = c.family != decoder_family::llama;
   const auto block = [&] {
     decoder_block<X> b;
     b.attention_norm = norm();

@@ -45,7 +45,8 @@ inline void read_rope_scaling(const io::json& json, decoder_config& c, const std
     if (type == "default") continue;
     require(type == "llama3", file, ": rotary scaling '", type, "' is not supported; supported are default and llama3");
     c.scaling = {json_value<double>(r, "factor", file), json_value<double>(r, "low_freq_factor", file),
-                 json_value<double>(r, "high_freq_factor", file), json_value<double>(r, "original_max_position_embeddings", file)};
+                 json_value<double>(r, "high_freq_factor", file),
+                 json_value_or<double>(r, "original_max_position_embeddings", static_cast<double>(c.context), file)};
   }
 }
 
@@ -77,7 +78,6 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
   } else {
     require(type == "llama" || type == "qwen2", file, ": model_type '", type, "' is not supported; supported are llama, qwen2 and gpt2");
     c.family = type == "llama" ? decoder_family::llama : decoder_family::qwen2;
-    c.qkv_bias = type == "qwen2";
     c.width = json_value<index_t>(json, "hidden_size", file);
     c.layers = json_value<index_t>(json, "num_hidden_layers", file);
     c.heads = json_value<index_t>(json, "num_attention_heads", file);
@@ -92,7 +92,9 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
     require(activation == "silu", file, ": hidden_act '", activation, "' is not supported; supported is silu");
     for (const char* key : {"attention_bias", "mlp_bias"})
       require(!json_value_or<bool>(json, key, false, file), file, ": '", key, "' is not supported");
-    require(!json_value_or<bool>(json, "use_sliding_window", false, file), file, ": sliding windows are not supported");
+    const bool every_layer_sees_all = type == "qwen2" && json["layer_types"].is_null() &&
+                                      json_value_or<index_t>(json, "max_window_layers", 28, file) >= c.layers;  // windows are of later layers
+    require(every_layer_sees_all || !json_value_or<bool>(json, "use_sliding_window", false, file), file, ": sliding windows are not supported");
   }
   c.vocabulary = json_value<index_t>(json, "vocab_size", file);
   c.tied = json_value_or<bool>(json, "tie_word_embeddings", type == "gpt2", file);
@@ -120,7 +122,8 @@ inline std::string hf_config(const decoder_config& c, index_t end_token = -1) {
   add("vocab_size", whole(c.vocabulary));
   add("tie_word_embeddings", c.tied ? "true" : "false");
   add("torch_dtype", text("float32"));
-  if (end_token >= 0) add("eos_token_id", whole(end_token));
+  add("eos_token_id", end_token >= 0 ? whole(end_token) : "null");  // without them transformers has tokens of the family
+  add("bos_token_id", "null");
   add(gpt2 ? "n_embd" : "hidden_size", whole(c.width));
   add(gpt2 ? "n_layer" : "num_hidden_layers", whole(c.layers));
   add(gpt2 ? "n_head" : "num_attention_heads", whole(c.heads));

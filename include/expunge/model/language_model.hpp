@@ -86,8 +86,13 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
   for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
                            "added_tokens.json", "generation_config.json", "chat_template.jinja"})
     if (may_exist(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
-  const io::mapped_file config(folder / "config.json");
-  const io::json end = io::parse_json(config.text(), folder / "config.json")["eos_token_id"];
+  const io::mapped_file file(folder / "config.json");
+  const io::json config = io::parse_json(file.text(), folder / "config.json");
+  std::string generation;  // what a saved config.json does not have
+  for (const char* key : {"eos_token_id", "bos_token_id", "pad_token_id"})
+    if (!config[key].is_null()) generation.append(generation.empty() ? "{\"" : ", \"").append(key).append("\": ").append(config[key].dump());
+  if (!generation.empty()) out.tokenizer_files.emplace("generation_config.json", generation + "}\n");
+  const io::json end = config["eos_token_id"];
   const auto ends = end.is_array() ? end.elements() : std::vector{end};  // Llama 3 lists several
   if (!ends.empty() && ends[0].is_integer()) out.end_token = static_cast<std::int32_t>(ends[0].as<index_t>());
   return out;

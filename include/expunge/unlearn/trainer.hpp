@@ -71,6 +71,8 @@ class trainer {
   /// rule, and where the norm of a step's gradient or its learning rate is not finite or memory runs out (the parameters are then those
   /// before that step). What the last step made of the parameters is not looked at.
   step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
+    require(static_cast<bool>(settings_.schedule), "the schedule is empty: give one, for example optim::constant_rate{}");
+    require(settings_.retain_batch >= 0, "retain_batch is ", settings_.retain_batch, ", expected 0 (as batch) or a number of examples");
     require(static_cast<bool>(stop), "the stopping rule is empty: give one, for example unlearn::after_steps(100)");
     auto objective = with_purpose([&] { return loss::start(loss_, model_, forget, settings_.joint); }, "references of the loss");
     using objective_type = decltype(objective);
@@ -95,6 +97,7 @@ class trainer {
     do {
       const auto begin = std::chrono::steady_clock::now();
       ++report.step;
+      take_parameters(parameters);
       const auto sums = with_purpose([&] {
         loss::example_list<M> to_forget, to_retain;
         std::vector<index_t> ids;
@@ -125,6 +128,14 @@ class trainer {
   }
 
  private:
+  /// The model's tensors of now: a stopping rule or on_step may have put others in their places.
+  void take_parameters(std::vector<X>& parameters) const {
+    std::vector<X> now = nn::parameters(model_);
+    const bool same = std::ranges::equal(now, parameters, [](const X& a, const X& b) { return a.extents() == b.extents(); });
+    require(same, "the model's parameters are no longer as many and of the shapes that they were when the run began");
+    parameters = std::move(now);
+  }
+
   M& model_;
   Loss loss_;
   Optimizer optimizer_;
