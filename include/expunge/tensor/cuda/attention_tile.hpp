@@ -10,7 +10,7 @@
 
 namespace expunge::cuda {
 
-/// Where a tile lies: in the example that owns the rows [begin, end), from row `first` on. The example's keys begin with
+/// Where a tile lies: from row `first` on, in the example whose rows end before row `end`. The example's keys begin with
 /// `first_key`; row r has the key r + shift.
 struct attention_tile_place {
   index_t end, first, first_key, shift;
