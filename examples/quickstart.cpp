@@ -2,6 +2,7 @@
 // table shows who erased and who only hid. Setting: docs/results.md.
 #include "device.hpp"
 #include "options.hpp"
+#include "standard_output.hpp"
 
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/attribution/influence.hpp>
@@ -215,8 +216,7 @@ void run(const settings& s) {
     picture->commit();
     std::cout << "picture: " << s.svg << '\n';
   }
-  std::cout.flush();
-  require(std::cout.good(), "cannot write to standard output: is the disk full, or was it closed?");
+  program::finish_standard_output();
 }
 
 }  // namespace

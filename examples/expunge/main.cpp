@@ -1,4 +1,5 @@
 // expunge: unlearn facts from a language model, evaluate, audit, attack and inspect it. Exit status 2: bad input.
+#include "../standard_output.hpp"
 #include "program.hpp"
 
 #include <expunge/core/thread_pool.hpp>
@@ -35,8 +36,8 @@ int main(int argc, char** argv) {
     app.parse(argc, argv);
     expunge::thread_pool::instance().set_threads(threads);
     run();
-    std::cout.flush();
-    return std::cout ? 0 : refuse("cannot write to standard output: is the disk full, or was it closed?");
+    program::finish_standard_output();
+    return 0;
   } catch (const CLI::ParseError& e) {
     if (e.get_exit_code() == 0) return app.exit(e);  // --help
     return refuse(std::string(e.what()) + " (see expunge --help)");

@@ -9,6 +9,8 @@
 #include <expunge/model/mlp.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../message_of.hpp"
+
 using namespace expunge;
 
 namespace {
@@ -84,12 +86,9 @@ reader<X, Made> some_model() {
 template <mistake Made, class Loss>
 std::string trained(const Loss& loss, std::vector<pairs> kept = retain, bool joint = true) {
   auto m = some_model<Made>();
-  try {
+  return testing::message_of([&] {
     unlearn::trainer(m, loss, optim::sgd{.learning_rate = 0.1}, {.batch = 2, .joint = joint}).run(forget, kept, unlearn::after_steps(2));
-  } catch (const error& e) {
-    return e.what();
-  }
-  return "";
+  });
 }
 
 bool says(const std::string& message, const std::string& part) { return message.find(part) != std::string::npos; }

@@ -10,6 +10,7 @@
 #include <expunge/model/mlp.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../message_of.hpp"
 #include "../tensor/masked_storage.hpp"
 #include "weights.hpp"
 
@@ -46,17 +47,6 @@ struct hinge {
     return mean(relu(affine(a.nll_per_token(), -1, 0.7)));
   }
 };
-
-/// The message of the expunge::error that f throws; empty where it throws none.
-template <class F>
-std::string message_of(const F& f) {
-  try {
-    f();
-  } catch (const error& e) {
-    return e.what();
-  }
-  return {};
-}
 
 }  // namespace
 
@@ -148,7 +138,7 @@ BOOST_AUTO_TEST_CASE(a_gradient_that_is_not_finite_is_explained) {
   samples good = some(1, 4), nan = good;
   nan[0].features[0] = std::numeric_limits<double>::quiet_NaN();
   const auto trained_on = [&](const samples& set) {
-    return message_of([&] { unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{.learning_rate = 1e30}).run({}, set, unlearn::after_steps(9)); });
+    return testing::message_of([&] { unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{.learning_rate = 1e30}).run({}, set, unlearn::after_steps(9)); });
   };
   const std::string first = trained_on(nan), later = trained_on(good);
   BOOST_TEST(first.starts_with("step 1: the gradient is not finite"), first);
@@ -164,7 +154,7 @@ BOOST_AUTO_TEST_CASE(a_learning_rate_that_is_not_finite_is_refused_before_the_up
   const auto weights = [&] { return nn::parameters(m)[0].to_vector(); };
   const unlearn::trainer_settings settings{.schedule = [](index_t step) { return step == 0 ? 1 : std::numeric_limits<double>::quiet_NaN(); },
                                            .on_step = [&](const unlearn::step_report&) { after_one_step = weights(); }};
-  const std::string message = message_of([&] {
+  const std::string message = testing::message_of([&] {
     unlearn::trainer(m, loss::fine_tuning{}, optim::adamw{}, settings).run({}, set, unlearn::after_steps(3));
   });
   BOOST_TEST(message.starts_with("step 2: the schedule gives a learning rate of "), message);

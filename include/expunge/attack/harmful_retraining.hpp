@@ -41,7 +41,7 @@ struct harmful_retraining {
                               const std::function<std::vector<bool>(const M&, std::span<const typename M::example_type>)>& right) const {
     using example = typename M::example_type;
     require(fraction > 0 && fraction < 1, "harmful attack: fraction is ", fraction, ", expected a number between 0 and 1");
-    require(batch > 0, "harmful attack: batch is ", batch, ", expected a positive number of examples");
+    require_positive(batch, "harmful attack: batch", "examples");
     require(!learning_rates.empty() && epochs > 0 && seeds > 0, "harmful attack: needs a learning rate, an epoch and a seed");
     require(static_cast<bool>(right), "harmful attack: `right` is empty");
     const auto answers_of = [&](const M& asked, std::span<const example> set) {

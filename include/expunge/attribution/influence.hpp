@@ -28,7 +28,7 @@ template <nn::model M>
 std::vector<site_influence> influences(const M& model, std::span<const typename M::example_type> examples,
                                        measured what = measured::probability, sites which = sites::all, index_t batch = 8) {
   using X = typename M::value_type;
-  require(batch > 0, "influences: batch is ", batch, ", expected a positive number of examples");
+  require_positive(batch, "influences: batch", "examples");
   tape<X> recorded;
   gate_list<X> list{.which = which, .extremes = true};
   std::vector<site_influence> out;

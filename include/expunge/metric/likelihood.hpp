@@ -23,7 +23,7 @@ struct answer_likelihood {
 /// beginning that they have in common once where the model can (nn::shares_beginnings).
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
-  require(batch > 0, "likelihoods: batch is ", batch, ", expected a positive number of examples");
+  require_positive(batch, "likelihoods: batch", "examples");
   std::vector<answer_likelihood> out;
   for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
     std::vector<const typename M::example_type*> chosen;

@@ -15,7 +15,7 @@ namespace expunge::metric {
 template <class X>
 std::vector<bool> recalls(const model::decoder<X>& weights, std::span<const nn::token_sequence> examples, index_t batch = 64) {
   constexpr index_t most_logits = index_t{1} << 26;  // of several examples, held by the device and here
-  require(batch > 0, "recalls: batch is ", batch, ", expected a positive number of examples");
+  require_positive(batch, "recalls: batch", "examples");
   const auto vocabulary = static_cast<std::size_t>(weights.config.vocabulary);
   std::vector<bool> out;
   while (out.size() < examples.size()) {

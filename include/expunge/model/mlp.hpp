@@ -98,7 +98,7 @@ struct mlp {
 template <class X, class F = function::relu>
 mlp<X, F> random_mlp(const std::vector<index_t>& widths, std::uint64_t seed) {
   require(widths.size() >= 2, "an mlp needs at least an input and an output width");
-  for (const index_t width : widths) require(width > 0, "an mlp's width is ", width, ", expected a positive number");
+  for (const index_t width : widths) require_positive(width, "an mlp's width", "units");
   mlp<X, F> made;
   for (std::size_t i = 0; i + 1 < widths.size(); ++i) {
     philox generator(seed, i);

@@ -36,7 +36,7 @@ using stopping_rule = std::function<bool(const step_report&)>;
 /// Stops where `measure()` (say, the forget accuracy) is at most `threshold`; measured every `every` steps. Throws expunge::error for an
 /// `every` that is not positive.
 [[nodiscard]] inline stopping_rule when_at_most(double threshold, std::function<double()> measure, index_t every = 1) {
-  require(every > 0, "when_at_most: every is ", every, ", expected a positive number of steps");
+  require_positive(every, "when_at_most: every", "steps");
   return [threshold, every, measure = std::move(measure)](const step_report& r) { return r.step % every == 0 && measure() <= threshold; };
 }
 
