@@ -76,6 +76,8 @@ BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
     const auto before = settings(first_order, loss::reference::previous, loss::reduction::example);
     check("ssiuu per parameter against the step before", llama, over<per_parameter>{gd, before, {}}, length, 3, optim::sgd{}, 5);
     check("ssiuu per neuron by example", llama, over<per_neuron>{gd, example, {}}, length, 3);
+    check("ssiuu per neuron of feed-forward layers", llama, over<per_neuron>{gd, batch(exact), {attribution::sites::ffn}}, length, 3);
+    check("ssiuu per neuron of feed-forward layers, first order, gpt2", gpt2, over<per_neuron>{gd, batch(first_order), {attribution::sites::ffn}}, length, 3);
   }
 }
 

@@ -86,26 +86,43 @@ struct loss_memory {
   bool recomputes = false;  // on a tape that computes cheap values again (autodiff/recompute.hpp)
   bool replayed = false;    // on a tape that keeps the first sweep's cotangents
   bool tangents = false;    // and tangents
-  bool gates = false;       // and the outputs of all linear layers
+  bool gates = false;       // and the outputs of the feed-forward layers
+  bool all_gates = false;   // and of all other linear layers
   index_t made = 0;         // gradients that the last sweep makes while activations go; others are there before it
   index_t references = 0, attributions = 0;
 };
 
+/// The neurons of a decoder's linear layers at the chosen sites.
+[[nodiscard]] inline index_t neurons_of(const model::decoder_config& c, attribution::sites which) {
+  const index_t attention = c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + c.width;
+  const index_t ffn = (c.family == model::decoder_family::gpt2 ? 1 : 2) * c.ffn_width + c.width;
+  return c.layers * (ffn + (which == attribution::sites::all ? attention : 0));
+}
+
 /// A base loss keeps nothing beside the tape.
 template <class Loss>
-loss_memory memory_of(const Loss&, index_t /*parameters*/, index_t /*neurons*/, index_t /*batch*/, index_t /*forget*/) {
+loss_memory memory_of(const Loss&, const model::decoder_config&, index_t /*parameters*/, index_t /*batch*/, index_t /*forget*/) {
   return {.recomputes = true, .made = 1};
 }
 template <class Base, class Attribution>
-loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, index_t parameters, index_t neurons, index_t batch, index_t forget) {
+loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, const model::decoder_config& c, index_t parameters, index_t batch, index_t forget) {
   const loss::ssiuu_settings& s = policy.settings;
   constexpr bool by_neuron = std::same_as<Attribution, attribution::per_neuron>;
   const bool exact = s.curvature == attribution::curvature::exact, previous = s.reference == loss::reference::previous;
   const bool by_example = !previous || s.reduction == loss::reduction::example;
+  auto which = attribution::sites::all;
+  if constexpr (by_neuron) which = policy.attribution.which;
+  const index_t neurons = neurons_of(c, which);
   const index_t unit = by_neuron ? neurons : parameters;
   const bool joint = by_neuron || !by_example, one_sweep = joint && !by_neuron && !exact;
-  return {joint, false, !one_sweep, exact, by_neuron, one_sweep ? 2 : by_neuron ? 1 : 0, unit * (!by_example ? 1 : previous ? batch : forget),
-          by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
+  return {.joint = joint,
+          .replayed = !one_sweep,
+          .tangents = exact,
+          .gates = by_neuron,
+          .all_gates = by_neuron && which == attribution::sites::all,
+          .made = one_sweep ? 2 : by_neuron ? 1 : 0,
+          .references = unit * (!by_example ? 1 : previous ? batch : forget),
+          .attributions = by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
 }
 
 /// Copies of the parameters that an optimizer keeps.
@@ -129,7 +146,7 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
   const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
   struct part {
-    index_t read, read_tangent, recomputed, outputs, others, alone, shared;  // `recomputed` of `read`; the last two only with gates
+    index_t read, read_tangent, recomputed, outputs, others, alone, shared;  // `recomputed` of `read`; the last two with a gate
   };
   part attention{w + q, w + q, w, q + 2 * v + w, w + q + 2 * v + c.heads + 1, q + v + w, v};
   part ffn{w + f, w + f, w + f, opened + w, w + opened + 1, w, opened};  // in the last block of labels instead of rows
@@ -141,19 +158,19 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
     attention.alone += v, attention.shared = 0;
     if (use.recomputes && opened == 2 * f) ffn.others -= opened / 2;   // a base loss has gate and up as operands alone
   }
+  if (!use.gates) ffn.alone = ffn.shared = 0;
+  if (!use.all_gates) attention.alone = attention.shared = 0;
   const index_t of_layer = (kind.converts && use.recomputes ? (opened + f) / 2 : opened + f) + 2 * w;  // cotangents
   const auto values = [&](const auto& per_row, const batch_size& of) {
     return (c.layers * per_row(attention) + (c.layers - 1) * per_row(ffn)) * of.rows + per_row(ffn) * std::min(of.labels, of.rows);
   };
-  const auto alone = [&](const part& p) { return use.gates ? p.alone : 0; };
-  const auto shared = [&](const part& p) { return use.gates ? p.shared : 0; };
-  const auto recorded = [&](const part& p) { return p.read + p.others + alone(p); };
+  const auto recorded = [&](const part& p) { return p.read + p.others + p.alone; };
   const auto all_rows = [&](const part& p) {
-    if (use.replayed) return p.read + p.outputs + shared(p);
+    if (use.replayed) return p.read + p.outputs + p.shared;
     return p.read + p.others - (use.recomputes ? p.recomputed : 0);
   };
   const auto forget_rows = [&](const part& p) {
-    return use.replayed ? p.others - shared(p) + p.read + (use.tangents ? p.read_tangent + p.others : alone(p)) : 0;
+    return use.replayed ? p.others - p.shared + p.read + (use.tangents ? p.read_tangent + p.others : p.alone) : 0;
   };
   const bool kept = detail::keeps_logits(b.labels, w, c.vocabulary, kind.on_device);
   const index_t range = b.labels == 0 ? 0 : detail::range_of_logits(b.labels, w, c.vocabulary, kind.on_device);
@@ -174,9 +191,7 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   constexpr storage_kind kind{converting_storage<typename X::storage_type>, device_storage<typename X::storage_type>};
   const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
   const index_t parameters = nn::parameter_count(shapes);
-  const index_t neurons = c.layers * (c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + 2 * c.width +
-                                      (c.family == model::decoder_family::gpt2 ? 1 : 2) * c.ffn_width);
-  const loss_memory use = memory_of(loss, parameters, neurons, forget.examples, forget_examples);
+  const loss_memory use = memory_of(loss, c, parameters, forget.examples, forget_examples);
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * sizeof(typename X::value_type); };
   return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
           bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
