@@ -1,6 +1,7 @@
 #!/bin/sh
 # Everything that is measured on a GPU, beside PyTorch on the same one: SmolLM2-135M and the shape of Llama 3.2 1B (random weights), a batch
 # of facts and sequences of 1,024 tokens, products in float and in bf16. Writes Markdown tables to build/gpu/.
+# Exit status 1: values differ, or a program failed.
 # usage: benchmark/gpu.sh [DEVICE]      DEVICE is cuda (the first) or cuda:N. Needs what `./expunge.sh test cuda` installs, Debian's
 # libbenchmark-dev, and in PYTHON the name of an interpreter with benchmark/peers/requirements.txt and a PyTorch for CUDA.
 set -eu
@@ -18,14 +19,18 @@ model=$(./expunge.sh model | tail -n 1)
 cmake --preset cuda -DEXPUNGE_BUILD_BENCHMARKS=ON >/dev/null
 cmake --build --preset cuda -j "$(nproc)" --target benchmark_unlearning_step
 mkdir -p build/gpu
+failed=0
 
 # measure NAME OPTION...: one table.
 measure() {
   name=$1; shift
   for products in float bf16; do
+    rm -f "build/gpu/$name-$products.md"
     "$python" benchmark/peers/run.py --model "$model" --facts examples/data/world_facts.jsonl --benchmark build/cuda/benchmark/unlearning_step \
-      --work build/gpu --device "$device" --products $products --threads "$(nproc)" --out "build/gpu/$name-$products.md" "$@" ||
+      --work build/gpu --device "$device" --products $products --threads "$(nproc)" --out "build/gpu/$name-$products.md" "$@" || {
       echo "gpu.sh: $name, $products: values differ or a program failed, see above" >&2
+      failed=1
+    }
     [ ! -f "build/gpu/$name-$products.md" ] || cat "build/gpu/$name-$products.md"
   done
 }
@@ -37,3 +42,4 @@ measure smollm2-1024 --batch 8 --length 1024 $training
 measure llama-1b-facts --shape llama-1b --batch 32 $training
 # shellcheck disable=SC2086
 measure llama-1b-1024 --shape llama-1b --batch 2 --length 1024 $training
+exit $failed

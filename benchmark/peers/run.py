@@ -135,7 +135,7 @@ def main():
         parser.add_argument(name, required=name != "--out")
     parser.add_argument("--batch", type=int, default=8)
     parser.add_argument("--repetitions", type=int, default=2)
-    parser.add_argument("--threads", type=int, default=2, help="of PyTorch; expunge uses as many as the machine has processors")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="of PyTorch; expunge uses as many as there are processors, which is the default")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=list(PEERS))
     parser.add_argument("--work", default="build/peers", help="keeps the dequantised weights and the compiler's cache")
     parser.add_argument("--check", action="store_true")

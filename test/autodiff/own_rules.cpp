@@ -7,6 +7,7 @@
 #include <expunge/autodiff/derivative_oracle.hpp>
 #include <expunge/autodiff/elementwise.hpp>
 #include <expunge/autodiff/linear.hpp>
+#include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
 
 using namespace expunge;
@@ -99,6 +100,37 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused) {
   BOOST_TEST(gradient_of(leaf).to_vector() == (std::vector<double>{6, 24, 54}), boost::test_tools::per_element());
   BOOST_CHECK_THROW(jvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
   BOOST_CHECK_THROW(hvp<X>([](const auto& v) { return v[0] * v[1]; }, {some, some}, {ones}), error);
+  const X narrow({1}, std::vector<double>{1});  // row kernels would read behind it
+  BOOST_CHECK_THROW(jvp<X>([](const auto& v) { return rms_norm(v[0], v[1], 1e-5); }, {some.reshaped({1, 3}), ones}, {narrow, {}}), error);
+  BOOST_CHECK_THROW(segment_sum(zeros<X>({2, 2, 3}), X::index_tensor({2}, std::vector<std::int32_t>{0, 2})), error);
+}
+
+BOOST_AUTO_TEST_CASE(a_second_order_recording_is_swept_once) {
+  tape<dual<X>> recorded;
+  const auto x = recorded.leaf(some);
+  auto y = x * x;
+  BOOST_CHECK_THROW(recorded.pushforward(), error);
+  BOOST_CHECK_THROW(recorded.pullback_tangent(y, ones), error);
+  recorded.pullback(y, ones);
+  BOOST_CHECK_THROW(recorded.pullback(y, ones), error);
+  set_tangent(x, ones);
+  recorded.pushforward();
+  BOOST_CHECK_THROW(recorded.pushforward(), error);
+  recorded.pullback_tangent(y, {});
+  BOOST_TEST(gradient_of(x).to_vector() == (std::vector<double>{2, 4, 6}), boost::test_tools::per_element());
+  BOOST_TEST(gradient_tangent_of(x).to_vector() == (std::vector<double>{2, 2, 2}), boost::test_tools::per_element());
+  BOOST_CHECK_THROW(recorded.pushforward(), error);
+  BOOST_CHECK_THROW(recorded.pullback_tangent(y, {}), error);
+  recorded.clear();
+  const auto again = recorded.leaf(some);
+  y = again * again;
+  recorded.pullback(y, ones);
+  recorded.pullback_tangent(y, ones);  // a plain sweep: there are no tangents
+  BOOST_TEST(gradient_tangent_of(again).to_vector() == (std::vector<double>{2, 4, 6}), boost::test_tools::per_element());
+  const var<dual<X>> constant{some};
+  BOOST_CHECK_THROW(static_cast<void>(gradient_of(constant)), error);
+  BOOST_CHECK_THROW(static_cast<void>(tangent_of(constant)), error);
+  BOOST_CHECK_THROW(static_cast<void>(gradient_tangent_of(constant)), error);
 }
 
 BOOST_AUTO_TEST_CASE(heads_and_positions_that_do_not_fit_are_refused) {

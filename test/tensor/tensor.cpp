@@ -168,6 +168,21 @@ BOOST_AUTO_TEST_CASE(idle_memory_goes_back_where_the_system_has_no_more) {
 }
 #endif
 
+BOOST_AUTO_TEST_CASE(an_absent_tensor_is_zero_and_has_no_elements) {
+  using X = tensor<float>;
+  const X none, some({2}, std::vector<float>{2, 3});
+  std::vector<float> elements;
+  none.download(elements);
+  none.upload(elements);
+  BOOST_TEST(none.to_vector().empty());
+  BOOST_TEST(inner_product(some, none) == 0);
+  BOOST_TEST(inner_product(none, some) == 0);
+  BOOST_TEST(sum_of(none) == 0);
+  BOOST_TEST(sum_of(some) == 5);
+  BOOST_TEST(as_xtensor(none).size() == 0U);
+  BOOST_TEST(as_eigen(none).size() == 0);
+}
+
 BOOST_AUTO_TEST_CASE(absent_tensors_are_refused_and_an_error_loses_nothing) {
   using X = tensor<float>;
   const X none, some({1, 1}, std::vector<float>{2});

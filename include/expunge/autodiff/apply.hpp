@@ -12,8 +12,9 @@
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
-// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`. Of a rule that
-// takes y_bar (and dy_bar) as products read operands, `static constexpr int operand_cotangents` is the order of derivatives to which it does.
+// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`.
+// `static constexpr int operand_cotangents`: the highest order of derivatives, 1 or 2, in which the rule accepts y_bar (and dy_bar) as operands
+// alone; 0, the default: it needs their elements.
 //   X again();                                                      the value once more, from what was saved
 //   bool forget(const X& x); void remember(const X& x);             lets go of x where it was saved, and takes it again
 // are for values that are not kept for the sweep (recompute.hpp): the first of those that make one, the others of those that read it.

@@ -15,7 +15,7 @@ namespace expunge {
 /// Largest relative errors, against the larger of the two norms compared.
 struct derivative_errors {
   double jvp = 0;       // dual<X> against differences of the value
-  double gradient = 0;  // var<X> against the jvp, by <seed, J t> = <J^T seed, t>
+  double gradient = 0;  // var<X> against the same differences, by <seed, J t> = <J^T seed, t>
   double hvp = 0;       // var<dual<X>> against differences of the gradient
 };
 

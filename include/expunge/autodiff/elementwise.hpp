@@ -41,7 +41,7 @@ struct gated_rule {
   X a{}, b{};
 
   X forward(const X& a_, const X& b_) {
-    require(a_.extents() == b_.extents(), "gated activation of shapes ", a_.extents(), " and ", b_.extents());
+    require(a_.extents() == b_.extents(), "element-wise product or gated activation of shapes ", a_.extents(), " and ", b_.extents());
     a = a_;
     b = b_;
     if constexpr (Readers == read_by::products)

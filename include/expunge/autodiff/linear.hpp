@@ -92,7 +92,8 @@ struct matmul_rule {
 }  // namespace detail
 
 /// onto + x W^T + bias: x [rows, in], weight [out, in], bias [out] and onto [rows, out] or absent -> [rows, out]. Throws expunge::error where
-/// shapes do not fit. With read_by::products, and nothing but the product, the outputs are such, and so may their cotangents be.
+/// shapes do not fit. With read_by::products, and neither bias nor onto, the output is an operand alone, and its
+/// cotangent may be one.
 template <read_by Readers = read_by::anyone, differentiable_value V>
 V linear(const V& x, const V& weight, const V& bias = {}, const V& onto = {}) {
   return apply(detail::linear_rule<tensor_of<V>, detail::readers_to_first_order_of<V, Readers>>{}, x, weight, bias, onto);

@@ -46,6 +46,7 @@ struct segment_sum_rule {
 
   X forward(const X& x) {
     input = x.extents();
+    require(input.rank() == 1 || input.rank() == 2, "segment_sum: the input has shape ", input, ", expected [rows] or [rows, cols]");
     X y = zeros<X>(input.with_first(segments()));
     X::template run<primitive::segment_sum>(x.data(), offsets.data(), segments(), columns(), y.mutable_data());
     return y;
@@ -91,7 +92,7 @@ V gather(const V& table, const typename tensor_of<V>::index_tensor& rows) {
   return apply(detail::gather_rule<tensor_of<V>>{rows}, table);
 }
 
-/// x [rows] or [rows, cols]; offsets [segments + 1] ascending -> [segments] or [segments, cols].
+/// x [rows] or [rows, cols]; offsets [segments + 1] ascending, the last at most `rows` (not checked here) -> [segments] or [segments, cols].
 template <differentiable_value V>
 V segment_sum(const V& x, const typename tensor_of<V>::index_tensor& offsets) {
   return apply(detail::segment_sum_rule<tensor_of<V>>{offsets}, x);

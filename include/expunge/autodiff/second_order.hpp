@@ -4,6 +4,8 @@
 //   record f on tape<dual<X>>; pullback(y, seed)   first sweep: primal cotangents, kept
 //   set_tangent(leaf or gate, direction); pushforward()   tangents of all recorded values; absent ones stay absent
 //   pullback_tangent(y, dseed)                     second sweep: the derivative of every cotangent along the direction
+//
+// Each once: the sweeps use up what was saved. For another direction record again.
 #pragma once
 
 #include <array>

@@ -80,12 +80,14 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   void clear() {
     detail::node_list<dual<X>>::clear();
     leaves_.clear();
+    swept_ = sweeps::none;
   }
 
   /// First sweep. With `leaves` false only what lies between the leaves and the output gets cotangents. `seed` is kept, not copied: nobody
-  /// may write it before the last sweep.
+  /// may write it before the last sweep. Throws expunge::error for a constant output, a seed of another size, and where the tape was swept before.
   void pullback(const var<dual<X>>& output, const X& seed, bool leaves = true) {
     check(output, seed);
+    begin(sweeps::first, sweeps::none);
     for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<dual<X>>& n) {
@@ -102,6 +104,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept = nullptr,
                 const batch_part* rest = nullptr) {
     check(output, seed);
+    begin(sweeps::first, sweeps::none);
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([&](node<dual<X>>& n) {
       const bool reached = !n.adjoint.value.absent();
@@ -123,8 +126,9 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     });
   }
 
-  /// Computes the tangents that follow from those set (set_tangent, or within a rule).
+  /// Computes the tangents that follow from those set (set_tangent, or within a rule). Once, after the first sweep.
   void pushforward() {
+    begin(sweeps::tangents, sweeps::first);
     this->in_order([](node<dual<X>>& n) { n.pushforward(); });
   }
 
@@ -132,6 +136,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   /// where the seed's own derivative is `seed_tangent`. Without pushforward() it is a plain sweep with that seed.
   /// Frees what the recording saved. An absent seed is zero.
   void pullback_tangent(const var<dual<X>>& output, const X& seed_tangent) {
+    begin(sweeps::second, sweeps::first, sweeps::tangents);
     if (!seed_tangent.absent()) {
       check(output, seed_tangent);
       cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
@@ -143,6 +148,13 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   }
 
  private:
+  enum class sweeps { none, first, tangents, second };  // what was done with the recording
+
+  void begin(sweeps next, sweeps before, sweeps or_before = sweeps::second) {
+    require(swept_ == before || (swept_ == or_before && swept_ != sweeps::second),
+            "a recording is swept once: pullback(), then pushforward() if there are tangents, then pullback_tangent(); clear() the tape and record again");
+    swept_ = next;
+  }
   void check(const var<dual<X>>& output, const X& seed) const {
     require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
     require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
@@ -150,6 +162,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   }
 
   std::vector<node<dual<X>>*> leaves_;
+  sweeps swept_ = sweeps::none;
 };
 
 template <class X>
@@ -162,16 +175,19 @@ void set_tangent(const var<dual<X>>& x, const X& tangent) {
 /// After pushforward(), of an output: a tangent that nothing but linear operations reads is dropped behind them.
 template <class X>
 const X& tangent_of(const var<dual<X>>& x) {
+  require(x.origin != nullptr, "tangent_of: the variable is a constant");
   return x.origin->tangent;
 }
 /// The cotangent of the first sweep.
 template <class X>
 const X& gradient_of(const var<dual<X>>& x) {
+  require(x.origin != nullptr, "gradient_of: the variable is a constant");
   return x.origin->adjoint.value;
 }
 /// The derivative of the cotangent along the tangents: for a leaf, a Hessian-vector product.
 template <class X>
 const X& gradient_tangent_of(const var<dual<X>>& x) {
+  require(x.origin != nullptr, "gradient_tangent_of: the variable is a constant");
   return x.origin->adjoint_tangent.value;
 }
 

@@ -12,6 +12,9 @@ namespace detail {
 template <class X>
 void require_tangents(const std::vector<X>& inputs, const std::vector<X>& tangents) {
   require(tangents.size() == inputs.size(), tangents.size(), " tangents for ", inputs.size(), " inputs: an absent tensor stands for zero");
+  for (std::size_t i = 0; i < inputs.size(); ++i)
+    require(tangents[i].absent() || tangents[i].extents() == inputs[i].extents(), "tangent ", i, " has shape ", tangents[i].extents(),
+            ", its input ", inputs[i].extents());
 }
 }  // namespace detail
 
@@ -32,7 +35,8 @@ std::vector<X> gradient(const F& f, const std::vector<X>& inputs) {
   return out;
 }
 
-/// Value and directional derivative of `f` (std::vector<dual<X>> -> dual<X>) along `tangents` (absent ones are zero).
+/// Value and directional derivative of `f` (std::vector<dual<X>> -> dual<X>) along `tangents` (absent ones are zero). Throws expunge::error
+/// where a tangent has not the shape of its input; hvp() too.
 template <class X, class F>
 dual<X> jvp(const F& f, const std::vector<X>& inputs, const std::vector<X>& tangents) {
   detail::require_tangents(inputs, tangents);

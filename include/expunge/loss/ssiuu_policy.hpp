@@ -39,7 +39,7 @@ struct ssiuu {
   }
 };
 
-/// The settings that our measurements recommend at small scale: exact, per neuron, batch sum, absolute value.
+/// Exact, per neuron, batch sum, absolute value: what docs/results.md measures, with sites::ffn.
 template <class Base = gradient_difference>
 [[nodiscard]] ssiuu<Base, attribution::per_neuron> ssiuu_exact(double lambda, const Base& base = {},
                                                                attribution::sites which = attribution::sites::all) {

@@ -171,18 +171,23 @@ void add_inner_product(device_sum<X>& total, const X& a, const X& b, double fact
   else add_map_sum(total, factor, functor::multiply{}, a, b);
 }
 
-/// Inner product over all elements.
+/// Inner product over all elements; absent tensors are zero.
 template <class X>
 double inner_product(const X& a, const X& b) {
+  if (a.absent() || b.absent()) return 0;
   auto total = zeros<device_sum<X>>(shape{1});
   add_inner_product(total, a, b);
   return value_of(total);
 }
 
-/// Sum of all elements.
+
+/// Sum of all elements; of an absent tensor zero.
 template <class X>
 double sum_of(const X& x) {
-  return inner_product(x, X{});
+  if (x.absent()) return 0;
+  auto total = zeros<device_sum<X>>(shape{1});
+  add_inner_product(total, x, X{});
+  return value_of(total);
 }
 
 namespace detail {
@@ -207,7 +212,7 @@ void gemm(bool transpose_a, bool transpose_b, typename X::value_type alpha, cons
   detail::multiply(transpose_a, transpose_b, alpha, a, b, beta, out, out.mutable_data());
 }
 
-/// The same as a new tensor that those alone read who read operands.
+/// The same as a new tensor, made in the form that products read and in no other: for operations that accept operands.
 template <class X>
 X product_for_products(bool transpose_a, bool transpose_b, typename X::value_type alpha, const X& a, const X& b) {
   X out = X::for_products(shape{transpose_a ? a.cols() : a.rows(), transpose_b ? b.rows() : b.cols()});

@@ -40,8 +40,8 @@ class tensor {
   }
   tensor(const shape& extents, const std::vector<T>& values) : tensor(extents, std::span<const T>(values)) {}
 
-  /// A handle to `elements` (shape.size() of them), which must outlive every copy of the handle; never written in place
-  /// by an operation. Cost O(1).
+  /// A handle to `elements` (shape.size() of them), which must outlive every copy of the handle. No
+  /// operation takes its memory for a result. Cost O(1).
   static tensor view(const shape& extents, Storage elements) {
     tensor made;
     made.storage_ = std::move(elements);
@@ -151,15 +151,15 @@ class tensor {
 
   void upload(std::span<const T> values) const {
     require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " values for shape ", shape_);
-    storage_.upload(offset_, values);
+    if (!absent()) storage_.upload(offset_, values);
   }
   void download(std::span<T> values) const {
     require(static_cast<index_t>(values.size()) == size(), "tensor: ", values.size(), " places for shape ", shape_);
-    storage_.download(offset_, values);
+    if (!absent()) storage_.download(offset_, values);
   }
   [[nodiscard]] std::vector<T> to_vector() const {
     std::vector<T> values(static_cast<std::size_t>(size()));
-    if (!absent()) download(values);
+    download(values);
     return values;
   }
 

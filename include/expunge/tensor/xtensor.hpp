@@ -12,15 +12,23 @@
 
 namespace expunge {
 
-/// The tensor as an xtensor expression that shares its elements. The tensor must outlive the adaptor.
+namespace detail {
+template <class T>
+std::vector<std::size_t> extents_of(const tensor<T>& x) {
+  if (x.absent()) return {0};
+  return {x.extents().begin(), x.extents().end()};
+}
+}  // namespace detail
+
+/// The tensor (an absent one: no elements) as an xtensor expression that shares its elements. The tensor must outlive the adaptor.
 template <class T>
 auto as_xtensor(tensor<T>& x) {
-  const std::vector<std::size_t> extents(x.extents().begin(), x.extents().end());
+  const std::vector<std::size_t> extents = detail::extents_of(x);
   return xt::adapt(x.mutable_data(), static_cast<std::size_t>(x.size()), xt::no_ownership(), extents);
 }
 template <class T>
 auto as_xtensor(const tensor<T>& x) {
-  const std::vector<std::size_t> extents(x.extents().begin(), x.extents().end());
+  const std::vector<std::size_t> extents = detail::extents_of(x);
   return xt::adapt(x.data(), static_cast<std::size_t>(x.size()), xt::no_ownership(), extents);
 }
 

@@ -56,7 +56,7 @@ template <nn::model M, class Loss, class Optimizer>
 class trainer {
   static_assert(loss::loss_policy<Loss, M>,
                 "trainer: the loss needs `V forget(const loss::answers<V>&) const`, `V retain(...) const` or both, or "
-                "`start(model, forget)`; see expunge/loss/base.hpp and docs/architecture.md");
+                "`start(model, forget)`; see expunge/loss/base.hpp");
   static_assert(optim::optimizer_policy<Optimizer, typename M::value_type>,
                 "trainer: the optimizer needs `double learning_rate` and `start(parameters)`; see expunge/optim/optimizer.hpp");
 
