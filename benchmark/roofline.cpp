@@ -83,12 +83,12 @@ void add_rule(const std::string& name, const Rule& fresh, double flops, index_t 
   const double out = static_cast<double>(y.size()), all = static_cast<double>((in.size() + ... + 0)), kept = static_cast<double>(saved);
   rule->pushforward(in...);
   const auto slots = [](auto& bars, const auto& f) { std::apply([&](auto&... bar) { f(cotangent_slot<X>(&bar)...); }, bars); };
-  using bars = std::tuple<decltype((void)in, cotangent<X>{})...>;
+  const std::tuple none{cotangent<X>{.wanted = !in.absent()}...};
   add({name + "/forward", 4 * (all + out), flops * out, [=] { Rule again = *rule; again.forward(in...); }});
-  add({name + "/pullback", 4 * (all + kept + out + all), 2 * flops * out, [=] { bars b; slots(b, [&](auto... s) { rule->pullback(y, s...); }); }});
+  add({name + "/pullback", 4 * (all + kept + out + all), 2 * flops * out, [=] { auto b = none; slots(b, [&](auto... s) { rule->pullback(y, s...); }); }});
   add({name + "/pushforward", 4 * (2 * all + kept + out), 2 * flops * out, [=] { rule->pushforward(in...); }});
   add({name + "/pullback_tangent", 4 * (2 * all + kept + 2 * out + all), 5 * flops * out,
-       [=] { bars b; slots(b, [&](auto... s) { rule->pullback_tangent(in..., y, y, s...); }); }});
+       [=] { auto b = none; slots(b, [&](auto... s) { rule->pullback_tangent(in..., y, y, s...); }); }});
 }
 
 }  // namespace
@@ -108,7 +108,7 @@ int main(int argc, char** argv) {
   for (index_t r = 0; r < labels; ++r) answers.push_back(static_cast<std::int32_t>(1000 * r));
   const auto indices = [](const std::vector<std::int32_t>& of) { return X::index_tensor(shape{std::ssize(of)}, of); };
   add_rule("swiglu", detail::gated_rule<function::silu, X>{}, 20, 0, made({rows, ffn}), made({rows, ffn}));
-  add_rule("rms_norm", detail::rms_norm_rule<X>{1e-5F}, 5, rows, made({rows, width}), made({width}));
+  add_rule("rms_norm", detail::norm_rule<X, false>{1e-5F}, 5, rows, made({rows, width}), made({width}), X{});
   for (const index_t length : {12, 64, 200, 1000}) {  // tokens of an example; about 200 rows where they allow it
     const index_t count = std::max<index_t>(1, rows / length), all = count * length;
     std::vector<std::int32_t> begins;

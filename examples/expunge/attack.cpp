@@ -16,7 +16,7 @@ namespace program {
 namespace {
 
 struct options {
-  std::string model, kind = "harmful", forget, json, optimizer = "adamw";
+  std::string model, forget, json, optimizer = "adamw";
   double fraction = 0.1;
   std::vector<double> rates{1e-5, 5e-6, 1e-6};
   index_t seeds = 3, epochs = 20, batch = 8;
@@ -49,7 +49,7 @@ void run_attack(const options& o) {
   };
   const auto runs = o.optimizer == "sgd" ? attacked(optim::sgd{}) : attacked(optim::adamw{});
   std::vector<double> recoveries;
-  nlohmann::ordered_json out{{"kind", o.kind}, {"fraction", o.fraction}, {"accuracy", forget.choices.empty() ? "generation" : "multiple_choice"}};
+  nlohmann::ordered_json out{{"kind", "harmful"}, {"fraction", o.fraction}, {"accuracy", forget.choices.empty() ? "generation" : "multiple_choice"}};
   for (const auto& r : runs) {
     nlohmann::ordered_json ids = nlohmann::ordered_json::array();
     for (const index_t i : r.retrained) ids.push_back(forget.facts[static_cast<std::size_t>(i)].id);
@@ -71,7 +71,6 @@ void add_attack(CLI::App& app, action& run) {
   const auto o = std::make_shared<options>();
   CLI::App* c = app.add_subcommand("attack", "retrain on some forgotten facts: do the others come back?");
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
-  c->add_option("--kind", o->kind, "attack")->check(CLI::IsMember({"harmful"}))->capture_default_str();
   c->add_option("--forget", o->forget, "JSONL of the forgotten facts")->required();
   c->add_option("--fraction", o->fraction, "of the wrongly answered facts to retrain on")
       ->capture_default_str()

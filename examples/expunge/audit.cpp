@@ -41,14 +41,9 @@ nlohmann::ordered_json audited(const language_model<X>& before, const language_m
   nlohmann::ordered_json out{{"neurons", v.neurons.size()}, {"d_plus_sum", v.top(plus, v.neurons.size())}, {"d_minus_sum", v.top(minus, v.neurons.size())}};
   for (const std::size_t m : {10U, 100U, 1000U}) out["top"][std::to_string(m)] = {{"d_plus", v.top(plus, m)}, {"d_minus", v.top(minus, m)}};
   for (const auto& site : first) {
-    const auto mean_of_top = [&](double variation::neuron::*kind) {
-      const auto values = v.sorted(kind, [&](const nn::site& s) { return s == site.where; });
-      const std::size_t n = std::min<std::size_t>(100, values.size());
-      double total = 0;
-      for (std::size_t i = 0; i < n; ++i) total += values[i];
-      return total / static_cast<double>(n);
-    };
-    out["sites"].push_back({{"layer", site.where.block}, {"module", nn::module_names[static_cast<std::size_t>(site.where.layer)]},
+    const index_t n = std::min<index_t>(100, site.neurons);
+    const auto mean_of_top = [&](double variation::neuron::*kind) { return v.top(kind, static_cast<std::size_t>(n), site.where) / static_cast<double>(n); };
+    out["sites"].push_back({{"layer", site.where.block}, {"module", nn::module_names[static_cast<std::size_t>(site.where.module)]},
                             {"d_plus", mean_of_top(plus)}, {"d_minus", mean_of_top(minus)}});
   }
   out["cumulative"] = {{"d_plus", cumulative(v, plus)}, {"d_minus", cumulative(v, minus)}};

@@ -23,9 +23,7 @@ void inspect_gguf(const std::filesystem::path& path) {
     else if (const auto d = io::gguf_value_as<double>(value)) text << *d;
     else if (const auto b = io::gguf_value_as<bool>(value)) text << (*b ? "true" : "false");
     else text << io::kind_of(value);
-    std::string line = text.str();
-    for (char& ch : line) ch = ch == '\n' ? ' ' : ch;
-    meta.add({key, line});
+    meta.add({key, text.str()});
   }
   report::table tensors({"tensor", "type", "shape"});
   for (const auto& t : file.tensors()) tensors.add({t.name, std::string(t.type.name), io::to_string(t.extents)});

@@ -12,7 +12,6 @@
 #include <expunge/autodiff/cross_entropy.hpp>
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
-#include <expunge/io/half.hpp>
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/model/mlp.hpp>
 #include <expunge/tensor/bfloat16_cuda_storage.hpp>
@@ -60,7 +59,7 @@ std::vector<float> trained(index_t steps) {
 template <class X>
 X rounded(const X& x) {
   auto v = x.to_vector();
-  for (float& f : v) f = io::float_from_bf16(io::bf16_from_float(f));
+  for (float& f : v) f = float_from_bf16(bf16_from_float(f));
   return X(x.extents(), v);
 }
 
@@ -283,7 +282,7 @@ BOOST_AUTO_TEST_CASE(operands_are_rounded_until_they_are_written) {
   auto w = random<rounding_tensor>({30, 64}, 2);
   const auto product = [&](const rounding_tensor& of, index_t first, index_t end) {
     rounding_tensor y(shape{20, end - first});
-    multiply_add(x, of.slice(first, end), bias.slice(first, end), rounding_tensor{}, y);
+    linear_into(x, of.slice(first, end), bias.slice(first, end), rounding_tensor{}, y);
     return y.to_vector();
   };
   const auto same = w.operand_alone();  // no product has read it

@@ -34,21 +34,21 @@ struct layer_norm_operation {
   [[nodiscard]] values<T> pushforward(const arrays<T>& in, const arrays<T>& din) const {
     values<T> mean, rstd;
     auto dy = value(in, mean, rstd);
-    expunge::host::layer_norm_pushforward<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), pointer(din[0]),
+    expunge::host::norm_pushforward<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), pointer(din[0]),
                                              pointer(din[1]), pointer(din[2]), rows, cols, dy.data());
     return dy;
   }
   void pullback(const arrays<T>& in, const values<T>& y_bar, arrays<T>& bars) const {
     values<T> mean, rstd;
     value(in, mean, rstd);
-    expunge::host::layer_norm_pullback<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), y_bar.data(), rows, cols,
+    expunge::host::norm_pullback<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), y_bar.data(), rows, cols,
                                           pointer(bars[0]), pointer(bars[1]), pointer(bars[2]));
   }
   void pullback_tangent(const arrays<T>& in, const arrays<T>& din, const values<T>& y_bar, const values<T>& dy_bar,
                         arrays<T>& dbars) const {
     values<T> mean, rstd;
     value(in, mean, rstd);
-    expunge::host::layer_norm_pullback_tangent<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), pointer(din[0]),
+    expunge::host::norm_pullback_tangent<T>(in[0].data(), in[1].data(), mean.data(), rstd.data(), pointer(din[0]),
                                                   pointer(din[1]), y_bar.data(), pointer(dy_bar), rows, cols, pointer(dbars[0]),
                                                   pointer(dbars[1]), pointer(dbars[2]));
   }

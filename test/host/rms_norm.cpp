@@ -31,22 +31,22 @@ struct rms_norm_operation {
   [[nodiscard]] values<T> pushforward(const arrays<T>& in, const arrays<T>& din) const {
     values<T> rstd;
     auto dy = value(in, rstd);
-    expunge::host::rms_norm_pushforward<T>(in[0].data(), in[1].data(), rstd.data(), pointer(din[0]), pointer(din[1]), rows, cols,
-                                           dy.data());
+    expunge::host::norm_pushforward<T>(in[0].data(), in[1].data(), nullptr, rstd.data(), pointer(din[0]), pointer(din[1]), nullptr, rows, cols,
+                                       dy.data());
     return dy;
   }
   void pullback(const arrays<T>& in, const values<T>& y_bar, arrays<T>& bars) const {
     values<T> rstd;
     value(in, rstd);
-    expunge::host::rms_norm_pullback<T>(in[0].data(), in[1].data(), rstd.data(), y_bar.data(), rows, cols, pointer(bars[0]),
-                                        pointer(bars[1]));
+    expunge::host::norm_pullback<T>(in[0].data(), in[1].data(), nullptr, rstd.data(), y_bar.data(), rows, cols, pointer(bars[0]),
+                                    pointer(bars[1]), nullptr);
   }
   void pullback_tangent(const arrays<T>& in, const arrays<T>& din, const values<T>& y_bar, const values<T>& dy_bar,
                         arrays<T>& dbars) const {
     values<T> rstd;
     value(in, rstd);
-    expunge::host::rms_norm_pullback_tangent<T>(in[0].data(), in[1].data(), rstd.data(), pointer(din[0]), pointer(din[1]),
-                                                y_bar.data(), pointer(dy_bar), rows, cols, pointer(dbars[0]), pointer(dbars[1]));
+    expunge::host::norm_pullback_tangent<T>(in[0].data(), in[1].data(), nullptr, rstd.data(), pointer(din[0]), pointer(din[1]), y_bar.data(),
+                                            pointer(dy_bar), rows, cols, pointer(dbars[0]), pointer(dbars[1]), nullptr);
   }
 };
 

@@ -1,7 +1,5 @@
 #include "expunge/io/elements.hpp"
 
-#include <cmath>
-#include <limits>
 #include <span>
 #include <vector>
 
@@ -43,20 +41,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(every_type_is_decoded, Value, values) {
   BOOST_TEST((decoded<Value>(dtype::boolean, std::vector<std::uint8_t>{1, 0}) == list{1, 0}));
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(encoding_round_trips, Value, values) {
-  std::vector<Value> original(200'000);
-  for (std::size_t i = 0; i < original.size(); ++i) original[i] = static_cast<Value>(i % 257) / 8;  // exact in f16
-  for (const dtype type : {dtype::f64, dtype::f32, dtype::f16}) {
-    const auto bytes = encode_elements<Value>(original, type);
-    BOOST_TEST(bytes.size() == original.size() * size_of(type));
-    std::vector<Value> back(original.size());
-    decode_elements<Value>(type, bytes, back);
-    BOOST_TEST((back == original));
-  }
-  const auto bytes = encode_elements<Value>(std::vector<Value>{Value(1) + Value(0x1p-8), Value(-2.5)}, dtype::bf16);
-  std::vector<Value> back(2);
-  decode_elements<Value>(dtype::bf16, bytes, back);
-  BOOST_TEST((back == std::vector<Value>{1, Value(-2.5)}));
+BOOST_AUTO_TEST_CASE(many_are_decoded_in_blocks) {
+  std::vector<double> many(200'000);
+  for (std::size_t i = 0; i < many.size(); ++i) many[i] = static_cast<double>(i);
+  BOOST_TEST((decoded<double>(dtype::f64, many) == many));
 }
 
 BOOST_AUTO_TEST_CASE(wrong_sizes_and_types_are_refused) {
@@ -64,7 +52,6 @@ BOOST_AUTO_TEST_CASE(wrong_sizes_and_types_are_refused) {
   const std::vector<std::byte> bytes(9);
   BOOST_CHECK_THROW(decode_elements<float>(dtype::f32, bytes, two), expunge::error);
   BOOST_CHECK_THROW(decode_elements<float>(dtype::f32, std::span(bytes).first(4), two), expunge::error);
-  BOOST_CHECK_THROW(static_cast<void>(encode_elements<float>(two, dtype::i32)), expunge::error);
 }
 
 BOOST_AUTO_TEST_CASE(counts_refuse_overflow) {

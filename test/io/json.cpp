@@ -1,7 +1,6 @@
 // JSON from broken and hostile texts, and the strings that we write.
 #include <boost/test/unit_test.hpp>
 
-#include <cstdint>
 #include <string>
 #include <vector>
 

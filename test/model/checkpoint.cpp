@@ -9,6 +9,7 @@
 #include <expunge/unlearn/trainer.hpp>
 
 #include "../random_sequences.hpp"
+#include "../unlearn/weights.hpp"
 
 using namespace expunge;
 using X = tensor<float>;
@@ -16,7 +17,7 @@ using X = tensor<float>;
 namespace {
 
 struct result {
-  std::vector<float> weights;
+  std::vector<double> weights;
   std::size_t bytes;  // the most that were in use beside the model
 };
 
@@ -30,10 +31,8 @@ result trained(const Loss& policy, model::decoder_family family, bool checkpoint
   const std::size_t before = pool.peak_bytes();
   const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 6, 30, 3, 32); };
   unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.1}, {.batch = 6}).run(sequences(1), sequences(2), unlearn::after_steps(3));
-  result r{{}, pool.peak_bytes() - before};
-  for (const X& p : nn::parameters(m))
-    for (const float v : p.to_vector()) r.weights.push_back(v);
-  return r;
+  const std::size_t bytes = pool.peak_bytes() - before;
+  return {testing::flat(m), bytes};
 }
 
 }  // namespace

@@ -2,14 +2,13 @@
 #include <boost/test/unit_test.hpp>
 #include <nlohmann/json.hpp>
 
-#include <cstdlib>
 #include <filesystem>
 #include <fstream>
-#include <iterator>
 #include <string>
 
 #include <expunge/model/decoder_folder.hpp>
 
+#include "../io/temporary_folder.hpp"
 #include "../tensor/watched_storage.hpp"
 
 using namespace expunge;
@@ -19,12 +18,6 @@ namespace fs = std::filesystem;
 namespace {
 
 const fs::path golden_folder = fs::path(EXPUNGE_SOURCE_DIR) / "test/golden/models";
-
-struct scratch {
-  fs::path path = fs::temp_directory_path() / ("expunge_decoder_" + std::to_string(std::rand()));
-  scratch() { fs::create_directories(path); }
-  ~scratch() { fs::remove_all(path); }
-};
 
 std::vector<double> values(const io::safetensors_file& file, const std::string& name) {
   std::vector<double> out(static_cast<std::size_t>(*io::element_count(file.tensor(name).extents)));
@@ -72,9 +65,9 @@ BOOST_AUTO_TEST_CASE(logits_and_gradients_agree_with_transformers) {
       nn::for_each_parameter([](const nn::name_path&, X& g, const var<X>& p) {
         g = gradient_of(p).absent() ? zeros<X>(p.value.extents()) : gradient_of(p);
       }, gradients, lifted);
-      const scratch out;
-      model::save_decoder_folder(gradients, out.path);
-      const io::safetensors_file ours(out.path / "model.safetensors");
+      const temporary_folder out;
+      model::save_decoder_folder(gradients, out.path());
+      const io::safetensors_file ours(out.path() / "model.safetensors");
       std::size_t compared = 0;
       for (const auto& entry : golden.tensors())
         if (entry.name.starts_with("gradient.")) {
@@ -89,21 +82,21 @@ BOOST_AUTO_TEST_CASE(logits_and_gradients_agree_with_transformers) {
 BOOST_AUTO_TEST_CASE(a_saved_folder_is_read_back_to_the_same_numbers) {
   for (const std::string name : {"llama3_tied", "qwen2", "gpt2"}) {
     const auto m = model::load_decoder_folder<tensor<float>>(golden_folder / name);
-    const scratch out;
-    model::save_decoder_folder(m, out.path, 0);
-    const auto again = model::load_decoder_folder<tensor<float>>(out.path);
+    const temporary_folder out;
+    model::save_decoder_folder(m, out.path(), 0);
+    const auto again = model::load_decoder_folder<tensor<float>>(out.path());
     const nn::token_sequence s{{1, 2, 3, 4, 5}, 1};
     BOOST_TEST((m.logits(m.make_batch(std::array{&s})).to_vector() == again.logits(again.make_batch(std::array{&s})).to_vector()));
-    BOOST_TEST(io::safetensors_file(out.path / "model.safetensors").tensors().size() ==
+    BOOST_TEST(io::safetensors_file(out.path() / "model.safetensors").tensors().size() ==
                io::safetensors_file(golden_folder / name / "model.safetensors").tensors().size());
   }
 }
 
 BOOST_AUTO_TEST_CASE(bad_folders_are_refused) {
-  const scratch out;
+  const temporary_folder out;
   const auto refused = [&](const char* expected) {
     try {
-      static_cast<void>(model::load_decoder_folder<tensor<float>>(out.path));
+      static_cast<void>(model::load_decoder_folder<tensor<float>>(out.path()));
     } catch (const error& e) {
       const bool found = std::string(e.what()).find(expected) != std::string::npos;
       BOOST_TEST(found, e.what());
@@ -112,48 +105,46 @@ BOOST_AUTO_TEST_CASE(bad_folders_are_refused) {
     return false;
   };
   BOOST_TEST(refused("config.json"));
-  fs::copy(golden_folder / "llama" / "config.json", out.path / "config.json");
+  fs::copy(golden_folder / "llama" / "config.json", out.path() / "config.json");
   BOOST_TEST(refused("model.safetensors"));
-  fs::copy(golden_folder / "qwen2" / "model.safetensors", out.path / "model.safetensors");
-  fs::copy(golden_folder / "gpt2" / "config.json", out.path / "config.json", fs::copy_options::overwrite_existing);
+  fs::copy(golden_folder / "qwen2" / "model.safetensors", out.path() / "model.safetensors");
+  fs::copy(golden_folder / "gpt2" / "config.json", out.path() / "config.json", fs::copy_options::overwrite_existing);
   BOOST_TEST(refused("wte.weight"));
   auto m = model::load_decoder_folder<tensor<float>>(golden_folder / "llama");
   const float nan = NAN;
   m.blocks[1].up.weight.slice(0, 1).reshaped({16}).slice(3, 4).upload(std::span(&nan, 1));
-  model::save_decoder_folder(m, out.path);
+  model::save_decoder_folder(m, out.path());
   BOOST_TEST(refused("model.layers.1.mlp.up_proj.weight"));
-  auto config = nlohmann::json::parse(std::ifstream(out.path / "config.json"));
+  auto config = nlohmann::json::parse(std::ifstream(out.path() / "config.json"));
   config["hidden_size"] = 20;
-  std::ofstream(out.path / "config.json") << config;
+  std::ofstream(out.path() / "config.json") << config;
   BOOST_TEST(refused("shape"));
   config["model_type"] = "mamba";
-  std::ofstream(out.path / "config.json") << config;
+  std::ofstream(out.path() / "config.json") << config;
   BOOST_TEST(refused("mamba"));
 }
 
 BOOST_AUTO_TEST_CASE(weights_that_would_make_another_model_are_refused) {
-  const scratch out;
-  const auto config = out.path / "config.json", weights = out.path / "model.safetensors";
+  const temporary_folder out;
+  const auto config = out.path() / "config.json", weights = out.path() / "model.safetensors";
   const auto changed = [](const fs::path& file, const std::string& from, const std::string& to) {
-    std::ifstream in(file, std::ios::binary);
-    std::string text{std::istreambuf_iterator<char>(in), {}};
+    std::string text = read_all(file);
     const auto at = text.find(from);
     BOOST_TEST_REQUIRE(at != std::string::npos);
     std::ofstream(file, std::ios::binary) << text.replace(at, from.size(), to);
   };
   const auto refused = [&](const char* expected) {
-    BOOST_CHECK_EXCEPTION(static_cast<void>(model::load_decoder_folder<tensor<float>>(out.path)), error,
-                          [&](const error& e) { return std::string(e.what()).find(expected) != std::string::npos; });
+    BOOST_CHECK_EXCEPTION(static_cast<void>(model::load_decoder_folder<tensor<float>>(out.path())), error, message_contains(expected));
   };
   auto m = model::load_decoder_folder<tensor<float>>(golden_folder / "llama");
-  model::save_decoder_folder(m, out.path);
+  model::save_decoder_folder(m, out.path());
   changed(config, R"("tie_word_embeddings": false)", R"("tie_word_embeddings": true)");
   refused("'lm_head.weight' is not the embedding");
   m.head.upload(m.embedding.to_vector());
-  model::save_decoder_folder(m, out.path);
+  model::save_decoder_folder(m, out.path());
   changed(config, R"("tie_word_embeddings": false)", R"("tie_word_embeddings": true)");
-  BOOST_TEST(model::load_decoder_folder<tensor<float>>(out.path).head.absent());
-  model::save_decoder_folder(m, out.path);
+  BOOST_TEST(model::load_decoder_folder<tensor<float>>(out.path()).head.absent());
+  model::save_decoder_folder(m, out.path());
   changed(weights, R"("F32")", R"("I32")");
   refused("quantised");
 }
@@ -162,21 +153,21 @@ BOOST_AUTO_TEST_CASE(every_family_is_read_back) {
   for (const auto family : {model::decoder_family::llama, model::decoder_family::qwen2, model::decoder_family::gpt2}) {
     const auto m = model::random_decoder<tensor<float>>({.family = family, .vocabulary = 12, .width = 8, .layers = 1, .heads = 2, .kv_heads = 2,
                                                          .head_dim = 4, .ffn_width = 8, .context = 16}, 1);
-    const scratch out;
-    model::save_decoder_folder(m, out.path);
-    const auto again = nn::parameters(model::load_decoder_folder<tensor<float>>(out.path)), before = nn::parameters(m);
+    const temporary_folder out;
+    model::save_decoder_folder(m, out.path());
+    const auto again = nn::parameters(model::load_decoder_folder<tensor<float>>(out.path())), before = nn::parameters(m);
     BOOST_TEST_REQUIRE(again.size() == before.size());
     for (std::size_t i = 0; i < before.size(); ++i) BOOST_TEST((again[i].to_vector() == before[i].to_vector()));
   }
 }
 
 BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
-  const scratch out;
+  const temporary_folder out;
   const auto read = [&](const char* name, const auto& change) {
     auto config = nlohmann::json::parse(std::ifstream(golden_folder / name / "config.json"));
     change(config);
-    std::ofstream(out.path / "config.json") << config;
-    return model::read_hf_config(out.path / "config.json");
+    std::ofstream(out.path() / "config.json") << config;
+    return model::read_hf_config(out.path() / "config.json");
   };
   const auto windows = [](index_t full) {
     return [=](auto& config) {
@@ -192,12 +183,12 @@ BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
-  const scratch out;
+  const temporary_folder out;
   const auto refused = [&](const char* name, const char* expected, const auto& change) {
     auto config = nlohmann::json::parse(std::ifstream(golden_folder / name / "config.json"));
     change(config);
-    std::ofstream(out.path / "config.json") << config;
-    BOOST_CHECK_EXCEPTION(static_cast<void>(model::read_hf_config(out.path / "config.json")), error, [&](const error& e) {
+    std::ofstream(out.path() / "config.json") << config;
+    BOOST_CHECK_EXCEPTION(static_cast<void>(model::read_hf_config(out.path() / "config.json")), error, [&](const error& e) {
       const std::string text = e.what();
       BOOST_TEST_MESSAGE(text);
       return text.find("config.json") != std::string::npos && text.find(expected) != std::string::npos;

@@ -136,7 +136,7 @@ check_reports() {
   [ "$(grep -c '_sum": 0.0,' audit.json)" -lt 4 ] || complain "audit.json: unlearning changed no influence"
   accepted audit --before model --after model --forget forget.jsonl --json same.json
   [ "$(grep -c '_sum": 0.0,' same.json)" -eq 4 ] || complain "same.json: a model differs from itself"
-  accepted attack --model out --kind harmful --forget forget.jsonl --fraction 0.3 --lr 1e-3 5e-4 --seeds 2 --epochs 3 --json attack.json
+  accepted attack --model out --forget forget.jsonl --fraction 0.3 --lr 1e-3 5e-4 --seeds 2 --epochs 3 --json attack.json
   has attack.json kind fraction runs seed learning_rate recovery retrained curve recovery_mean
   [ "$(grep -c '"recovery":' attack.json)" -ge 2 ] || complain "attack.json: expected a run a seed"
   accepted inspect model && grep -q 'embed_tokens' ../stdout || complain "inspect names no tensor"
@@ -174,7 +174,7 @@ check_refusals() {
     refused $broken unlearn --model $broken --forget forget.jsonl --retain retain.jsonl --method gd --steps 2 --out out --log log.jsonl
     refused $broken evaluate --model $broken --facts forget.jsonl --json
     refused $broken audit --before model --after $broken --forget forget.jsonl --json out.json
-    refused $broken attack --model $broken --kind harmful --forget forget.jsonl --json out.json
+    refused $broken attack --model $broken --forget forget.jsonl --json out.json
   done
   for broken in bad_short bad_tiny bad_lying bad_offsets bad_json bad_no_weights bad_header.gguf bad_text.gguf absent; do refused $broken inspect $broken; done
 
@@ -194,7 +194,7 @@ check_refusals() {
     refused $broken.jsonl unlearn --model model --forget forget.jsonl --retain $broken.jsonl --method gd --steps 2 --out out --log log.jsonl
     refused $broken.jsonl evaluate --model model --facts $broken.jsonl --json
     refused $broken.jsonl audit --before model --after model --forget $broken.jsonl --json out.json
-    refused $broken.jsonl attack --model model --kind harmful --forget $broken.jsonl --json out.json
+    refused $broken.jsonl attack --model model --forget $broken.jsonl --json out.json
   done
   refused overlap.jsonl unlearn --model model --forget forget.jsonl --retain overlap.jsonl --method gd --steps 2 --out out --log log.jsonl
 
@@ -236,7 +236,7 @@ check_refusals() {
   refused sharded unlearn --model model --forget forget.jsonl --method ga --steps 2 --out sharded
   broken_model one_layer && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' model/config.json >one_layer/config.json
   refused one_layer audit --before model --after one_layer --forget forget.jsonl
-  for fraction in 0 1 nan; do refused --fraction attack --model model --kind harmful --forget forget.jsonl --fraction $fraction; done
+  for fraction in 0 1 nan; do refused --fraction attack --model model --forget forget.jsonl --fraction $fraction; done
   facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
   refused known.jsonl evaluate --model model --facts unknown.jsonl --known known.jsonl
   grep -q generation_accuracy ../stdout || complain "evaluate --known: no evaluation where no fact is known"
@@ -257,7 +257,7 @@ check_refusals() {
   refused /dev/null $base --out out --log /dev/null
   for json in a_file/out.json a_folder; do
     refused $json audit --before model --after model --forget forget.jsonl --json $json
-    refused $json attack --model model --kind harmful --forget forget.jsonl --epochs 1 --seeds 1 --json $json
+    refused $json attack --model model --forget forget.jsonl --epochs 1 --seeds 1 --json $json
   done
 }
 

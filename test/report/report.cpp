@@ -33,6 +33,12 @@ BOOST_AUTO_TEST_CASE(tables) {
   out << t;
   BOOST_TEST(out.str() == "| method | steps |\n|--------|------:|\n| GA     |  12.3 |\n");
   BOOST_CHECK_THROW(t.add({"one cell"}), error);
+  report::table texts({"key"});
+  texts.add({"<|end|>\nof text"});
+  std::ostringstream escaped;
+  escaped << texts;
+  BOOST_TEST(escaped.str() == "| key               |\n|-------------------|\n| <\\|end\\|> of text |\n");
+  BOOST_TEST(report::fixed(1e70, 1).size() == 73U);
 }
 
 BOOST_AUTO_TEST_CASE(charts) {

@@ -90,7 +90,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
     const T* const means = centred ? mean.data() : nullptr;
     auto x_bar = start, w_bar = b, b_bar = w, found_x = start, found_w = b, found_b = w;
     cuda::norm_arguments<T> n{cols, x.data(), w.data(), means, rstd.data(), nullptr, nullptr, nullptr, g.data(), nullptr};
-    host::detail::norm_pullback(x.data(), w.data(), means, rstd.data(), g.data(), rows, cols, x_bar.data(), w_bar.data(), b_bar.data());
+    host::norm_pullback(x.data(), w.data(), means, rstd.data(), g.data(), rows, cols, x_bar.data(), w_bar.data(), b_bar.data());
     for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback(lanes, n, r, found_x.data()); });
     add_columns(cuda::norm_weight_share<T>{n}, found_w);
     add_columns(cuda::matrix_share<T>{n.g, cols}, found_b);
@@ -101,11 +101,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(norms, S, settings) {
     for (const int present : {1, 2, 4, 15}) {
       n.dx = present & 1 ? dx.data() : nullptr, n.dw = present & 2 ? dw.data() : nullptr;
       n.dg = present & 4 ? dg.data() : nullptr, n.db = present & 8 ? db.data() : nullptr;
-      host::detail::norm_pushforward(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, n.db, rows, cols, y.data());
+      host::norm_pushforward(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, n.db, rows, cols, y.data());
       for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pushforward(lanes, n, r, found_y.data()); });
       check(found_y, y);
       x_bar = found_x = start, w_bar = found_w = b;
-      host::detail::norm_pullback_tangent<T>(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, g.data(), n.dg, rows, cols, x_bar.data(), w_bar.data(),
+      host::norm_pullback_tangent<T>(x.data(), w.data(), means, rstd.data(), n.dx, n.dw, g.data(), n.dg, rows, cols, x_bar.data(), w_bar.data(),
                                              nullptr);
       std::vector<cuda::projection<T>> projections(rows);
       for_rows<S>(rows, [&](const auto& lanes, index_t r) { cuda::norm_pullback_tangent(lanes, n, r, found_x.data(), projections.data()); });

@@ -79,10 +79,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_what_is_added, X, all) {
     const X x = random<X>({m, k}, 1), w = random<X>({n, k}, 2), bias = random<X>({n}, 3), onto = random<X>({m, n}, 5);
     X product(shape{m, n}), sum = random<X>({m, n}, 4), without = random<X>({m, n}, 4), all_of_it = random<X>({m, n}, 4), no_bias(shape{m, n});
     gemm(false, true, T(1), x, w, T(0), product);
-    multiply_add(x, w, bias, X{}, sum);
-    multiply_add(x, w, X{}, X{}, without);
-    multiply_add(x, w, bias, onto, all_of_it);
-    multiply_add(x, w, X{}, onto, no_bias);
+    linear_into(x, w, bias, X{}, sum);
+    linear_into(x, w, X{}, X{}, without);
+    linear_into(x, w, bias, onto, all_of_it);
+    linear_into(x, w, X{}, onto, no_bias);
     const auto p = product.to_vector(), s = sum.to_vector(), b = bias.to_vector(), o = onto.to_vector(), a = all_of_it.to_vector(), l = no_bias.to_vector();
     T worst = 0;
     for (index_t i = 0; i < m * n; ++i) {
@@ -95,10 +95,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_what_is_added, X, all) {
   }
   X y(shape{2, 3}), small(shape{2, 2});
   const X x(shape{2, 4}), w(shape{3, 4});
-  BOOST_CHECK_THROW(multiply_add(x, X(shape{3, 5}), X{}, X{}, y), error);
-  BOOST_CHECK_THROW(multiply_add(x, w, X(shape{2}), X{}, y), error);
-  BOOST_CHECK_THROW(multiply_add(x, w, X{}, X{}, small), error);
-  BOOST_CHECK_THROW(multiply_add(x, w, X{}, small, y), error);
+  BOOST_CHECK_THROW(linear_into(x, X(shape{3, 5}), X{}, X{}, y), error);
+  BOOST_CHECK_THROW(linear_into(x, w, X(shape{2}), X{}, y), error);
+  BOOST_CHECK_THROW(linear_into(x, w, X{}, X{}, small), error);
+  BOOST_CHECK_THROW(linear_into(x, w, X{}, small, y), error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, all) {
@@ -132,7 +132,7 @@ BOOST_AUTO_TEST_CASE(memory_goes_back_where_none_of_its_slab_is_in_use) {
   host::buffer_pool pool;
   host::buffer* const small = pool.acquire(1000);
   host::buffer* const large = pool.acquire(std::size_t{1} << 28);
-  BOOST_TEST(reinterpret_cast<std::uintptr_t>(large->data) % host::buffer_pool::alignment == 0U);
+  BOOST_TEST(reinterpret_cast<std::uintptr_t>(large->data) % host::block_space::alignment == 0U);
   std::fill_n(small->data, 1000, std::byte{1});
   large->data[(std::size_t{1} << 28) - 1] = std::byte{2};
   pool.recycle(large);
@@ -190,9 +190,9 @@ BOOST_AUTO_TEST_CASE(absent_tensors_are_refused_and_an_error_loses_nothing) {
   BOOST_CHECK_THROW(gemm(false, false, 1.0F, none, some, 0.0F, out), error);
   BOOST_CHECK_THROW(gemm(false, false, 1.0F, some, none, 0.0F, out), error);
   BOOST_CHECK_THROW(gemm(false, false, 1.0F, some, some, 0.0F, absent), error);
-  BOOST_CHECK_THROW(multiply_add(none, some, X{}, X{}, out), error);
+  BOOST_CHECK_THROW(linear_into(none, some, X{}, X{}, out), error);
   BOOST_CHECK_THROW(clone(none), error);
-  BOOST_CHECK_THROW(mapped_for<read_by::anyone>(functor::copy{}, none), error);
+  BOOST_CHECK_THROW(mapped(functor::copy{}, none), error);
   BOOST_CHECK_THROW(keep_rows(rows, 5), error);
   BOOST_TEST((rows.to_vector() == std::vector<float>{1, 2, 3, 4, 5, 6}));
 }

@@ -32,8 +32,8 @@ std::vector<nn::token_sequence> sequences(std::uint64_t seed, std::size_t count)
   return out;
 }
 
-/// A linear classifier whose weight is made from parameters, as in a low-rank adaptation: a product of two has no rows of the batch,
-/// and two that are added have one cotangent.
+/// A linear classifier whose weight is made from parameters and constants, as in a low-rank adaptation or with a mask: these have no rows of
+/// the batch, and two that are added have one cotangent.
 template <class V>
 struct factored {
   using value_type = V;
@@ -41,6 +41,7 @@ struct factored {
   using example_type = model::labelled_sample;
   using batch_type = model::sample_batch<X>;
   V left{}, right{}, base{}, shift{};
+  X frozen{}, mask{};
 
   [[nodiscard]] batch_type make_batch(std::span<const example_type* const> examples) const {
     model::mlp<X> shape_of;
@@ -49,12 +50,12 @@ struct factored {
   }
   template <class Observer = nn::no_observer>
   V nll(const batch_type& batch, const Observer& observe = {}) const {
-    const V weight = tanh(matmul(left, right) + (base + shift));
+    const V weight = V{mask} * tanh(matmul(left, right) + (base + shift) + V{frozen});
     return cross_entropy(observe(nn::site{0, nn::module::hidden}, linear(V{batch.features}, weight), batch.offsets), batch.labels);
   }
   template <class U>
   [[nodiscard]] factored<U> rebound() const {
-    return {};
+    return {{}, {}, {}, {}, frozen, mask};
   }
   template <class F, class M, class... R>
   static void visit(const nn::name_path& at, const F& f, M& m, R&... r) {
@@ -124,7 +125,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(parameters_made_of_parameters, X, testing::tensors
   for (int i = 0; i < 7; ++i)
     for (auto* set : {&forget, &retain})
       set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 7))});
-  check(factored<X>{random({7, 2}), random({2, 3}), random({7, 3}), random({7, 3})}, forget, retain);  // as many classes as the joint batch has rows
+  check(factored<X>{random({7, 2}), random({2, 3}), random({7, 3}), random({7, 3}), random({7, 3}), random({7, 3})}, forget, retain);  // as many classes as the joint batch has rows
 }
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -17,7 +17,7 @@ namespace {
 
 using X = tensor<double>;
 
-enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label };
+enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants };
 
 struct pairs {
   std::vector<double> source;
@@ -50,7 +50,7 @@ struct reader {
       offsets.push_back(static_cast<std::int32_t>(source.size()));
       label_offsets.push_back(static_cast<std::int32_t>(labels.size()));
       b.lengths.push_back(std::ssize(p->target));
-      b.row_counts.push_back(std::ssize(p->source));
+      if (Made != mistake::no_row_counts) b.row_counts.push_back(std::ssize(p->source));
     }
     const auto indices = [](const std::vector<std::int32_t>& v) { return X::index_tensor({std::ssize(v)}, v); };
     b.source = X({std::ssize(source), 1}, source);
@@ -59,7 +59,8 @@ struct reader {
   }
   template <class O = nn::no_observer>
   V nll(const batch_type& b, const O& observe = {}) const {
-    V h = linear(V{b.source}, w1);
+    const V weight = Made == mistake::weight_of_constants ? matmul(V{X({2, 2}, std::vector<double>{1, 2, 3, 4})}, w1) : w1;
+    V h = linear(V{b.source}, weight);
     if constexpr (Made == mistake::drops_what_is_returned) observe(nn::site{}, h, b.offsets);
     else if constexpr (Made != mistake::shows_nothing) h = observe(nn::site{}, h, b.offsets);
     const V of_labels = cross_entropy(linear(gather(segment_sum(tanh(h), b.offsets), b.example), w2), b.labels);
@@ -116,6 +117,15 @@ BOOST_AUTO_TEST_CASE(values_of_labels_instead_of_examples) {
   BOOST_TEST(metric::likelihoods(some_model<mistake::none>(), std::span(forget)).size() == 2U);
   BOOST_CHECK_THROW(metric::likelihoods(some_model<mistake::one_value_a_label>(), std::span(forget)), error);
   BOOST_CHECK_THROW(metric::likelihoods(some_model<mistake::none>(), std::span(forget), 0), error);
+}
+
+BOOST_AUTO_TEST_CASE(row_counts_that_are_empty_and_a_weight_that_seems_to_have_rows) {
+  for (const auto curvature : {attribution::curvature::first_order, attribution::curvature::exact}) {
+    const loss::ssiuu<> policy{{}, {.curvature = curvature}, {}};
+    BOOST_TEST(says(trained<mistake::no_row_counts>(policy), "0 `row_counts` for 4 examples"));
+    BOOST_TEST(says(trained<mistake::weight_of_constants>(policy), "leave `row_counts` out"));
+    BOOST_TEST(trained<mistake::weight_of_constants>(policy, retain, false) == "");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(as_many_labels_as_rows_but_not_of_each_example) {

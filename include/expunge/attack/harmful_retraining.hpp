@@ -5,6 +5,7 @@
 #include <cmath>
 #include <functional>
 #include <span>
+#include <type_traits>
 #include <vector>
 
 #include "expunge/core/progress.hpp"
@@ -21,8 +22,7 @@ struct attack_run {
   std::vector<double> curve;        // recovery after each epoch at that learning rate
 };
 
-/// Retrains on a fraction of the forget examples that the model now answers wrong, and measures the rest (METHOD: harmful
-/// attack). For every seed a random split; for every learning rate a fresh copy of the model; the maximum over both
+/// Retrains on a fraction of the forget examples that the model now answers wrong, and measures the rest. For every seed a random split; for every learning rate a fresh copy of the model; the maximum over both
 /// learning rates and epochs is reported.
 template <class Optimizer = optim::adamw>
 struct harmful_retraining {
@@ -38,7 +38,7 @@ struct harmful_retraining {
   /// Throws expunge::error where fewer than two examples are answered wrong, or for meaningless settings.
   template <nn::model M>
   std::vector<attack_run> run(const M& model, std::span<const typename M::example_type> forget,
-                              const std::function<std::vector<bool>(const M&, std::span<const typename M::example_type>)>& right) const {
+                              const std::type_identity_t<std::function<std::vector<bool>(const M&, std::span<const typename M::example_type>)>>& right) const {
     using example = typename M::example_type;
     require(fraction > 0 && fraction < 1, "harmful attack: fraction is ", fraction, ", expected a number between 0 and 1");
     require_positive(batch, "harmful attack: batch", "examples");

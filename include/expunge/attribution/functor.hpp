@@ -35,6 +35,6 @@ struct second_seed {
 
 // A list of them: tensor/functor.hpp.
 #define EXPUNGE_ATTRIBUTION_MAPS(MAP, T)                                                                              \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::joint_probability, const T*)                                        \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::measured_slope, const T*)                                           \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::second_seed, const T*, const T*, const T*)
+  MAP(expunge::functor::assign<expunge::functor::joint_probability>, T*, const T*)                                     \
+  MAP(expunge::functor::assign<expunge::functor::measured_slope>, T*, const T*)                                        \
+  MAP(expunge::functor::assign<expunge::functor::second_seed>, T*, const T*, const T*, const T*)

@@ -4,10 +4,8 @@
 // summed over the example's tokens, is the attribution A[b, i]; and a sweep with tangents v differentiates sum v A.
 #pragma once
 
-#include <algorithm>
 #include <cstddef>
 #include <deque>
-#include <vector>
 
 #include "expunge/attribution/functor.hpp"
 #include "expunge/autodiff/instances.hpp"
@@ -20,8 +18,8 @@ namespace expunge::attribution {
 enum class sites { all, ffn };
 
 [[nodiscard]] inline bool selected(sites which, const nn::site& s) {
-  return which == sites::all || s.layer == nn::module::gate || s.layer == nn::module::up || s.layer == nn::module::down ||
-         s.layer == nn::module::hidden;
+  return which == sites::all || s.module == nn::module::gate || s.module == nn::module::up || s.module == nn::module::down ||
+         s.module == nn::module::hidden;
 }
 
 /// What one gate saw and lets in; all are [examples, neurons] of its site.

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -44,7 +45,7 @@ std::vector<site_influence> influences(const M& model, std::span<const typename 
       return leaf;
     });
     const var<X> nll = lifted.nll(data, gate_observer<X>{&list});
-    recorded.pullback(nll, mapped(functor::assign{functor::measured_slope{what == measured::probability}}, nll.value));
+    recorded.pullback(nll, mapped(functor::measured_slope{what == measured::probability}, nll.value));
     list.check_shown();
     for (const auto& g : list.gates) g.check_reached();
     if (out.empty())
@@ -67,17 +68,17 @@ struct influence_variation {
   };
   std::vector<neuron> neurons;
 
-  /// Values of one kind in decreasing order.
-  [[nodiscard]] std::vector<double> sorted(double neuron::*kind, const std::function<bool(const nn::site&)>& where = {}) const {
+  /// Values of one kind in decreasing order, of all sites or of one.
+  [[nodiscard]] std::vector<double> sorted(double neuron::*kind, const std::optional<nn::site>& where = {}) const {
     std::vector<double> values;
     for (const neuron& n : neurons)
-      if (!where || where(n.where)) values.push_back(n.*kind);
+      if (!where || *where == n.where) values.push_back(n.*kind);
     std::sort(values.begin(), values.end(), std::greater<>{});
     return values;
   }
   /// Sum of the largest m values of a kind.
-  [[nodiscard]] double top(double neuron::*kind, std::size_t m) const {
-    const auto values = sorted(kind);
+  [[nodiscard]] double top(double neuron::*kind, std::size_t m, const std::optional<nn::site>& where = {}) const {
+    const auto values = sorted(kind, where);
     double total = 0;
     for (std::size_t i = 0; i < std::min(m, values.size()); ++i) total += values[i];
     return total;

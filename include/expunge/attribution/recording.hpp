@@ -58,6 +58,8 @@ class recording {
   const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget)
     requires nn::row_structured<typename M::batch_type>
   {
+    require(std::ssize(batch.row_counts) == batch.examples(), "the batch has ", batch.row_counts.size(), " `row_counts` for ", batch.examples(),
+            " examples: fill in the rows of each, or leave the member out");
     rows_ = batch.row_counts;
     return run(model, batch, forget, {});
   }
@@ -66,7 +68,7 @@ class recording {
   void attribute(const X& weights) {
     const index_t all = nll_.value.size();
     const X forget_nll = nll_.value.slice(0, forget_);
-    probability_ = mapped(functor::assign{functor::joint_probability{}}, forget_nll);
+    probability_ = mapped(functor::joint_probability{}, forget_nll);
     weights_ = weights.slice(0, forget_);
     X seed(nll_.value.extents()), forget_seed = seed.slice(0, forget_), retain_seed = seed.slice(forget_, all);
     map_in_place(functor::assign{functor::negate{}}, forget_seed, std::as_const(probability_));
@@ -144,7 +146,7 @@ class recording {
       X seed = weights_;
       if (with_tangents_) tape_.pushforward();
       if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
-        seed = mapped(functor::assign{functor::second_seed{}}, weights_, probability_, tangent);
+        seed = mapped(functor::second_seed{}, weights_, probability_, tangent);
       tape_.pullback_tangent(nll_, seed);
     }
     gradients.clear();
@@ -188,7 +190,7 @@ class recording {
 
   [[nodiscard]] static X product(const X& a, const X& b) {
     if (b.absent()) return zeros<X>(a.extents());
-    return mapped(functor::assign{functor::multiply{}}, a, b);
+    return mapped(functor::multiply{}, a, b);
   }
 
   tape<dual<X>> tape_;

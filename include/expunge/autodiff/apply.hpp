@@ -12,7 +12,8 @@
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
-// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`.
+// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`, with
+// `static constexpr std::size_t weight` the number of an input that may have no rows; one whose inputs and value have one shape `elementwise`: a constant beside a parameter (a mask, the weight that LoRA adds to) then is no row either.
 // `static constexpr int operand_cotangents`: the highest order of derivatives, 1 or 2, in which the rule accepts y_bar (and dy_bar) as operands
 // alone; 0, the default: it needs their elements.
 //   X again();                                                      the value once more, from what was saved
@@ -36,16 +37,6 @@ namespace expunge {
 namespace detail {
 
 template <class V>
-struct underlying;
-template <class T, class S>
-struct underlying<tensor<T, S>> {
-  using type = tensor<T, S>;
-};
-template <class X>
-struct underlying<dual<X>> {
-  using type = X;
-};
-template <class V>
 struct underlying<var<V>> : underlying<V> {};
 
 template <class Rule>
@@ -66,7 +57,7 @@ struct operation final : node<X> {
   }
 
   void pullback() override {
-    require(!released, "pullback: an earlier sweep took what this operation had saved; record it again");
+    require_not_swept(released);
     const auto slot = [](node<X>* n) { return cotangent_slot<X>(n != nullptr ? &n->adjoint : nullptr); };
     std::apply([&](auto*... n) { rule.pullback(this->adjoint.value, slot(n)...); }, inputs);
   }
@@ -148,8 +139,7 @@ template <class Rule, class T, class S, std::same_as<var<tensor<T, S>>>... Rest>
 var<tensor<T, S>> apply(Rule rule, const var<tensor<T, S>>& first, const Rest&... rest) {
   using X = tensor<T, S>;
   X value = rule.forward(first.value, rest.value...);
-  tape<X>* on = first.on;
-  ((on = on != nullptr ? on : rest.on), ...);
+  auto* const on = detail::tape_of(first, rest...);
   if (on == nullptr) return {std::move(value)};
   auto* made = on->template emplace<detail::operation<X, Rule, 1 + sizeof...(Rest)>>(
       std::move(rule), std::array{first.origin, rest.origin...});

@@ -1,8 +1,6 @@
 // Causal grouped-query attention over ragged batches, and the rotary position embedding.
 #pragma once
 
-#include <utility>
-
 #include "expunge/autodiff/apply.hpp"
 
 namespace expunge {

@@ -23,7 +23,6 @@ class cotangent_slot {
  public:
   using value_type = typename X::value_type;
 
-  cotangent_slot() = default;
   explicit cotangent_slot(cotangent<X>* target) : target_(target != nullptr && target->wanted ? target : nullptr) {}
 
   [[nodiscard]] bool wanted() const { return target_ != nullptr; }
@@ -36,7 +35,7 @@ class cotangent_slot {
     } else if (writable()) {
       axpy(target_->value, value_type{1}, with_elements(contribution));
     } else {
-      target_->value = mapped(functor::assign{functor::add{}}, with_elements(target_->value), with_elements(contribution));
+      target_->value = mapped(functor::add{}, with_elements(target_->value), with_elements(contribution));
     }
   }
 
@@ -45,7 +44,7 @@ class cotangent_slot {
   void add_mapped(const F& f, const X& first, const Rest&... rest) const {
     if (!wanted()) return;
     if (target_->value.absent()) {
-      target_->value = mapped(functor::assign{f}, first, rest...);
+      target_->value = mapped(f, first, rest...);
     } else {
       make_writable();
       map_in_place(functor::accumulate{f}, target_->value, first, rest...);

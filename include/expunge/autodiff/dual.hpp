@@ -1,8 +1,6 @@
 // A value with its tangent: forward-mode differentiation.
 #pragma once
 
-#include <utility>
-
 #include "expunge/tensor/tensor.hpp"
 
 namespace expunge {
@@ -13,10 +11,22 @@ struct dual {
   X primal;
   X tangent{};
 };
-
 template <class X>
 dual(X) -> dual<X>;
 template <class X>
 dual(X, X) -> dual<X>;
+
+namespace detail {
+template <class V>
+struct underlying;
+template <class T, class S>
+struct underlying<tensor<T, S>> {
+  using type = tensor<T, S>;
+};
+template <class X>
+struct underlying<dual<X>> {
+  using type = X;
+};
+}  // namespace detail
 
 }  // namespace expunge

@@ -19,10 +19,10 @@ struct unary_rule {
 
   X forward(const X& x_) {
     x = x_;
-    return mapped_for<Readers>(functor::value<F>{}, x);
+    return mapped<Readers>(functor::value<F>{}, x);
   }
   X pushforward(const X& dx) const {
-    return mapped_for<Readers>(functor::slope_product<F>{}, x, dx);
+    return mapped<Readers>(functor::slope_product<F>{}, x, dx);
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
     if (x_bar.wanted()) x_bar.add_mapped(functor::slope_product<F>{}, x, y_bar);
@@ -37,6 +37,7 @@ struct unary_rule {
 /// y = F(a) * b: the gated activation of a transformer's feed-forward layer.
 template <class F, class X, read_by Readers = read_by::anyone>
 struct gated_rule {
+  static constexpr bool elementwise = true;
   static constexpr int operand_cotangents = Readers == read_by::products ? 1 : 0;
   X a{}, b{};
 
@@ -49,10 +50,10 @@ struct gated_rule {
         return written<X, Readers>(a.extents(), [&](auto y) {
           X::template run<primitive::map>(a.size(), functor::assign{functor::value_product<F>{}}, y, a.kept_operand(), b.kept_operand());
         });
-    return mapped_for<Readers>(functor::value_product<F>{}, with_elements(a), with_elements(b));
+    return mapped<Readers>(functor::value_product<F>{}, with_elements(a), with_elements(b));
   }
   X pushforward(const X& da, const X& db) const {
-    return mapped_for<Readers>(functor::gated_pushforward<F>{}, a, b, or_zeros(da, a), or_zeros(db, b));
+    return mapped<Readers>(functor::gated_pushforward<F>{}, a, b, or_zeros(da, a), or_zeros(db, b));
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
     constexpr functor::gated_pullback_of_both<F> of_both{};
@@ -81,6 +82,7 @@ struct gated_rule {
 template <class X>
 struct combination_rule {
   static constexpr bool linear = true;  // gamma has no derivative
+  static constexpr bool elementwise = true;
   using T = typename X::value_type;
   T alpha = 1, beta = 1, gamma = 0;
 
@@ -97,9 +99,9 @@ struct combination_rule {
 
  private:
   X combine(const X& a, const X& b, T shift) const {
-    if (b.absent()) return mapped(functor::assign{functor::affine<T>{alpha, shift}}, a);
-    if (a.absent()) return mapped(functor::assign{functor::affine<T>{beta, shift}}, b);
-    return mapped(functor::assign{functor::combination<T>{alpha, beta, shift}}, a, b);
+    if (b.absent()) return mapped(functor::affine<T>{alpha, shift}, a);
+    if (a.absent()) return mapped(functor::affine<T>{beta, shift}, b);
+    return mapped(functor::combination<T>{alpha, beta, shift}, a, b);
   }
   static void scaled_add(const cotangent_slot<X>& to, T factor, const X& y_bar) {
     if (!to.wanted()) return;

@@ -160,15 +160,15 @@ struct cross_entropy_tangent {
 
 // Lists of them (tensor/functor.hpp): what a function F of one variable needs, and what a gated activation by it needs:
 #define EXPUNGE_UNARY_MAPS(MAP, T, F)                                                                                 \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value<F>, const T*)                                                 \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::slope_product<F>, const T*, const T*)                               \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::slope_product_tangent<F>, const T*, const T*, const T*, const T*)
+  MAP(expunge::functor::assign<expunge::functor::value<F>>, T*, const T*)                                              \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::slope_product<F>, const T*, const T*)                                   \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::slope_product_tangent<F>, const T*, const T*, const T*, const T*)
 #define EXPUNGE_GATED_MAPS(MAP, T, F)                                                                                 \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value_product<F>, const T*, const T*)                               \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)   \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pushforward<F>, const T*, const T*, const T*, const T*)       \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                    \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*) \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::value_product<F>, const T*, const T*)                                   \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::value_product_tangent<F>, const T*, const T*, const T*, const T*)       \
+  MAP(expunge::functor::assign<expunge::functor::gated_pushforward<F>>, T*, const T*, const T*, const T*, const T*)    \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::gated_pullback<F>, const T*, const T*, const T*)                        \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::gated_pullback_tangent<F>, const T*, const T*, const T*, const T*, const T*, const T*) \
   MAP(expunge::functor::gated_pullback_of_both<F>, T*, T*, const T*, const T*, const T*)                              \
   MAP(expunge::functor::gated_pullback_tangent_of_both<F>, T*, T*, const T*, const T*, const T*, const T*, const T*, const T*)
 /// Of what products alone read, elements K.
@@ -183,9 +183,9 @@ struct cross_entropy_tangent {
   MAP(expunge::functor::assign<expunge::functor::value<expunge::function::gelu_tanh>>, K*, const T*)                  \
   MAP(expunge::functor::assign<expunge::functor::slope_product<expunge::function::gelu_tanh>>, K*, const T*, const T*)
 #define EXPUNGE_AUTODIFF_MAPS(MAP, T)                                                                                 \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::affine<T>, const T*)                                                \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::product_with<T>, const T*)                                          \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::combination<T>, const T*, const T*)                                 \
+  MAP(expunge::functor::assign<expunge::functor::affine<T>>, T*, const T*)                                             \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::product_with<T>, const T*)                                              \
+  MAP(expunge::functor::assign<expunge::functor::combination<T>>, T*, const T*, const T*)                              \
   MAP(expunge::functor::cross_entropy_value<T>, T*, T*, T*, const T*, const T*)                                       \
   MAP(expunge::functor::cross_entropy_tangent<T>, T*, T*, const T*, const T*, const T*)                               \
   EXPUNGE_UNARY_MAPS(MAP, T, expunge::function::relu)                                                                 \

@@ -1,6 +1,8 @@
 // Linear layer y = x W^T + b, onto another value or not, and the plain matrix product.
 #pragma once
 
+#include <cstddef>
+
 #include "expunge/autodiff/apply.hpp"
 
 namespace expunge {
@@ -10,6 +12,7 @@ namespace detail {
 template <class X, read_by Readers = read_by::anyone>
 struct linear_rule {
   static constexpr bool sums_over_rows = true;
+  static constexpr std::size_t weight = 1;
   X x{}, w{};  // x for products alone
 
   X forward(const X& x_, const X& w_, const X& b, const X& onto) {
@@ -21,8 +24,8 @@ struct linear_rule {
   X pushforward(const X& dx, const X& dw, const X& db, const X& donto) const {
     if (dx.absent() && dw.absent() && db.absent()) return donto;
     X y(shape{x.rows(), w.rows()});
-    if (!dx.absent()) multiply_add(dx, w, db, donto, y);
-    else if (!dw.absent()) multiply_add(x, dw, db, donto, y);
+    if (!dx.absent()) linear_into(dx, w, db, donto, y);
+    else if (!dw.absent()) linear_into(x, dw, db, donto, y);
     else X::template run<primitive::broadcast_row>(db.data(), y.rows(), y.cols(), y.mutable_data());
     if (!dx.absent() && !dw.absent()) gemm(false, true, 1, x, dw, 1, y);
     if (dx.absent() && dw.absent() && !donto.absent()) axpy(y, 1, donto);
@@ -54,7 +57,7 @@ struct linear_rule {
     if constexpr (Readers == read_by::products)
       if (b.absent() && onto.absent()) return product_for_products(false, true, 1, x_, w_);
     X y(shape{x_.rows(), w_.rows()});
-    multiply_add(x_, w_, b, onto, y);
+    linear_into(x_, w_, b, onto, y);
     return y;
   }
 };

@@ -19,9 +19,9 @@
   OPERATION(T, EXPUNGE_UNARY, expunge::detail::unary_rule<expunge::function::gelu_tanh, expunge::tensor<T>>)                             \
   OPERATION(T, EXPUNGE_BINARY, expunge::detail::gated_rule<expunge::function::silu, expunge::tensor<T>>)                                 \
   OPERATION(T, EXPUNGE_BINARY, expunge::detail::combination_rule<expunge::tensor<T>>)                                                    \
-  OPERATION(T, EXPUNGE_BINARY, expunge::detail::rms_norm_rule<expunge::tensor<T>>)                                                       \
   OPERATION(T, EXPUNGE_BINARY, expunge::detail::linear_cross_entropy_rule<expunge::tensor<T>>)                                           \
-  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::layer_norm_rule<expunge::tensor<T>>)                                                    \
+  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::norm_rule<expunge::tensor<T>, false>)                                                   \
+  OPERATION(T, EXPUNGE_TERNARY, expunge::detail::norm_rule<expunge::tensor<T>, true>)                                                    \
   OPERATION(T, EXPUNGE_TERNARY, expunge::detail::attention_rule<expunge::tensor<T>>)                                                     \
   OPERATION(T, EXPUNGE_QUATERNARY, expunge::detail::linear_rule<expunge::tensor<T>>)
 EXPUNGE_OPERATION_INSTANCES(EXPUNGE_AUTODIFF_OPERATIONS)

@@ -108,6 +108,13 @@ struct postponing final : replayable<X, Rule, N> {
   Rule whole{};   // the rule with all rows
   X whole_bar{};  // and their cotangent of the first sweep
 
+  void pullback_into(bool parameters, cotangent<X> input::*target, const X& y_bar, const batch_part* part) override {
+    if constexpr (requires { Rule::weight; })
+      require(this->inputs[Rule::weight] == nullptr || this->inputs[Rule::weight]->of_parameters,
+              "a weight is made of parameters and of constants that the operations on them take for rows of the batch: leave `row_counts` out of the "
+              "model's batch, set `joint` of the trainer to false, or say `elementwise` in a rule that is (autodiff/apply.hpp)");
+    replayable<X, Rule, N>::pullback_into(parameters, target, y_bar, part);
+  }
   bool postpone() override {
     whole = this->rule;
     whole_bar = this->adjoint.value;

@@ -19,11 +19,12 @@ namespace expunge {
 
 namespace detail {
 
-/// Nothing but parameters and absent values; a rule that indexes the batch makes rows of it.
+/// Nothing but parameters and absent values, and constants of a parameter's shape; a rule that indexes the batch makes rows of it.
 template <class Rule, class... V>
 bool made_of_parameters(const V&... inputs) {
-  if constexpr (requires { requires Rule::indexes_batch; }) return false;
-  else return ((inputs.value.absent() || (inputs.origin != nullptr && inputs.origin->of_parameters)) && ...);
+  constexpr bool indexes = requires { requires Rule::indexes_batch; }, elementwise = requires { requires Rule::elementwise; };
+  const auto fits = [](const auto& v) { return v.value.absent() || (v.origin != nullptr ? v.origin->of_parameters : elementwise); };
+  return !indexes && (fits(inputs) && ...);
 }
 
 }  // namespace detail
@@ -32,8 +33,7 @@ bool made_of_parameters(const V&... inputs) {
 template <class Rule, class X, std::same_as<var<dual<X>>>... Rest>
 var<dual<X>> apply(Rule rule, const var<dual<X>>& first, const Rest&... rest) {
   X value = rule.forward(first.value, rest.value...);
-  tape<dual<X>>* on = first.on;
-  ((on = on != nullptr ? on : rest.on), ...);
+  auto* const on = detail::tape_of(first, rest...);
   if (on == nullptr) return {std::move(value)};
   constexpr std::size_t inputs = 1 + sizeof...(Rest);
   constexpr bool sums_over_rows = requires { requires Rule::sums_over_rows; };

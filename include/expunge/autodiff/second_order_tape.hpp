@@ -1,7 +1,6 @@
 // The tape of forward-over-reverse: nodes that keep the first sweep's cotangents and take tangents. How it is used: second_order.hpp.
 #pragma once
 
-#include <cstddef>
 #include <span>
 #include <utility>
 #include <vector>
@@ -17,7 +16,7 @@ struct node<dual<tensor<T, S>>> {
   X tangent{};
   cotangent<X> adjoint;
   cotangent<X> adjoint_tangent;
-  bool of_parameters = false;  // made from leaves alone, so that its cotangents are sums over the batch
+  bool of_parameters = false;  // made from leaves, and constants beside them, alone: its cotangents are sums over the batch
   index_t readers = 0;         // operations that may still ask for the tangent
 
   node() = default;
@@ -38,19 +37,6 @@ struct node<dual<tensor<T, S>>> {
   virtual bool postpone() { return false; }
   /// Cuts all that was kept down to a part of the batch.
   virtual void restrict(const batch_part& /*part*/) {}
-};
-
-/// A value recorded so that its tangent can be asked for later.
-template <class T, class S>
-struct var<dual<tensor<T, S>>> {
-  using X = tensor<T, S>;
-  X value{};
-  node<dual<X>>* origin = nullptr;
-  tape<dual<X>>* on = nullptr;
-
-  var() = default;
-  explicit(false) var(X constant) : value(std::move(constant)) {}
-  var(X v, node<dual<X>>* n, tape<dual<X>>* t) : value(std::move(v)), origin(n), on(t) {}
 };
 
 /// One of the gradients that a sweep gathers for the parameters: of a part of the examples, each with its weight.
@@ -80,14 +66,14 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   void clear() {
     detail::node_list<dual<X>>::clear();
     leaves_.clear();
-    swept_ = sweeps::none;
+    first_ = tangents_ = second_ = false;
   }
 
   /// First sweep. With `leaves` false only what lies between the leaves and the output gets cotangents. `seed` is kept, not copied: nobody
-  /// may write it before the last sweep. Throws expunge::error for a constant output, a seed of another size, and where the tape was swept before.
+  /// may write it before the last sweep. Throws expunge::error for a constant output, a seed of another shape, and a tape that was swept before.
   void pullback(const var<dual<X>>& output, const X& seed, bool leaves = true) {
-    check(output, seed);
-    begin(sweeps::first, sweeps::none);
+    detail::require_seed(*this, output, seed);
+    once(first_);
     for (node<dual<X>>* n : leaves_) n->adjoint.wanted = leaves;
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<dual<X>>& n) {
@@ -103,8 +89,10 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   /// examples behind `kept`, where the second gradient is to have their share, at the latest after the second sweep.
   void pullback(const var<dual<X>>& output, const X& seed, std::span<const gradient_share<X>> shares, const batch_part* kept = nullptr,
                 const batch_part* rest = nullptr) {
-    check(output, seed);
-    begin(sweeps::first, sweeps::none);
+    detail::require_seed(*this, output, seed);
+    require(!output.origin->of_parameters, "the output is made of parameters, and of constants of their shape, alone, which have no rows: leave "
+            "`row_counts` out of the model's batch, or set `joint` of the trainer to false");
+    once(first_);
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([&](node<dual<X>>& n) {
       const bool reached = !n.adjoint.value.absent();
@@ -126,9 +114,9 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     });
   }
 
-  /// Computes the tangents that follow from those set (set_tangent, or within a rule). Once, after the first sweep.
+  /// Computes the tangents that follow from those set (set_tangent, or within a rule). Once; before the first sweep only where no operation is a gate.
   void pushforward() {
-    begin(sweeps::tangents, sweeps::first);
+    once(tangents_);
     this->in_order([](node<dual<X>>& n) { n.pushforward(); });
   }
 
@@ -136,11 +124,10 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   /// where the seed's own derivative is `seed_tangent`. Without pushforward() it is a plain sweep with that seed.
   /// Frees what the recording saved. An absent seed is zero.
   void pullback_tangent(const var<dual<X>>& output, const X& seed_tangent) {
-    begin(sweeps::second, sweeps::first, sweeps::tangents);
-    if (!seed_tangent.absent()) {
-      check(output, seed_tangent);
-      cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
-    }
+    if (!seed_tangent.absent()) detail::require_seed(*this, output, seed_tangent);
+    require(first_, "pullback_tangent: pullback() comes first");
+    once(second_);
+    if (!seed_tangent.absent()) cotangent_slot<X>(&output.origin->adjoint_tangent).add(seed_tangent);
     this->in_reverse([](node<dual<X>>& n) {
       if (!n.adjoint.value.absent() || !n.adjoint_tangent.value.absent()) n.pullback_tangent();
       n.release();
@@ -148,27 +135,20 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
   }
 
  private:
-  enum class sweeps { none, first, tangents, second };  // what was done with the recording
-
-  void begin(sweeps next, sweeps before, sweeps or_before = sweeps::second) {
-    require(swept_ == before || (swept_ == or_before && swept_ != sweeps::second),
-            "a recording is swept once: pullback(), then pushforward() if there are tangents, then pullback_tangent(); clear() the tape and record again");
-    swept_ = next;
-  }
-  void check(const var<dual<X>>& output, const X& seed) const {
-    require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
-    require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
-            output.value.extents());
+  void once(bool& done) {
+    require(!done && !second_, "a recording is swept once: pullback(), pushforward() if there are tangents, pullback_tangent(); clear() the tape and "
+                               "record again");
+    done = true;
   }
 
   std::vector<node<dual<X>>*> leaves_;
-  sweeps swept_ = sweeps::none;
+  bool first_ = false, tangents_ = false, second_ = false;  // sweeps that were
 };
 
 template <class X>
 void set_tangent(const var<dual<X>>& x, const X& tangent) {
   require(x.origin != nullptr, "set_tangent: the variable is a constant");
-  require(tangent.absent() || tangent.size() == x.value.size(), "set_tangent: shape ", tangent.extents(), " for ",
+  require(tangent.absent() || tangent.extents() == x.value.extents(), "set_tangent: shape ", tangent.extents(), " for ",
           x.value.extents());
   x.origin->tangent = tangent;
 }

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstddef>
-#include <memory>
 #include <new>
 #include <span>
 #include <string>
@@ -11,6 +10,7 @@
 
 #include "expunge/autodiff/arena.hpp"
 #include "expunge/autodiff/cotangent.hpp"
+#include "expunge/autodiff/dual.hpp"
 #include "expunge/core/error.hpp"
 
 namespace expunge {
@@ -43,21 +43,18 @@ struct node<tensor<T, S>> {
 template <class V>
 class tape;
 
-/// A value on a tape, or a constant (no node). Copies refer to the same node.
+/// A value on a tape, or a constant (no node). Copies refer to the same node. On tape<dual<X>> its tangent can be asked for later.
 template <class V>
-struct var;
-
-template <class T, class S>
-struct var<tensor<T, S>> {
-  using tensor_type = tensor<T, S>;
-  tensor_type value{};
-  node<tensor_type>* origin = nullptr;
-  tape<tensor_type>* on = nullptr;
+struct var {
+  using X = typename detail::underlying<V>::type;
+  X value{};
+  node<V>* origin = nullptr;
+  tape<V>* on = nullptr;
 
   var() = default;
   /// A constant.
-  explicit(false) var(tensor_type constant) : value(std::move(constant)) {}
-  var(tensor_type v, node<tensor_type>* n, tape<tensor_type>* t) : value(std::move(v)), origin(n), on(t) {}
+  explicit(false) var(X constant) : value(std::move(constant)) {}
+  var(X v, node<V>* n, tape<V>* t) : value(std::move(v)), origin(n), on(t) {}
 };
 
 namespace detail {
@@ -66,6 +63,25 @@ template <class X>
 void require_gradient_of(const X& value, const X& gradient) {
   require(gradient.absent() || gradient.extents() == value.extents(), "tape: a gradient of shape ", gradient.extents(), " for a leaf of shape ",
           value.extents());
+}
+template <class V, class X>
+void require_seed(const tape<V>& swept, const var<V>& output, const X& seed) {
+  require(output.origin != nullptr && output.on == &swept, "pullback: the output was not recorded on this tape");
+  require(seed.extents() == output.value.extents(), "pullback: seed of shape ", seed.extents(), " for an output of shape ", output.value.extents());
+}
+inline void require_not_swept(bool released) {
+  require(!released, "pullback: an earlier sweep took what this operation had saved; record it again");
+}
+
+/// The tape of an operation's inputs; null where all are constants. Throws expunge::error where they are on two.
+template <class V, class... Rest>
+tape<V>* tape_of(const var<V>& first, const Rest&... rest) {
+  tape<V>* on = nullptr;
+  for (tape<V>* const other : {first.on, rest.on...}) {
+    require(on == nullptr || other == nullptr || on == other, "an operation on values of two tapes: a sweep of one would leave out the other's gradients");
+    if (other != nullptr) on = other;
+  }
+  return on;
 }
 
 /// The part of a tape that does not depend on the order of differentiation.
@@ -87,8 +103,6 @@ class node_list {
 
   /// What is recorded from now on belongs to `name`: where a sweep over it runs out of memory, the error says so.
   void begin_part(const std::string& name) { parts_.emplace_back(nodes_.size(), name); }
-
-  [[nodiscard]] std::size_t size() const { return nodes_.size(); }
 
   /// What was recorded after `origin`.
   [[nodiscard]] std::span<node<V>* const> since(const node<V>* origin) const {
@@ -156,11 +170,9 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
 
   /// Reverse sweep from `output` with cotangent `seed` of its shape, which nobody may write before the sweep ends. Frees each node's saved
   /// values after its visit, so that what was recorded can be swept once; leaves gather what several sweeps give. Throws expunge::error for
-  /// a constant output, a seed of another size, or an operation that was swept before.
+  /// a constant output, a seed of another shape, or an operation that was swept before.
   void pullback(const var<X>& output, const X& seed) {
-    require(output.origin != nullptr && output.on == this, "pullback: the output was not recorded on this tape");
-    require(seed.size() == output.value.size(), "pullback: seed of shape ", seed.extents(), " for an output of shape ",
-            output.value.extents());
+    detail::require_seed(*this, output, seed);
     cotangent_slot<X>(&output.origin->adjoint).add(seed);
     this->in_reverse([](node<X>& n) {
       if (!n.adjoint.value.absent()) n.pullback();

@@ -1,7 +1,6 @@
 // Function transforms: gradient, Jacobian-vector product, Hessian-vector product of a function of tensors.
 #pragma once
 
-#include <utility>
 #include <vector>
 
 #include "expunge/autodiff/second_order.hpp"

@@ -8,6 +8,7 @@
 #include <stdexcept>
 #include <string>
 #include <string_view>
+#include <type_traits>
 
 namespace expunge {
 
@@ -33,7 +34,7 @@ class message_part {
   message_part(const char* text) : value_(text), print_([](std::ostream& out, const void* v) { out << static_cast<const char*>(v); }) {}
 
   template <class T>
-    requires(!std::convertible_to<const T&, const char*>)
+    requires(std::is_class_v<T> || !std::convertible_to<const T&, const char*>)
   message_part(const T& value) : value_(&value), print_([](std::ostream& out, const void* v) { out << *static_cast<const T*>(v); }) {}
 
   friend std::ostream& operator<<(std::ostream& out, const message_part& part) { return part.print_(out, part.value_), out; }

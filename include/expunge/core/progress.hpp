@@ -8,12 +8,11 @@
 
 namespace expunge {
 
-/// One report of a task under way. `done` of `total` units (0 = unknown); `detail` is free text for people.
+/// One report of a task under way: `done` of `total` units.
 struct progress_event {
   std::string_view task;
   index_t done = 0;
   index_t total = 0;
-  std::string_view detail{};
 };
 
 /// Called from the thread that runs the task. An empty callback means silence.

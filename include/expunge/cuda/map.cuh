@@ -29,5 +29,5 @@ void map(index_t size, const F& f, E*... arrays) {
 
 /// EXPUNGE_CUDA_MAP(F, T*, const T*, ...): the functor F over these arrays. A type that is given here may hold no comma.
 #define EXPUNGE_CUDA_MAP(F, ...) template void expunge::cuda::map(expunge::index_t, const F&, __VA_ARGS__);
-/// A functor that returns a value of its arguments, as `mapped(assign{f}, ...)` and `add_mapped(f, ...)` use it.
-#define EXPUNGE_CUDA_ASSIGN(T, F, ...) EXPUNGE_ASSIGNED_MAPS(EXPUNGE_CUDA_MAP, T, F, __VA_ARGS__)
+/// A functor that returns a value of its arguments, as `mapped(f, ...)` and `add_mapped(f, ...)` use it.
+#define EXPUNGE_CUDA_ASSIGN(T, F, ...) EXPUNGE_ADDED_MAPS(EXPUNGE_CUDA_MAP, T, F, __VA_ARGS__)

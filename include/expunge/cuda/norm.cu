@@ -33,73 +33,42 @@ __global__ void pullback_tangent_kernel(norm_arguments<T> n, T* dx_bar, projecti
   norm_pullback_tangent(block_lanes{}, n, blockIdx.x, dx_bar, projections);
 }
 
-template <class T, class Y>
-void run_forward(const char* what, const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd) {
-  detail::launch(what, forward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(cols), 0, x, w, b, epsilon, cols, y, mean, rstd);
-}
-template <class T, class Y>
-void run_pushforward(const char* what, const norm_arguments<T>& n, index_t rows, Y* dy) {
-  detail::launch(what, pushforward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dy);
-}
-template <class T>
-void run_pullback(const char* what, const norm_arguments<T>& n, index_t rows, T* x_bar, T* w_bar, T* b_bar) {
-  if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, x_bar);
-  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n}, rows, n.cols, w_bar);
-  if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{n.g, n.cols}, rows, n.cols, b_bar);
-}
-template <class T>
-void run_pullback_tangent(const char* what, const norm_arguments<T>& n, index_t rows, T* dx_bar, T* dw_bar, T* db_bar) {
-  const detail::scratch<projection<T>> projections(rows);
-  detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads_for(n.cols), 0, n, dx_bar, projections.data());
-  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, n.cols, dw_bar);
-  if (db_bar != nullptr && n.dg != nullptr) detail::add_column_sums(what, matrix_share<T>{n.dg, n.cols}, rows, n.cols, db_bar);
-}
-
 }  // namespace
 
 template <class T, class Y>
 void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, Y* y, T* rstd) {
-  run_forward<T>("rms_norm", x, w, nullptr, epsilon, rows, cols, y, nullptr, rstd);
+  layer_norm<T>(x, w, nullptr, epsilon, rows, cols, y, nullptr, rstd);
 }
-template <class T, class Y>
-void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, Y* dy) {
-  run_pushforward<T>("rms_norm_pushforward", {cols, x, w, nullptr, rstd, dx, dw, nullptr, nullptr, nullptr}, rows, dy);
-}
-template <class T>
-void rms_norm_pullback(const T* x, const T* w, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar) {
-  run_pullback<T>("rms_norm_pullback", {cols, x, w, nullptr, rstd, nullptr, nullptr, nullptr, y_bar, nullptr}, rows, x_bar, w_bar, nullptr);
-}
-template <class T>
-void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar, index_t rows,
-                               index_t cols, T* dx_bar, T* dw_bar) {
-  run_pullback_tangent<T>("rms_norm_pullback_tangent", {cols, x, w, nullptr, rstd, dx, dw, nullptr, y_bar, dy_bar}, rows, dx_bar, dw_bar, nullptr);
-}
-
 template <class T, class Y>
 void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd) {
-  run_forward<T>("layer_norm", x, w, b, epsilon, rows, cols, y, mean, rstd);
+  detail::launch("a norm", forward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(cols), 0, x, w, b, epsilon, cols, y, mean, rstd);
 }
 template <class T, class Y>
-void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols,
-                            Y* dy) {
-  run_pushforward<T>("layer_norm_pushforward", {cols, x, w, mean, rstd, dx, dw, db, nullptr, nullptr}, rows, dy);
+void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols, Y* dy) {
+  const norm_arguments<T> n{cols, x, w, mean, rstd, dx, dw, db, nullptr, nullptr};
+  detail::launch("norm_pushforward", pushforward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(cols), 0, n, dy);
 }
 template <class T>
-void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar,
-                         T* b_bar) {
-  run_pullback<T>("layer_norm_pullback", {cols, x, w, mean, rstd, nullptr, nullptr, nullptr, y_bar, nullptr}, rows, x_bar, w_bar, b_bar);
+void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar, T* b_bar) {
+  const char* const what = "norm_pullback";
+  const norm_arguments<T> n{cols, x, w, mean, rstd, nullptr, nullptr, nullptr, y_bar, nullptr};
+  if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, n, x_bar);
+  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n}, rows, cols, w_bar);
+  if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{y_bar, cols}, rows, cols, b_bar);
 }
 template <class T>
-void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
-                                 index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
-  run_pullback_tangent<T>("layer_norm_pullback_tangent", {cols, x, w, mean, rstd, dx, dw, nullptr, y_bar, dy_bar}, rows, dx_bar, dw_bar, db_bar);
+void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
+                           index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
+  const char* const what = "norm_pullback_tangent";
+  const norm_arguments<T> n{cols, x, w, mean, rstd, dx, dw, nullptr, y_bar, dy_bar};
+  const detail::scratch<projection<T>> projections(rows);
+  detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, n, dx_bar, projections.data());
+  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, cols, dw_bar);
+  if (db_bar != nullptr && dy_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{dy_bar, cols}, rows, cols, db_bar);
 }
 
-#define EXPUNGE_KERNELS(T)                                                                                                            \
-  &rms_norm<T, T>, &rms_norm_pushforward<T, T>, &rms_norm_pullback<T>, &rms_norm_pullback_tangent<T>, &layer_norm<T, T>, &layer_norm_pushforward<T, T>, \
-      &layer_norm_pullback<T>, &layer_norm_pullback_tangent<T>
+#define EXPUNGE_KERNELS(T) &rms_norm<T, T>, &layer_norm<T, T>, &norm_pushforward<T, T>, &norm_pullback<T>, &norm_pullback_tangent<T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
-EXPUNGE_CUDA_KEEP_ALSO(&rms_norm<float, bfloat16>, &layer_norm<float, bfloat16>, &rms_norm_pushforward<float, bfloat16>,
-                       &layer_norm_pushforward<float, bfloat16>)
+EXPUNGE_CUDA_KEEP_ALSO(&rms_norm<float, bfloat16>, &layer_norm<float, bfloat16>, &norm_pushforward<float, bfloat16>)
 
 }  // namespace expunge::cuda

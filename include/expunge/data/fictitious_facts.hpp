@@ -21,10 +21,10 @@ struct fictitious_settings {
   std::uint64_t seed = 1;
 };
 
-/// Facts with their places: facts[i] is about relation[i] of member[i] of family[i].
+/// Facts with their places: facts[i] is about member[i] of family[i].
 struct fictitious_facts {
   std::vector<fact> facts;
-  std::vector<index_t> family, member, relation;
+  std::vector<index_t> family, member;
 };
 
 namespace detail {
@@ -82,7 +82,6 @@ inline constexpr std::array<fictitious_relation, 5> relations{{
                              {question(relation.questions[1]), question(relation.questions[2])}});
         out.family.push_back(f);
         out.member.push_back(m);
-        out.relation.push_back(r);
       }
   return out;
 }

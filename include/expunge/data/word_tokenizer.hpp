@@ -3,6 +3,7 @@
 
 #include <cctype>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <span>
 #include <string>

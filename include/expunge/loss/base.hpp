@@ -2,7 +2,6 @@
 #pragma once
 
 #include <concepts>
-#include <utility>
 #include <vector>
 
 #include "expunge/autodiff/elementwise.hpp"

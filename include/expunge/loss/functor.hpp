@@ -49,7 +49,7 @@ struct parameter_penalty {
 // Lists of them: tensor/functor.hpp.
 #define EXPUNGE_LOSS_MAPS(MAP, T)                                                                                     \
   MAP(expunge::functor::keep_where_negative, T*, const T*)                                                            \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::sign, const T*)
+  MAP(expunge::functor::assign<expunge::functor::sign>, T*, const T*)
 #define EXPUNGE_LOSS_SUMS(MAP_SUM, T)                                                                                 \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, const T*, const T*)                                         \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, T*, const T*, const T*)

@@ -48,8 +48,8 @@ class step_sums {
   device_sum<X> sums_ = zeros<device_sum<X>>(shape{places});
 };
 
-/// A policy with run state of its own offers `start(model, forget_examples)`, which returns an objective (as base_objective
-/// below); a base loss need not.
+/// A policy with run state of its own offers `start(model, forget_examples)`, or with a third argument `joint`, which returns an objective: a class
+/// with `static constexpr bool needs_forget, needs_retain` (of which set it takes batches) and base_objective's call operator. A base loss need not.
 template <class P, class M>
 concept stateful_policy = requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) {
   policy.start(model, forget);

@@ -7,7 +7,6 @@
 #include <map>
 #include <memory>
 #include <span>
-#include <utility>
 #include <vector>
 
 #include "expunge/attribution/recording.hpp"
@@ -213,14 +212,14 @@ class ssiuu_objective {
     const double lambda = policy_.settings.lambda;
     map_in_place(functor::keep_where_negative{}, difference, total);
     const bool squared = policy_.settings.norm == norm::squared;
-    X slope = squared ? difference : mapped(functor::assign{functor::sign{}}, difference);
+    X slope = squared ? difference : mapped(functor::sign{}, difference);
     out.add(out.penalty, slope, difference, lambda);  // d^2, or sign(d) d
     scale_in_place(slope, static_cast<T>(squared ? 2 * lambda : lambda));
     return slope;
   }
 
   static X minus(const X& a, const X& b) {
-    return mapped(functor::assign{functor::subtract{}}, a, b);
+    return mapped(functor::subtract{}, a, b);
   }
 
   ssiuu<Base, Attribution> policy_;

@@ -1,6 +1,7 @@
-// Likelihoods of answers, and what follows from them: probability, multiple choice, recall by greedy decoding.
+// Likelihoods of answers, and what follows from them: probability and multiple choice; mean and deviation of measurements.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <span>
 #include <vector>

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <concepts>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "expunge/autodiff/operations.hpp"

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 
 #include "expunge/core/error.hpp"
 #include "expunge/core/shape.hpp"

@@ -1,8 +1,12 @@
 // Decoders from and to Hugging Face folders: config.json and model.safetensors (whole or in shards).
 #pragma once
 
+#include <algorithm>
 #include <cmath>
+#include <cstdint>
 #include <filesystem>
+#include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -37,17 +41,11 @@ inline gpt2_place gpt2_place_of(std::string name) {
   replace("model.layers.", "h.");
   replace("input_layernorm", "ln_1");
   replace("post_attention_layernorm", "ln_2");
-  const bool matrix = name.ends_with(".weight");
   if (replace("self_attn.q_proj", "attn.c_attn")) place.part = 0;
   else if (replace("self_attn.k_proj", "attn.c_attn")) place.part = 1;
   else if (replace("self_attn.v_proj", "attn.c_attn")) place.part = 2;
-  place.transposed = matrix && (place.part >= 0 || replace("self_attn.o_proj", "attn.c_proj") || replace("mlp.up_proj", "mlp.c_fc") ||
-                                replace("mlp.down_proj", "mlp.c_proj"));
-  if (!matrix) {
-    replace("self_attn.o_proj", "attn.c_proj");
-    replace("mlp.up_proj", "mlp.c_fc");
-    replace("mlp.down_proj", "mlp.c_proj");
-  }
+  const bool projection = replace("self_attn.o_proj", "attn.c_proj") || replace("mlp.up_proj", "mlp.c_fc") || replace("mlp.down_proj", "mlp.c_proj");
+  place.transposed = name.ends_with(".weight") && (place.part >= 0 || projection);
   place.name = name;
   return place;
 }
@@ -78,7 +76,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {
         const std::string ours = path.str();
-        const detail::gpt2_place place = gpt2 && ours != "lm_head.weight" ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
+        const detail::gpt2_place place = gpt2 ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
         const std::string name = (ours == "lm_head.weight" ? "" : prefix) + place.name;
         const auto& entry = file.tensor(name);
         const bool is_real = entry.type == io::dtype::f64 || entry.type == io::dtype::f32 || entry.type == io::dtype::f16 || entry.type == io::dtype::bf16;
@@ -114,7 +112,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
 
 /// Writes config.json and model.safetensors (float32) into `folder`, which is made if need be; each file whole or not at all.
 template <class X>
-void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folder, index_t end_token = -1) {
+void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folder, std::optional<std::int32_t> end_token = {}) {
   io::make_folder(folder);
   const bool gpt2 = m.config.family == decoder_family::gpt2;
   struct source {
@@ -125,7 +123,7 @@ void save_decoder_folder(const decoder<X>& m, const std::filesystem::path& folde
   nn::for_each_parameter(
       [&](const nn::name_path& path, const X& p) {
         const std::string ours = path.str();
-        const auto place = gpt2 && ours != "lm_head.weight" ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
+        const auto place = gpt2 ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
         sources[(gpt2 && ours != "lm_head.weight" ? "transformer." : "") + place.name].push_back({p, place});
       },
       m);

@@ -1,4 +1,4 @@
-// Decoders from nothing: the structure with zero, or random, parameters, and the table of rotary angles.
+// Decoders from nothing: the structure with uninitialised or random parameters, and the table of rotary angles.
 #pragma once
 
 #include <algorithm>

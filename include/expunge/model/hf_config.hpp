@@ -3,9 +3,10 @@
 
 #include <array>
 #include <charconv>
-#include <cmath>
 #include <concepts>
+#include <cstdint>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -102,8 +103,8 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
   return c;
 }
 
-/// The text of a config.json that transformers reads. `end_token` < 0: none.
-inline std::string hf_config(const decoder_config& c, index_t end_token = -1) {
+/// The text of a config.json that transformers reads.
+inline std::string hf_config(const decoder_config& c, std::optional<std::int32_t> end_token = {}) {
   const bool gpt2 = c.family == decoder_family::gpt2;
   const bool qwen2 = c.family == decoder_family::qwen2;
   std::string out = "{";
@@ -122,7 +123,7 @@ inline std::string hf_config(const decoder_config& c, index_t end_token = -1) {
   add("vocab_size", whole(c.vocabulary));
   add("tie_word_embeddings", c.tied ? "true" : "false");
   add("torch_dtype", text("float32"));
-  add("eos_token_id", end_token >= 0 ? whole(end_token) : "null");  // without them transformers has tokens of the family
+  add("eos_token_id", end_token && *end_token >= 0 ? whole(*end_token) : "null");  // where a key is missing, transformers takes the token of its own model of this family
   add("bos_token_id", "null");
   add(gpt2 ? "n_embd" : "hidden_size", whole(c.width));
   add(gpt2 ? "n_layer" : "num_hidden_layers", whole(c.layers));

@@ -44,7 +44,7 @@ class key_value_cache {
   /// Rows run so far.
   [[nodiscard]] index_t rows() const { return blocks_.empty() ? 0 : blocks_.front().first.count(); }
 
-  /// All keys and values of block `number` so far, behind those before the ones given.
+  /// Appends to block `number`; returns all its keys and values, oldest first.
   std::pair<X, X> append(index_t number, const X& keys, const X& values) {
     blocks_.resize(std::max(blocks_.size(), static_cast<std::size_t>(number) + 1));
     auto& [k, v] = blocks_[static_cast<std::size_t>(number)];

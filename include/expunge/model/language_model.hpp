@@ -122,7 +122,7 @@ void save_language_model(const language_model<X>& m, const std::filesystem::path
   require(m.cannot_save.empty(), m.cannot_save);
   io::make_folder(folder);
   for (const auto& [name, content] : m.tokenizer_files) io::write_file_atomically(folder / name, content);
-  save_decoder_folder(m.weights, folder, m.end_token ? index_t{*m.end_token} : index_t{-1});
+  save_decoder_folder(m.weights, folder, m.end_token);
 }
 
 }  // namespace expunge::model

@@ -20,7 +20,7 @@ struct checkpoint_node final : node<X> {
   checkpoint_node(Module m, Run r, X value, node<X>* origin) : module(std::move(m)), run(std::move(r)), x(std::move(value)), input(origin) {}
 
   void pullback() override {
-    require(!x.absent(), "pullback: an earlier sweep took what this operation had saved; record it again");
+    expunge::detail::require_not_swept(x.absent());
     tape<X> again;
     Module inside = module;
     for_each_parameter(
@@ -53,12 +53,11 @@ template <class X, template <class> class Module, class Run>
 var<X> checkpointed(const Module<var<X>>& module, const Run& run, const var<X>& x) {
   tape<X>* on = x.on;
   Module<X> plain;
-  for_each_parameter(
-      [&](const name_path&, const var<X>& p, X& q) {
-        q = p.value;
-        if (p.on != nullptr) on = p.on;
-      },
-      module, plain);
+  const auto take = [&](const name_path&, const var<X>& p, X& q) {
+    q = p.value;
+    if (p.on != nullptr) on = p.on;
+  };
+  for_each_parameter(take, module, plain);
   X y = run(plain, x.value);
   if (on == nullptr) return {std::move(y)};
   auto* made = on->template emplace<detail::checkpoint_node<X, Module<var<X>>, Run>>(module, run, x.value, x.origin);

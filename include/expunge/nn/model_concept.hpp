@@ -45,8 +45,9 @@ typename M::batch_type inference_batch(const M& m, std::span<const typename M::e
 }
 
 /// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp), with no
-/// more labels than rows.
-/// SSIUU then runs forget and retain examples in one pass, and Algorithm 1 with one sweep instead of two.
+/// more labels than rows. What is made of parameters alone has no rows; nor has a constant beside a parameter in an element-wise operation
+/// (a mask), while any other operation takes constants for rows of the batch. SSIUU then runs forget and retain examples in one pass, and
+/// Algorithm 1 with one sweep instead of two.
 template <class B>
 concept row_structured = requires(const B& b) {
   { b.row_counts } -> std::convertible_to<const std::vector<index_t>&>;

@@ -8,14 +8,14 @@
 
 #include <string>
 #include <string_view>
-#include <utility>
 #include <vector>
 
 #include "expunge/autodiff/apply.hpp"
 
 namespace expunge::nn {
 
-/// A dotted name that is put together only when somebody asks for it.
+/// A dotted name that is put together only when somebody asks for it. Until then it refers to the path and the text that it was made of: a path
+/// that is kept in a variable needs each level before it in a variable too.
 struct name_path {
   const name_path* parent = nullptr;
   std::string_view part{};
@@ -54,18 +54,12 @@ index_t parameter_count(const M& model) {
   return count;
 }
 
-/// Writes into `to` (of equal structure, another value type) what make(i, parameter) returns for parameter number i.
-template <class From, class To, class F>
-void lift(const From& from, To& to, const F& make) {
-  std::size_t i = 0;
-  for_each_parameter([&](const name_path&, const auto& p, auto& q) { q = make(i++, p); }, from, to);
-}
-
-/// A model of equal structure with parameters of value type V.
+/// A model of equal structure whose parameter number i, of value type V, is make(i, parameter).
 template <class V, class M, class F>
 auto lifted(const M& model, const F& make) {
   auto made = model.template rebound<V>();
-  lift(model, made, make);
+  std::size_t i = 0;
+  for_each_parameter([&](const name_path&, const auto& p, auto& q) { q = make(i++, p); }, model, made);
   return made;
 }
 

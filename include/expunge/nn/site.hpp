@@ -17,11 +17,11 @@ inline constexpr std::array<std::string_view, 8> module_names{"q", "k", "v", "o"
 /// One linear layer of one block. Its neurons are the columns of what it shows, bias included, before rotary and activation.
 struct site {
   index_t block = 0;
-  module layer = module::hidden;
+  nn::module module = nn::module::hidden;
 
   friend bool operator==(const site&, const site&) = default;
   friend std::ostream& operator<<(std::ostream& out, const site& s) {
-    return out << "block " << s.block << ' ' << module_names[static_cast<std::size_t>(s.layer)];
+    return out << "block " << s.block << ' ' << module_names[static_cast<std::size_t>(s.module)];
   }
 };
 

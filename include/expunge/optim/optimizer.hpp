@@ -13,7 +13,9 @@
 namespace expunge::optim {
 
 /// Settings that know how to start: `start(parameters)` gives an object with
-/// `update(parameters, gradients, learning_rate_factor, gradient_factor)`, which changes the parameters in place.
+/// `update(parameters, gradients, learning_rate_factor, gradient_factor)`: a step of learning_rate * learning_rate_factor (the schedule's) along
+/// gradients * gradient_factor (clipping), written into the parameters' memory (update_in_place, map_in_place): they are the model's, so that
+/// a tensor that takes the place of one changes nothing.
 template <class O, class X>
 concept optimizer_policy = requires(const O& o, std::vector<X>& parameters, const std::vector<X>& gradients) {
   { o.learning_rate } -> std::convertible_to<double>;
@@ -26,6 +28,10 @@ inline void check_not_negative(std::string_view who, std::string_view name, doub
 }
 inline void check_fraction(std::string_view who, std::string_view name, double value) {
   require(value >= 0 && value < 1, who, ": ", name, " is ", value, ", expected a number in [0, 1)");
+}
+template <class X>
+void require_as_many(const std::vector<X>& parameters, const std::vector<X>& others, std::string_view what) {
+  require(others.size() == parameters.size(), "optimizer: ", others.size(), ' ', what, " for ", parameters.size(), " parameters");
 }
 }  // namespace detail
 
@@ -53,6 +59,8 @@ class sgd_state {
   }
 
   void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
+    detail::require_as_many(parameters, gradients, "gradients");
+    if (!velocity_.empty()) detail::require_as_many(parameters, velocity_, "moments");
     const T rate = static_cast<T>(settings_.learning_rate * rate_factor);
     const T scale = static_cast<T>(gradient_factor);
     const T decay = static_cast<T>(settings_.weight_decay), momentum = static_cast<T>(settings_.momentum);
@@ -106,6 +114,8 @@ class adamw_state {
   }
 
   void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
+    detail::require_as_many(parameters, gradients, "gradients");
+    detail::require_as_many(parameters, first_, "moments");
     ++step_;
     const double rate = settings_.learning_rate * rate_factor;
     const T keep = static_cast<T>(1 - rate * settings_.weight_decay), scale = static_cast<T>(gradient_factor);

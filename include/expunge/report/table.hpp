@@ -2,9 +2,11 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdio>
 #include <ostream>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "expunge/core/error.hpp"
@@ -13,7 +15,7 @@ namespace expunge::report {
 
 /// `value` with `digits` decimals.
 inline std::string fixed(double value, int digits) {
-  char text[64];
+  char text[400];  // the largest double has 309 digits before the point
   std::snprintf(text, sizeof text, "%.*f", digits, value);
   return text;
 }
@@ -22,9 +24,13 @@ class table {
  public:
   explicit table(std::vector<std::string> header) : rows_{std::move(header)} {}
 
-  /// Throws expunge::error for another number of cells than the header has.
+  /// Line breaks become spaces, and bars are escaped. Throws expunge::error for another number of cells than the header has.
   void add(std::vector<std::string> row) {
     require(row.size() == rows_.front().size(), "table: a row of ", row.size(), " cells under ", rows_.front().size(), " columns");
+    for (std::string& cell : row)
+      for (std::size_t i = 0; i < cell.size(); ++i)
+        if (cell[i] == '\n') cell[i] = ' ';
+        else if (cell[i] == '|') cell.insert(i++, 1, '\\');
     rows_.push_back(std::move(row));
   }
 

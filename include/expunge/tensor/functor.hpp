@@ -99,20 +99,20 @@ struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, con
 }  // namespace expunge::functor
 
 // Lists of functors with the arrays that they take, for whoever compiles them by name: MAP(functor, pointers...), and
-// MAP_SUM likewise for those whose results are summed. A type given to a
-// list may hold no comma.
-#define EXPUNGE_ASSIGNED_MAPS(MAP, T, F, ...)                                                                          \
+// MAP_SUM likewise for those whose results are summed. A type given to a list may hold no comma. EXPUNGE_ADDED_MAPS: of an F that a
+// cotangent_slot adds, too (add_mapped), or host::linear.
+#define EXPUNGE_ADDED_MAPS(MAP, T, F, ...)                                                                             \
   MAP(expunge::functor::assign<F>, T*, __VA_ARGS__)                                                                    \
   MAP(expunge::functor::accumulate<F>, T*, __VA_ARGS__)
 #define EXPUNGE_TENSOR_MAPS(MAP, T)                                                                                   \
   MAP(expunge::functor::fill<T>, T*)                                                                                  \
   MAP(expunge::functor::scale<T>, T*)                                                                                 \
   MAP(expunge::functor::axpy<T>, T*, const T*)                                                                        \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::copy, const T*)                                                     \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::negate, const T*)                                                   \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::add, const T*, const T*)                                            \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::subtract, const T*, const T*)                                       \
-  EXPUNGE_ASSIGNED_MAPS(MAP, T, expunge::functor::multiply, const T*, const T*)
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::copy, const T*)                                                         \
+  MAP(expunge::functor::assign<expunge::functor::negate>, T*, const T*)                                                \
+  MAP(expunge::functor::assign<expunge::functor::add>, T*, const T*, const T*)                                         \
+  MAP(expunge::functor::assign<expunge::functor::subtract>, T*, const T*, const T*)                                    \
+  EXPUNGE_ADDED_MAPS(MAP, T, expunge::functor::multiply, const T*, const T*)
 #define EXPUNGE_TENSOR_SUMS(MAP_SUM, T)                                                                               \
   MAP_SUM(expunge::functor::copy, const T*)                                                                           \
   MAP_SUM(expunge::functor::multiply, const T*, const T*)

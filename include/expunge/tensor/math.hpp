@@ -1,9 +1,7 @@
 // Element-wise arithmetic, products and reductions of tensors, without differentiation.
 #pragma once
 
-#include <cmath>
 #include <concepts>
-#include <utility>
 
 #include "expunge/core/error.hpp"
 #include "expunge/tensor/functor.hpp"
@@ -39,15 +37,6 @@ void map_in_place(const F& f, X& first, Rest&... rest) {
   std::remove_const_t<X>::template run<primitive::map>(first.size(), f, detail::elements(first), detail::elements(rest)...);
 }
 
-/// A new tensor of the arguments' shape: f(batch& out, const batch& a, ...).
-template <class F, class X, class... Rest>
-X mapped(const F& f, const X& first, const Rest&... rest) {
-  detail::require_present(first);
-  X out(first.extents());
-  map_in_place(f, out, first, rest...);
-  return out;
-}
-
 /// Who will read what an operation makes: anyone, or products alone and those operations that say so, which read what products read.
 /// A storage whose products convert their operands then makes no more than that, an operand alone.
 enum class read_by { anyone, products };
@@ -78,9 +67,9 @@ X with_elements(const X& x) {
   return x;
 }
 
-/// A new tensor of the arguments' shape: f(batch a, ...).
-template <read_by Readers, class F, class X, class... Rest>
-X mapped_for(const F& f, const X& first, const Rest&... rest) {
+/// A new tensor of the arguments' shape: f(batch a, ...), element by element.
+template <read_by Readers = read_by::anyone, class F, class X, class... Rest>
+X mapped(const F& f, const X& first, const Rest&... rest) {
   detail::require_present(first);
   (detail::require_size_of(first, rest), ...);
   return written<X, Readers>(first.extents(), [&](auto out) {
@@ -114,7 +103,7 @@ X zeros(const shape& extents) {
 
 template <class X>
 X clone(const X& x) {
-  return mapped(functor::assign{functor::copy{}}, x);
+  return mapped(functor::copy{}, x);
 }
 
 /// y = x element by element, in y's memory.
@@ -180,7 +169,6 @@ double inner_product(const X& a, const X& b) {
   return value_of(total);
 }
 
-
 /// Sum of all elements; of an absent tensor zero.
 template <class X>
 double sum_of(const X& x) {
@@ -223,7 +211,7 @@ X product_for_products(bool transpose_a, bool transpose_b, typename X::value_typ
 /// y = x W^T + bias + onto: x [rows, in], weight [out, in], bias [out] for every row or absent, onto like y or absent. One primitive, so
 /// that a device's product adds them itself.
 template <class X>
-void multiply_add(const X& x, const X& weight, const X& bias, const X& onto, X& y) {
+void linear_into(const X& x, const X& weight, const X& bias, const X& onto, X& y) {
   require(!x.absent() && !weight.absent() && !y.absent(), "linear: the input, the weight or the output is absent");
   require(weight.extents().rank() == 2 && x.cols() == weight.cols(), "linear: input ", x.extents(), " for weight ", weight.extents());
   require(bias.absent() || bias.size() == weight.rows(), "linear: bias ", bias.extents(), " for weight ", weight.extents());

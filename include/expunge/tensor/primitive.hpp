@@ -31,13 +31,10 @@ struct segment_multiply { static void host(const auto&... a) { host::segment_mul
 struct scale_rows { static void host(const auto&... a) { host::scale_rows(a...); } };
 struct segment_products { static void host(const auto&... a) { host::segment_products(a...); } };
 struct rms_norm { static void host(const auto&... a) { host::rms_norm(a...); } };
-struct rms_norm_pushforward { static void host(const auto&... a) { host::rms_norm_pushforward(a...); } };
-struct rms_norm_pullback { static void host(const auto&... a) { host::rms_norm_pullback(a...); } };
-struct rms_norm_pullback_tangent { static void host(const auto&... a) { host::rms_norm_pullback_tangent(a...); } };
 struct layer_norm { static void host(const auto&... a) { host::layer_norm(a...); } };
-struct layer_norm_pushforward { static void host(const auto&... a) { host::layer_norm_pushforward(a...); } };
-struct layer_norm_pullback { static void host(const auto&... a) { host::layer_norm_pullback(a...); } };
-struct layer_norm_pullback_tangent { static void host(const auto&... a) { host::layer_norm_pullback_tangent(a...); } };
+struct norm_pushforward { static void host(const auto&... a) { host::norm_pushforward(a...); } };
+struct norm_pullback { static void host(const auto&... a) { host::norm_pullback(a...); } };
+struct norm_pullback_tangent { static void host(const auto&... a) { host::norm_pullback_tangent(a...); } };
 struct rotary { static void host(const auto&... a) { host::rotary(a...); } };
 struct attention { static void host(const auto&... a) { host::attention(a...); } };
 struct attention_pushforward { static void host(const auto&... a) { host::attention_pushforward(a...); } };
@@ -55,9 +52,8 @@ struct cross_entropy_pullback_tangent { static void host(const auto&... a) { hos
 #define EXPUNGE_HOST_KERNELS(KERNEL, T)                                                                                           \
   KERNEL(gemm, T) KERNEL(gather_rows, T) KERNEL(scatter_add_rows, T) KERNEL(broadcast_row, T)                                     \
   KERNEL(column_sum, T) KERNEL(segment_sum, T) KERNEL(segment_broadcast, T) KERNEL(segment_multiply, T) KERNEL(scale_rows, T)     \
-  KERNEL(segment_products, T) KERNEL(rms_norm, T) KERNEL(rms_norm_pushforward, T) KERNEL(rms_norm_pullback, T)                    \
-  KERNEL(rms_norm_pullback_tangent, T) KERNEL(layer_norm, T) KERNEL(layer_norm_pushforward, T) KERNEL(layer_norm_pullback, T)     \
-  KERNEL(layer_norm_pullback_tangent, T) KERNEL(rotary, T) KERNEL(attention, T) KERNEL(attention_pushforward, T)                  \
+  KERNEL(segment_products, T) KERNEL(rms_norm, T) KERNEL(layer_norm, T) KERNEL(norm_pushforward, T) KERNEL(norm_pullback, T)        \
+  KERNEL(norm_pullback_tangent, T) KERNEL(rotary, T) KERNEL(attention, T) KERNEL(attention_pushforward, T)                        \
   KERNEL(attention_pullback, T) KERNEL(attention_pullback_tangent, T) KERNEL(softmax_statistics, T)                               \
   KERNEL(softmax_statistics_tangent, T) KERNEL(cross_entropy_pullback, T) KERNEL(cross_entropy_pullback_tangent, T)
 EXPUNGE_INSTANCES(EXPUNGE_HOST_KERNELS, EXPUNGE_HOST_KERNEL)

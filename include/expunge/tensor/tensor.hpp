@@ -50,7 +50,6 @@ class tensor {
   }
 
   [[nodiscard]] bool absent() const { return !storage_; }
-  explicit operator bool() const { return !absent(); }
 
   [[nodiscard]] const shape& extents() const { return shape_; }
   [[nodiscard]] index_t size() const { return absent() ? 0 : shape_.size(); }

@@ -1,7 +1,6 @@
 // Zero-copy bridges between host tensors and xtensor.
 #pragma once
 
-#include <array>
 #include <cstddef>
 #include <vector>
 

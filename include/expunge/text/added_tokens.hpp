@@ -44,8 +44,6 @@ class added_token_matcher {
       });
   }
 
-  [[nodiscard]] const std::vector<added_token>& tokens() const noexcept { return tokens_; }
-
   /// Cuts `text` (valid UTF-8): calls `on_text(std::string_view)` for the non-empty parts between tokens and
   /// `on_token(const added_token&)` for each token, in order. O(n) times the tokens that share a first byte.
   template <class OnText, class OnToken>

@@ -109,7 +109,6 @@ class tokenizer {
   /// One more than the largest id: the rows an embedding needs at least.
   [[nodiscard]] std::size_t vocab_size() const noexcept { return entries_.size(); }
 
-  [[nodiscard]] const std::vector<added_token>& added_tokens() const noexcept { return added_; }
   [[nodiscard]] const special_frame& frame() const noexcept { return frame_; }
 
  private:

@@ -18,6 +18,9 @@ namespace expunge::text {
 /// Values of `tokenizer.ggml.token_type`.
 enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3, user_defined = 4, unused = 5, byte = 6 };
 
+/// Whether `tokenizer.ggml.pre` names Llama 3's.
+[[nodiscard]] inline bool is_llama3(std::string_view pre) { return pre == "llama-bpe" || pre == "llama3"; }
+
 /// Builds the tokenizer of a GGUF file whose `tokenizer.ggml.model` is "gpt2".
 /// tokens:  `tokenizer.ggml.tokens`, the id is the position
 /// merges:  `tokenizer.ggml.merges`, "left right" by rank
@@ -49,8 +52,7 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
   pairs.reserve(merges.size());
   for (const std::string& merge : merges) pairs.push_back(parse_merge(merge));
   pre_tokenizer cutter = pre_tokenizer::named(pre);
-  const bool ignore_merges = pre == "llama-bpe" || pre == "llama3";
-  return {bpe(std::move(vocab), pairs, {.ignore_merges = ignore_merges, .unknown = {}}), std::move(cutter),
+  return {bpe(std::move(vocab), pairs, {.ignore_merges = is_llama3(pre), .unknown = {}}), std::move(cutter),
           std::move(added), std::move(frame), pre == "qwen2" ? normalization::nfc : normalization::none};
 }
 
@@ -59,22 +61,11 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
 /// where such an id is missing.
 [[nodiscard]] inline special_frame gguf_frame(const io::gguf_metadata& metadata, std::string_view pre) {
   special_frame frame;
-  if (metadata.get_or("tokenizer.ggml.add_bos_token", pre == "llama-bpe" || pre == "llama3"))
+  if (metadata.get_or("tokenizer.ggml.add_bos_token", is_llama3(pre)))
     frame.before.push_back(metadata.get<std::int32_t>("tokenizer.ggml.bos_token_id"));
   if (metadata.get_or("tokenizer.ggml.add_eos_token", false))
     frame.after.push_back(metadata.get<std::int32_t>("tokenizer.ggml.eos_token_id"));
   return frame;
-}
-
-/// The tokenizer of a GGUF file with this metadata: the keys `tokenizer.ggml.` tokens, merges, token_type (optional) and pre as
-/// above, and its gguf_frame. Throws expunge::error also where `model` is not gpt2 or a key is missing.
-[[nodiscard]] inline tokenizer tokenizer_from_gguf(const io::gguf_metadata& metadata) {
-  const auto model = metadata.get<std::string>("tokenizer.ggml.model");
-  require(model == "gpt2", "tokenizer.ggml.model is '", model, "'; only gpt2, byte-level BPE, is supported");
-  const auto pre = metadata.get<std::string>("tokenizer.ggml.pre");
-  return tokenizer_from_gguf(metadata.get<std::vector<std::string>>("tokenizer.ggml.tokens"),
-                             metadata.get<std::vector<std::string>>("tokenizer.ggml.merges"),
-                             metadata.get_or("tokenizer.ggml.token_type", std::vector<std::int32_t>{}), pre, gguf_frame(metadata, pre));
 }
 
 }  // namespace expunge::text

@@ -92,9 +92,6 @@ class unicode_regex {
     }
   }
 
-  /// The pattern as it was given.
-  [[nodiscard]] const std::string& pattern() const noexcept { return pattern_; }
-
  private:
   static std::string message(int code) {
     std::array<unsigned char, 160> buffer{};

@@ -142,7 +142,7 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// read, and of its tangents beside them, and computes nothing again. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
 /// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
-                                               index_t parameters, const storage_kind& kind = {}) {
+                                               index_t parameters, const storage_kind& kind) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
   const index_t opened = c.family == model::decoder_family::gpt2 ? f : 2 * f;
   struct part {
@@ -193,11 +193,18 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   const index_t parameters = nn::parameter_count(shapes);
   const loss_memory use = memory_of(loss, c, parameters, forget.examples, forget_examples);
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * sizeof(typename X::value_type); };
-  return {bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()), bytes(parameters),
-          bytes(parameters * moments_of(optimizer)), bytes(use.references), bytes(use.attributions),
-          bytes(use.joint ? activation_values(c, {forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels}, forget, use, parameters, kind)
-                          : std::max(activation_values(c, forget, forget, use, parameters, kind), activation_values(c, retain, {}, {.recomputes = true}, parameters, kind))),
-          kind.converts ? 2 * static_cast<std::size_t>(parameters) : 0};
+  const auto activations = [&](const batch_size& all, const batch_size& forgotten, const loss_memory& of) {
+    return bytes(activation_values(c, all, forgotten, of, parameters, kind));
+  };
+  const batch_size both{forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels};
+  return {.weights = bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()),
+          .gradients = bytes(parameters),
+          .moments = bytes(parameters * moments_of(optimizer)),
+          .references = bytes(use.references),
+          .attributions = bytes(use.attributions),
+          .activations = use.joint ? activations(both, forget, use)
+                                   : std::max(activations(forget, forget, use), activations(retain, {}, {.recomputes = true})),
+          .rounded = kind.converts ? 2 * static_cast<std::size_t>(parameters) : 0};
 }
 
 }  // namespace expunge::unlearn

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <span>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -54,11 +55,13 @@ struct trainer_settings {
 /// Composes the three policies. The model's tensors are updated in place.
 template <nn::model M, class Loss, class Optimizer>
 class trainer {
+  static_assert(!std::is_const_v<M>, "trainer: the model is const, and training changes its tensors in place; give a nn::copy_of() it");
   static_assert(loss::loss_policy<Loss, M>,
                 "trainer: the loss needs `V forget(const loss::answers<V>&) const`, `V retain(...) const` or both, or "
                 "`start(model, forget)`; see expunge/loss/base.hpp");
   static_assert(optim::optimizer_policy<Optimizer, typename M::value_type>,
-                "trainer: the optimizer needs `double learning_rate` and `start(parameters)`; see expunge/optim/optimizer.hpp");
+                "trainer: the optimizer needs `double learning_rate` and `start(parameters)`, whose result has "
+                "`update(parameters, gradients, learning_rate_factor, gradient_factor)`; see expunge/optim/optimizer.hpp");
 
  public:
   using X = typename M::value_type;
@@ -76,6 +79,8 @@ class trainer {
     require(static_cast<bool>(stop), "the stopping rule is empty: give one, for example unlearn::after_steps(100)");
     auto objective = with_purpose([&] { return loss::start(loss_, model_, forget, settings_.joint); }, "references of the loss");
     using objective_type = decltype(objective);
+    static_assert(requires { objective_type::needs_forget && objective_type::needs_retain; },
+                  "trainer: what the loss's `start` returns needs `static constexpr bool needs_forget, needs_retain`; see expunge/loss/objective.hpp");
     constexpr bool with_forget = objective_type::needs_forget, with_retain = objective_type::needs_retain;
     require(!with_forget || !forget.empty(), "the forget set is empty: this loss needs at least one example to forget");
     require(!with_retain || !retain.empty(), "the retain set is empty: this loss has a retain term, give it examples or use ga");

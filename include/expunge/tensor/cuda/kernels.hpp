@@ -56,23 +56,14 @@ void segment_products(const T* a, const T* b, const std::int32_t* offsets, index
 template <class T, class Y>
 void rms_norm(const T* x, const T* w, T epsilon, index_t rows, index_t cols, Y* y, T* rstd);
 template <class T, class Y>
-void rms_norm_pushforward(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, index_t rows, index_t cols, Y* dy);
-template <class T>
-void rms_norm_pullback(const T* x, const T* w, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar);
-template <class T>
-void rms_norm_pullback_tangent(const T* x, const T* w, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
-    index_t rows, index_t cols, T* dx_bar, T* dw_bar);
-template <class T, class Y>
 void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, index_t cols, Y* y, T* mean, T* rstd);
 template <class T, class Y>
-void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t
-    rows, index_t cols, Y* dy);
+void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols, Y* dy);
 template <class T>
-void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar,
-    T* w_bar, T* b_bar);
+void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar, T* b_bar);
 template <class T>
-void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar,
-    const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar);
+void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
+    index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar);
 // X and Y are T, or bfloat16 where T is float; numbers in bfloat16 are not added to.
 template <class T, class X, class Y>
 void rotary(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool

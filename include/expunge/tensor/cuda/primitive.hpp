@@ -24,13 +24,10 @@ template <> struct kernel<primitive::scale_rows> { static void launch(const auto
 template <> struct kernel<primitive::segment_multiply> { static void launch(const auto&... a) { cuda::segment_multiply(a...); } };
 template <> struct kernel<primitive::segment_products> { static void launch(const auto&... a) { cuda::segment_products(a...); } };
 template <> struct kernel<primitive::rms_norm> { static void launch(const auto&... a) { cuda::rms_norm(a...); } };
-template <> struct kernel<primitive::rms_norm_pushforward> { static void launch(const auto&... a) { cuda::rms_norm_pushforward(a...); } };
-template <> struct kernel<primitive::rms_norm_pullback> { static void launch(const auto&... a) { cuda::rms_norm_pullback(a...); } };
-template <> struct kernel<primitive::rms_norm_pullback_tangent> { static void launch(const auto&... a) { cuda::rms_norm_pullback_tangent(a...); } };
 template <> struct kernel<primitive::layer_norm> { static void launch(const auto&... a) { cuda::layer_norm(a...); } };
-template <> struct kernel<primitive::layer_norm_pushforward> { static void launch(const auto&... a) { cuda::layer_norm_pushforward(a...); } };
-template <> struct kernel<primitive::layer_norm_pullback> { static void launch(const auto&... a) { cuda::layer_norm_pullback(a...); } };
-template <> struct kernel<primitive::layer_norm_pullback_tangent> { static void launch(const auto&... a) { cuda::layer_norm_pullback_tangent(a...); } };
+template <> struct kernel<primitive::norm_pushforward> { static void launch(const auto&... a) { cuda::norm_pushforward(a...); } };
+template <> struct kernel<primitive::norm_pullback> { static void launch(const auto&... a) { cuda::norm_pullback(a...); } };
+template <> struct kernel<primitive::norm_pullback_tangent> { static void launch(const auto&... a) { cuda::norm_pullback_tangent(a...); } };
 template <> struct kernel<primitive::rotary> { static void launch(const auto&... a) { cuda::rotary(a...); } };
 template <> struct kernel<primitive::attention> { static void launch(const auto&... a) { cuda::attention(a...); } };
 template <> struct kernel<primitive::attention_pushforward> { static void launch(const auto&... a) { cuda::attention_pushforward(a...); } };

@@ -16,8 +16,6 @@ namespace expunge::host {
 /// Lends memory and keeps what it got back until the process ends or release_unused() is called. Safe to use from many threads.
 class buffer_pool {
  public:
-  static constexpr std::size_t alignment = block_space::alignment;
-
   static buffer_pool& instance() {
     static buffer_pool pool;
     return pool;

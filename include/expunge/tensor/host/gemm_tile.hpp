@@ -1,7 +1,6 @@
 // The inner kernel of a matrix product: a tile of the result kept in registers.
 #pragma once
 
-#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <utility>

@@ -6,8 +6,7 @@
 #include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/normalised_rows.hpp"
 
-// x, y [rows, cols]; w, b [cols]; mean, rstd [rows], kept from the value for the derivatives. A null tangent (prefix d) is zero;
-// a null cotangent output (suffix _bar) is not wanted, and any other is added to.
+// x, y [rows, cols]; w, b [cols]; mean, rstd [rows], kept for the derivatives (normalised_rows.hpp).
 namespace expunge::host {
 
 template <class T>
@@ -24,26 +23,6 @@ void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, ind
       detail::for_batches(cols, normalise, in, w, b, y + row * cols);
     }
   });
-}
-
-/// dy, overwritten, along (dx, dw, db).
-template <class T>
-void layer_norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db,
-                            index_t rows, index_t cols, T* dy) {
-  detail::norm_pushforward<T>(x, w, mean, rstd, dx, dw, db, rows, cols, dy);
-}
-
-template <class T>
-void layer_norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols,
-                         T* x_bar, T* w_bar, T* b_bar) {
-  detail::norm_pullback<T>(x, w, mean, rstd, y_bar, rows, cols, x_bar, w_bar, b_bar);
-}
-
-/// Derivative of the pullback's (x_bar, w_bar, b_bar) along (dx, dw, dy_bar); a tangent of b changes none of them.
-template <class T>
-void layer_norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw,
-                                 const T* y_bar, const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
-  detail::norm_pullback_tangent<T>(x, w, mean, rstd, dx, dw, y_bar, dy_bar, rows, cols, dx_bar, dw_bar, db_bar);
 }
 
 }  // namespace expunge::host

@@ -8,9 +8,11 @@
 #include "expunge/tensor/host/rows.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
-// In this header a null `mean` stands for RMSNorm (nothing is subtracted); rows and cols are those of x; the other names are
-// those of the public kernels.
-namespace expunge::host::detail {
+// x [rows, cols]; w [cols]; mean, rstd [rows], kept from the value; a null `mean` stands for RMSNorm (nothing is subtracted). A null tangent
+// (prefix d) is zero; a null cotangent output (suffix _bar) is not wanted, and any other is added to.
+namespace expunge::host {
+
+namespace detail {
 
 /// One row of the normalised input and the linear map J = du/dx, which is symmetric. A row g is given by a function that makes its
 /// batches from those of some arrays.
@@ -77,24 +79,27 @@ void sum_over_rows(index_t rows, index_t cols, T* w_bar, T* b_bar, const Work& w
   }
 }
 
+}  // namespace detail
+
+/// dy, overwritten, along (dx, dw, db).
 template <class T>
 void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows,
                       index_t cols, T* dy) {
   using batch = xsimd::batch<T>;
-  parallel_blocks(rows, rows_per_block(cols), [&](index_t begin, index_t end) {
+  parallel_blocks(rows, detail::rows_per_block(cols), [&](index_t begin, index_t end) {
     for (index_t row = begin; row < end; ++row) {
-      const normalised_row<T> at(x, mean, rstd, row, cols);
+      const detail::normalised_row<T> at(x, mean, rstd, row, cols);
       T* const out = dy + row * cols;
       if (dx != nullptr) {
         const T* const along = dx + row * cols;
         const auto taken = at.parts_of([](const batch& v) { return v; }, along);
-        for_batches(cols, [=](const batch& v, const batch& d, const batch& weight, batch& to) { to = at.project(d, at.u(v), taken) * weight; },
+        detail::for_batches(cols, [=](const batch& v, const batch& d, const batch& weight, batch& to) { to = at.project(d, at.u(v), taken) * weight; },
                     at.x, along, w, out);
       } else {
         std::fill_n(out, cols, T{0});
       }
-      if (dw != nullptr) for_batches(cols, [=](const batch& v, const batch& d, batch& to) { to += at.u(v) * d; }, at.x, dw, out);
-      if (db != nullptr) add_to(cols, db, out);
+      if (dw != nullptr) detail::for_batches(cols, [=](const batch& v, const batch& d, batch& to) { to += at.u(v) * d; }, at.x, dw, out);
+      if (db != nullptr) detail::add_to(cols, db, out);
     }
   });
 }
@@ -102,18 +107,19 @@ void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, cons
 template <class T>
 void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar,
                    T* w_bar, T* b_bar) {
-  sum_over_rows(rows, cols, w_bar, b_bar, [=](index_t row, T* w_sum, T* b_sum) {
-    const normalised_row<T> at(x, mean, rstd, row, cols);
+  detail::sum_over_rows(rows, cols, w_bar, b_bar, [=](index_t row, T* w_sum, T* b_sum) {
+    const detail::normalised_row<T> at(x, mean, rstd, row, cols);
     at.pull_back(y_bar + row * cols, w, x_bar != nullptr ? x_bar + row * cols : nullptr, w_sum, b_sum);
   });
 }
 
+/// Derivative of the pullback's (x_bar, w_bar, b_bar) along (dx, dw, dy_bar); a tangent of b changes none of them.
 template <class T>
 void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar,
                            const T* dy_bar, index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
   using batch = xsimd::batch<T>;
-  sum_over_rows(rows, cols, dw_bar, db_bar, [=](index_t row, T* w_sum, T* b_sum) {
-    const normalised_row<T> at(x, mean, rstd, row, cols);
+  detail::sum_over_rows(rows, cols, dw_bar, db_bar, [=](index_t row, T* w_sum, T* b_sum) {
+    const detail::normalised_row<T> at(x, mean, rstd, row, cols);
     const T* const g = y_bar + row * cols;
     T* const out = dx_bar != nullptr ? dx_bar + row * cols : nullptr;
     if (dy_bar != nullptr) at.pull_back(dy_bar + row * cols, w, out, w_sum, b_sum);
@@ -126,16 +132,16 @@ void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd,
     if (out != nullptr) {  // u_bar = g w, and d(rstd) / rstd = -slope
       const auto of_u_bar = at.parts_of(at.product, g, w);
       const T slope = of_dx.along * at.rstd, n = static_cast<T>(cols);
-      const T mixed = sum_batches(cols, [&](const batch& v, const batch& d, const batch& a, const batch& b) { return du(v, d) * a * b; },
+      const T mixed = detail::sum_batches(cols, [&](const batch& v, const batch& d, const batch& a, const batch& b) { return du(v, d) * a * b; },
                                   at.x, along, g, w) / n;
       const auto subtract = [=](const batch& v, const batch& d, const batch& a, const batch& b, batch& to) {
         to -= at.project(a * b, at.u(v), of_u_bar) * slope + (du(v, d) * of_u_bar.along + at.u(v) * mixed) * at.rstd;
       };
-      for_batches(cols, subtract, at.x, along, g, w, out);
+      detail::for_batches(cols, subtract, at.x, along, g, w, out);
     }
     if (w_sum != nullptr)
-      for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
+      detail::for_batches(cols, [=](const batch& v, const batch& d, const batch& a, batch& to) { to += a * du(v, d); }, at.x, along, g, w_sum);
   });
 }
 
-}  // namespace expunge::host::detail
+}  // namespace expunge::host
