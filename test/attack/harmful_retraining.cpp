@@ -42,7 +42,7 @@ BOOST_AUTO_TEST_CASE(related_examples_come_back) {
     return right(at, set);
   };
   attack::harmful_retraining<> a{.fraction = 0.3, .learning_rates = {1e-4, 3e-2}, .epochs = 120, .seeds = 2};
-  const auto runs = a.run<M>(m, forget, watched);
+  const auto runs = a.run(m, forget, watched);
   BOOST_TEST(runs.size() == 2U);
   BOOST_TEST((testing::flat(m) == before));
   const auto now = right(m, forget);
@@ -76,6 +76,49 @@ BOOST_AUTO_TEST_CASE(related_examples_come_back) {
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, {})), error);
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, forget, [](const M&, auto) { return std::vector<bool>(3); })), error);
   BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, std::span(forget).first(1), right)), error);
+}
+
+BOOST_AUTO_TEST_CASE(a_run_is_what_the_trainer_does_and_the_first_best_is_reported) {
+  philox g(1);
+  samples forget;
+  for (int i = 0; i < 7; ++i) forget.push_back({{standard_normal(g), standard_normal(g)}, i % 2});
+  const M m = model::random_mlp<tensor<double>>({2, 8, 2}, 2);
+  // How many answers are right: of the model as it is, then by seed, rate and epoch.
+  const std::vector<int> script{0, 1, 3, 2, 3, 0, 1, 0, 0, 0, 1, 0, 0};
+  std::vector<std::vector<double>> asked;
+  const auto scripted = [&](const M& at, std::span<const model::labelled_sample> set) {
+    std::vector<bool> out(set.size());
+    if (asked.size() < script.size()) std::fill_n(out.begin(), script[asked.size()], true);
+    asked.push_back(testing::flat(at));
+    return out;
+  };
+  progress_event last{};
+  attack::harmful_retraining<> a{.fraction = 0.4, .learning_rates = {1e-2, 1e-1}, .epochs = 3, .batch = 2, .seeds = 2,
+                                 .progress = [&](const progress_event& p) { last = p; }};
+  const auto runs = a.run(m, forget, scripted);
+  BOOST_TEST_REQUIRE(asked.size() == script.size());
+  BOOST_TEST(last.done == 12);
+  BOOST_TEST(last.total == 12);
+  BOOST_TEST(runs[0].recovery == 0.75);
+  BOOST_TEST(runs[0].learning_rate == 1e-2);
+  BOOST_TEST(runs[1].recovery == 0.25);
+  BOOST_TEST(runs[1].learning_rate == 1e-1);
+  for (std::size_t seed = 0; seed < 2; ++seed) {
+    BOOST_TEST(runs[seed].seed == seed);
+    BOOST_TEST_REQUIRE(runs[seed].retrained.size() == 3U);  // 0.4 * 7, rounded
+    samples train;
+    for (const index_t i : runs[seed].retrained) train.push_back(forget[static_cast<std::size_t>(i)]);
+    for (std::size_t rate = 0; rate < 2; ++rate) {
+      M by_hand = nn::copy_of(m);
+      unlearn::trainer(by_hand, loss::fine_tuning{}, optim::adamw{.learning_rate = a.learning_rates[rate]}, {.batch = 2, .seed = seed})
+          .run({}, train, unlearn::after_steps(3 * 2));
+      BOOST_TEST((asked[3 * (2 * seed + rate + 1)] == testing::flat(by_hand)));
+    }
+  }
+  for (const auto& [fraction, size] : {std::pair{0.01, 1U}, {0.99, 6U}}) {
+    a.fraction = fraction;
+    BOOST_TEST(a.run(m, forget, scripted)[0].retrained.size() == size);
+  }
 }
 
 BOOST_AUTO_TEST_SUITE_END()

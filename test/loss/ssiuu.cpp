@@ -1,4 +1,4 @@
-// SSIUU against differences of the penalty itself, for every meaningful setting; settings without meaning are refused.
+// SSIUU against differences of the penalty itself, for every meaningful setting; settings without meaning are refused. Base losses on paper.
 #include <boost/test/unit_test.hpp>
 
 #include <functional>
@@ -47,23 +47,33 @@ M moved(const M& m, const std::vector<X>& direction, double by) {
   return out;
 }
 
+struct visit {
+  M at;
+  std::vector<index_t> ids;  // of the examples to forget
+};
+
+/// The last step's terms and gradient.
+template <class Policy>
+std::pair<loss::step_terms, std::vector<X>> last_step(const Policy& policy, const setting& s, const std::vector<visit>& visits, bool joint) {
+  auto objective = policy.start(visits[0].at, std::span<const model::labelled_sample>(s.forget), joint);
+  std::pair<loss::step_terms, std::vector<X>> out;
+  for (const auto& [at, ids] : visits) {
+    std::vector<X> gradients(nn::parameters(at).size());
+    step_sums<X> sums;
+    objective(at, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0, 1}), gradients, sums);
+    loss::fill_absent(gradients, nn::parameters(at));
+    out = {sums.terms(sums.values()), gradients};
+    if (&at == &visits[0].at) BOOST_TEST(out.first.penalty == 0);
+  }
+  return out;
+}
+
 /// Step one at one set of weights, step two at another; compares the second step's gradient with differences of its total.
 template <class Policy>
 double worst_error(const Policy& policy, bool joint) {
   const setting s;
   const M first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
-  const std::vector<index_t> ids{0, 1, 3}, later{1, 3, 4};
-  const auto run = [&](const M& at) {
-    auto objective = policy.start(first, std::span<const model::labelled_sample>(s.forget), joint);
-    std::vector<X> g0(nn::parameters(first).size()), g1 = g0;
-    const auto r0 = setting::chosen(s.retain, {0, 1});
-    step_sums<X> s0, s1;
-    objective(first, ids, setting::chosen(s.forget, ids), r0, g0, s0);
-    BOOST_TEST(s0.values()[s0.penalty] == 0);
-    objective(at, later, setting::chosen(s.forget, later), r0, g1, s1);
-    loss::fill_absent(g1, nn::parameters(at));
-    return std::pair{s1.terms(s1.values()), g1};
-  };
+  const auto run = [&](const M& at) { return last_step(policy, s, {{first, {0, 1, 3}}, {at, {1, 3, 4}}}, joint); };
   const auto [terms, gradients] = run(second);
   BOOST_TEST(terms.penalty > 0);
   double worst = 0;
@@ -113,6 +123,36 @@ BOOST_AUTO_TEST_CASE(first_order_leaves_the_hessian_out) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(only_the_references_that_count_are_kept) {
+  const setting s;
+  const auto direction = random_like(s.model, 5);
+  const M one = s.model, two = moved(one, direction, 0.05), three = moved(one, direction, 0.1);
+  const auto same_steps = [&](const auto& policy, const std::vector<visit>& longer, const std::vector<visit>& shorter, bool penalised) {
+    for (const bool joint : {true, false}) {
+      const auto a = last_step(policy, s, longer, joint), b = last_step(policy, s, shorter, joint);
+      BOOST_TEST((b.first.penalty > 0) == penalised);
+      BOOST_TEST(a.first.penalty == b.first.penalty);
+      for (std::size_t i = 0; i < a.second.size(); ++i) BOOST_TEST((a.second[i].to_vector() == b.second[i].to_vector()));
+    }
+  };
+  const ssiuu_settings before{lambda, norm::squared, reference::previous, reduction::example, curvature::exact};  // the step before, no older one
+  const std::vector<visit> longer{{one, {0, 1}}, {two, {1, 2}}, {three, {0, 1}}}, shorter{longer[1], longer[2]};
+  same_steps(ssiuu<gradient_difference, attribution::per_parameter>{{}, before, {}}, longer, shorter, true);
+  same_steps(ssiuu<gradient_difference, attribution::per_neuron>{{}, before, {}}, longer, shorter, true);
+  const ssiuu_settings example{lambda, norm::squared, reference::example, reduction::batch, curvature::exact};
+  const ssiuu<gradient_difference, attribution::per_neuron> policy{{}, example, {}};
+  same_steps(policy, {{one, {0, 1}}, {two, {0, 1}}, {three, {3, 4}}}, {{three, {3, 4}}}, false);  // of examples that were not seen before
+}
+
+BOOST_AUTO_TEST_CASE(defaults_are_algorithm_1_and_ssiuu_exact_takes_what_it_is_given) {
+  const ssiuu_settings plain = ssiuu<>{}.settings;
+  BOOST_TEST((plain.norm == norm::squared && plain.reference == reference::previous && plain.reduction == reduction::batch));
+  BOOST_TEST((plain.curvature == curvature::first_order));
+  const auto p = ssiuu_exact(0.5, gradient_difference{2}, attribution::sites::ffn);
+  BOOST_TEST((p.settings.lambda == 0.5 && p.settings.norm == norm::absolute && p.settings.curvature == curvature::exact));
+  BOOST_TEST((p.base.retain_weight == 2 && p.attribution.which == attribution::sites::ffn));
+}
+
 BOOST_AUTO_TEST_CASE(lambda_zero_is_the_base_loss) {
   const setting s;
   const auto b = setting::chosen(s.forget, {0, 1, 2}), r = setting::chosen(s.retain, {0, 1});
@@ -147,3 +187,12 @@ BOOST_AUTO_TEST_CASE(settings_without_meaning_are_refused) {
 }
 
 BOOST_AUTO_TEST_SUITE_END()
+
+BOOST_AUTO_TEST_CASE(base_losses_are_means_over_tokens_then_examples) {
+  const auto a = make_answers(X({2}, std::vector<double>{2, 9}), {1, 3});  // 2 and 3 a token
+  const auto value = [](const X& x) { return x.to_vector()[0]; };
+  BOOST_TEST(value(gradient_ascent{}.forget(a)) == -2.5);
+  BOOST_TEST(value(gradient_difference{3}.forget(a)) == -2.5);
+  BOOST_TEST(value(gradient_difference{3}.retain(a)) == 7.5);
+  BOOST_TEST(value(fine_tuning{}.retain(a)) == 2.5);
+}

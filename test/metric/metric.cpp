@@ -35,6 +35,7 @@ BOOST_AUTO_TEST_CASE(likelihoods_do_not_depend_on_the_batch) {
     BOOST_TEST(one[i].nll == three[i].nll, boost::test_tools::tolerance(1e-10));
     BOOST_TEST(one[i].length == s[i].answer_length());
     BOOST_TEST(one[i].joint_probability() == std::exp(-one[i].nll), boost::test_tools::tolerance(1e-12));
+    BOOST_TEST(one[i].probability() == std::exp(-one[i].nll / static_cast<double>(one[i].length)), boost::test_tools::tolerance(1e-12));
   }
 }
 
@@ -60,8 +61,14 @@ BOOST_AUTO_TEST_CASE(recall_is_what_greedy_generation_gives) {
     nn::token_sequence s{prompts[i], std::ssize(prompts[i])};
     s.tokens.insert(s.tokens.end(), generated[i].begin(), generated[i].end());
     right.push_back(s);
-    s.tokens[s.tokens.size() - 2] = (s.tokens[s.tokens.size() - 2] + 1) % 12;
-    wrong.push_back(s);
+    for (std::size_t j = 0; j < 3; ++j) {  // token j is wrong; those behind it are what the model then says
+      s.tokens.resize(prompts[i].size());
+      while (s.tokens.size() < prompts[i].size() + 3) {
+        const std::int32_t next = model::generate(m, std::span<const std::vector<std::int32_t>>(&s.tokens, 1), 1)[0][0];
+        s.tokens.push_back((next + (s.tokens.size() == prompts[i].size() + j ? 1 : 0)) % 12);
+      }
+      wrong.push_back(s);
+    }
   }
   BOOST_TEST(metric::share(metric::recalls(m, right)) == 1);
   BOOST_TEST(metric::share(metric::recalls(m, wrong)) == 0);
@@ -103,9 +110,10 @@ BOOST_AUTO_TEST_CASE(recall_in_parts) {
 
 BOOST_AUTO_TEST_CASE(choices_and_statistics) {
   using metric::answer_likelihood;
-  const std::vector<answer_likelihood> right{{2, 2}, {1.5, 1}}, tie{{2, 2}, {1, 1}};
+  const std::vector<answer_likelihood> right{{2, 2}, {1.5, 1}}, tie{{2, 2}, {1, 1}}, last_likelier{{2, 2}, {1.5, 1}, {0.5, 1}};
   BOOST_TEST(metric::chooses_right(right));
   BOOST_TEST(!metric::chooses_right(tie));
+  BOOST_TEST(!metric::chooses_right(last_likelier));
   const std::vector<double> v{1, 2, 3, 4};
   BOOST_TEST(metric::mean_of(v) == 2.5);
   BOOST_TEST(metric::deviation_of(v) == std::sqrt(5.0 / 3), boost::test_tools::tolerance(1e-12));

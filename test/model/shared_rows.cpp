@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <limits>
 #include <string>
 #include <vector>
 
@@ -100,7 +101,10 @@ BOOST_AUTO_TEST_CASE(are_refused_with_derivatives_and_where_they_would_be_ignore
   });
   model::key_value_cache<X> past;
   BOOST_CHECK_THROW(static_cast<void>(m.logits(m.make_batch(pointers(choices)), nn::no_observer{}, &past)), error);
-  for (const nn::token_sequence& bad : {nn::token_sequence{{}, 0}, nn::token_sequence{{1, 2}, 2}, nn::token_sequence{{1, 20}, 1}})
+  nn::token_sequence longest{std::vector<std::int32_t>(context + 1, 1), 1}, longer = longest;  // the last token is only a label
+  longer.tokens.push_back(1);
+  BOOST_CHECK_NO_THROW(static_cast<void>(m.make_shared_batch(std::array{&longest})));
+  for (const nn::token_sequence& bad : {nn::token_sequence{{}, 0}, {{1, 2}, 2}, {{1, 20}, 1}, {{-1, 2}, 1}, {{1, -2}, 1}, longer})
     BOOST_CHECK_THROW(static_cast<void>(m.make_shared_batch(std::array{&choices[0], &bad})), error);
   BOOST_CHECK_THROW(static_cast<void>(m.make_shared_batch({})), error);
 }
@@ -111,6 +115,13 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(generate_what_running_everything_again_does, X, te
     for (std::size_t i = 0; i < prompts.size(); ++i) BOOST_TEST((found[i] == plain_generation(m, prompts[i], 15)), "prompt " << i);
     BOOST_TEST(std::ssize(found.back()) == context - 11);
   }
+}
+
+BOOST_AUTO_TEST_CASE(the_first_of_equal_logits_is_the_likeliest) {
+  const auto likeliest = [](const std::vector<double>& logits) { return model::likeliest(std::span(logits)); };
+  BOOST_TEST(likeliest({1, 3, 3, 2}) == 1);
+  for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()})
+    BOOST_CHECK_THROW(static_cast<void>(likeliest({1, 2, bad})), error);
 }
 
 BOOST_AUTO_TEST_CASE(generation_ends_where_it_is_told) {

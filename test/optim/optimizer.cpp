@@ -21,10 +21,10 @@ double after_three_steps(const O& optimizer, double gradient_factor = 1, double 
   return w[0].to_vector()[0];
 }
 
-double sgd_by_hand(double lr, double momentum, double decay) {
+double sgd_by_hand(double lr, double momentum, double decay, double gradient_factor = 1) {
   double w = 1, v = 0;
   for (int i = 0; i < 3; ++i) {
-    v = momentum * v + 2 * w + 1 + decay * w;
+    v = momentum * v + gradient_factor * (2 * w + 1) + decay * w;
     w -= lr * v;
   }
   return w;
@@ -52,8 +52,18 @@ BOOST_AUTO_TEST_CASE(sgd_follows_its_rule) {
   BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1}) == sgd_by_hand(0.1, 0, 0), exactly);
   BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1, .momentum = 0.9}) == sgd_by_hand(0.1, 0.9, 0), exactly);
   BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.2}) == sgd_by_hand(0.1, 0.9, 0.2), exactly);
-  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.2}, 1, 0.5) == sgd_by_hand(0.1, 0, 0), exactly);
-  BOOST_TEST(after_three_steps(optim::sgd{.learning_rate = 0.2}, 0.5) == sgd_by_hand(0.1, 0, 0), exactly);
+}
+
+BOOST_AUTO_TEST_CASE(a_schedule_acts_on_the_rate_and_clipping_on_the_gradient_alone) {
+  for (const double momentum : {0.0, 0.9}) {
+    const optim::sgd o{.learning_rate = 0.2, .momentum = momentum, .weight_decay = 0.3};
+    BOOST_TEST(after_three_steps(o, 1, 0.5) == sgd_by_hand(0.1, momentum, 0.3), exactly);
+    BOOST_TEST(after_three_steps(o, 0.5) == sgd_by_hand(0.2, momentum, 0.3, 0.5), exactly);
+  }
+  optim::adamw o{.learning_rate = 0.2, .weight_decay = 0.3};
+  const double scheduled = after_three_steps(o, 1, 0.5);
+  o.learning_rate = 0.1;
+  BOOST_TEST(scheduled == adamw_by_hand(o), exactly);
 }
 
 BOOST_AUTO_TEST_CASE(adamw_follows_its_rule) {
@@ -71,6 +81,8 @@ BOOST_AUTO_TEST_CASE(bad_settings_are_refused) {
   BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.learning_rate = NAN}.start(w)), error);
   BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.momentum = 1}.start(w)), error);
   BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.beta1 = 1}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.beta2 = 1}.start(w)), error);
+  BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.learning_rate = -1}.start(w)), error);
   const std::vector<tensor<float>> narrow{tensor<float>(shape{1}, std::vector<float>{1})};
   for (const double epsilon : {0.0, -1.0, static_cast<double>(NAN), static_cast<double>(INFINITY)})
     BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.epsilon = epsilon}.start(w)), error);
@@ -82,6 +94,20 @@ BOOST_AUTO_TEST_CASE(bad_settings_are_refused) {
     BOOST_CHECK_THROW(static_cast<void>(optim::sgd{.weight_decay = decay}.start(w)), error);
     BOOST_CHECK_THROW(static_cast<void>(optim::adamw{.weight_decay = decay}.start(w)), error);
   }
+}
+
+template <class Optimizer>
+void check_that_numbers_fit(const Optimizer& o) {
+  std::vector<X> one{X(shape{1}, std::vector<double>{1})}, two{clone(one[0]), clone(one[0])};
+  auto state = o.start(two);
+  BOOST_CHECK_THROW(state.update(two, one, 1, 1), error);
+  BOOST_CHECK_THROW(state.update(one, one, 1, 1), error);
+  BOOST_TEST(two[0].to_vector()[0] == 1);
+}
+
+BOOST_AUTO_TEST_CASE(gradients_or_moments_of_another_number_are_refused) {
+  check_that_numbers_fit(optim::adamw{});
+  check_that_numbers_fit(optim::sgd{.momentum = 0.5});
 }
 
 BOOST_AUTO_TEST_CASE(norms) {

@@ -40,39 +40,32 @@ BOOST_AUTO_TEST_CASE(token_types_and_the_name_change_the_outcome) {
   BOOST_TEST(text::tokenizer_from_gguf(tokens, merges, {}, "gpt2").encode("<|end|>").empty());  // its bytes have no token
   BOOST_TEST(text::tokenizer_from_gguf(tokens, merges, types, "qwen2").encode("bb") == (ids{1, 1}), each);
   BOOST_TEST(text::tokenizer_from_gguf(tokens, merges, types, "llama-bpe").encode("bb") == (ids{6}), each);
-}
-
-BOOST_AUTO_TEST_CASE(metadata_hold_the_tables_and_the_frame) {
-  const auto metadata = [](const std::string& model, const std::string& pre) {
-    expunge::io::gguf_metadata m("some.gguf");
-    m.add("tokenizer.ggml.model", model);
-    m.add("tokenizer.ggml.pre", pre);
-    m.add("tokenizer.ggml.tokens", tokens);
-    m.add("tokenizer.ggml.merges", merges);
-    m.add("tokenizer.ggml.token_type", std::vector<std::int64_t>(types.begin(), types.end()));
-    m.add("tokenizer.ggml.bos_token_id", std::uint64_t{5});
-    m.add("tokenizer.ggml.eos_token_id", std::uint64_t{6});
-    return m;
-  };
-  const auto encode = [](const expunge::io::gguf_metadata& m) { return text::tokenizer_from_gguf(m).encode("ab", true); };
-  BOOST_TEST(encode(metadata("gpt2", "smollm")) == (ids{3}), each);
-  BOOST_TEST(encode(metadata("gpt2", "llama-bpe")) == (ids{5, 3}), each);
-  auto m = metadata("gpt2", "smollm");
-  m.add("tokenizer.ggml.add_bos_token", true);
-  m.add("tokenizer.ggml.add_eos_token", true);
-  BOOST_TEST(encode(m) == (ids{5, 3, 6}), each);
-  m = metadata("gpt2", "llama-bpe");
-  m.add("tokenizer.ggml.add_bos_token", false);
-  BOOST_TEST(encode(m) == (ids{3}), each);
-  BOOST_CHECK_THROW(encode(metadata("llama", "smollm")), expunge::error);
-  BOOST_CHECK_THROW(encode(expunge::io::gguf_metadata("some.gguf")), expunge::error);
+  BOOST_TEST(text::tokenizer_from_gguf(tokens, merges, types, "llama3").encode("bb") == (ids{6}), each);
 }
 
 BOOST_AUTO_TEST_CASE(the_frame_is_that_of_llama_cpp) {
   expunge::io::gguf_metadata m("some.gguf");
   m.add("tokenizer.ggml.bos_token_id", std::uint64_t{5});
-  BOOST_TEST(text::gguf_frame(m, "llama-bpe").before == (ids{5}), each);
+  m.add("tokenizer.ggml.eos_token_id", std::uint64_t{6});
+  for (const char* pre : {"llama-bpe", "llama3"}) BOOST_TEST(text::gguf_frame(m, pre).before == (ids{5}), each);
   BOOST_TEST(text::gguf_frame(m, "smollm").before.empty());
+  BOOST_TEST(text::gguf_frame(m, "smollm").after.empty());
+  auto both = m, neither = m;
+  for (const char* key : {"tokenizer.ggml.add_bos_token", "tokenizer.ggml.add_eos_token"}) both.add(key, true), neither.add(key, false);
+  BOOST_TEST(text::gguf_frame(both, "smollm").before == (ids{5}), each);
+  BOOST_TEST(text::gguf_frame(both, "smollm").after == (ids{6}), each);
+  BOOST_TEST(text::gguf_frame(neither, "llama-bpe").before.empty());
+}
+
+BOOST_AUTO_TEST_CASE(control_tokens_are_left_out_of_a_text_and_user_defined_ones_are_not) {
+  const list some{"a", "b", "<|end|>", "<|tool|>"};
+  const ids kinds{1, 1, 3, 4};
+  const text::special_frame frame{{2}, {2, 3}};
+  for (const auto& t : {text::tokenizer_from_gguf(some, {}, kinds, "gpt2", frame),
+                        text::tokenizer_from_json(text::tokenizer_json_of_gguf(some, {}, kinds, "gpt2", frame))}) {
+    BOOST_TEST(t.encode("a<|tool|>b", true) == (ids{2, 0, 3, 1, 2, 3}), each);
+    BOOST_TEST(t.decode(ids{2, 0, 3}, text::special_tokens::skip) == "a<|tool|>");
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_tokenizer_json_encodes_alike) {

@@ -149,6 +149,25 @@ BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   BOOST_TEST(dropped.size() == 1U);
   BOOST_TEST(kept.size() > 1U);
   BOOST_TEST((with({{"type", "Split"}, {"pattern", {{"Regex", "1 "}}}, {"behavior", "Isolated"}}) != plain));
+  BOOST_TEST(with({{"type", "Split"}, {"pattern", {{"String", "."}}}, {"behavior", "Removed"}, {"invert", true}}).empty());  // a dot is a dot
+  file["model"]["merges"].push_back(json::array({"2", "2"}));
+  file["model"]["vocab"]["22"] = 2001;
+  BOOST_TEST((with({{"type", "Digits"}}) != with({{"type", "Digits"}, {"individual_digits", true}})));
+}
+
+BOOST_AUTO_TEST_CASE(a_byte_without_a_token_is_the_unknown_token) {
+  json file = golden_json("gpt2");
+  file["model"]["unk_token"] = "a";
+  file["model"]["vocab"].erase("~");
+  const auto t = text::tokenizer_from_json(file.dump());
+  BOOST_TEST(t.decode(t.encode("b~")) == "ba");
+}
+
+BOOST_AUTO_TEST_CASE(special_tokens_can_be_left_out_of_a_text) {
+  const auto t = text::read_tokenizer_json(golden / "gpt2.json");
+  const ids end{t.id_of("<|endoftext|>").value()};
+  BOOST_TEST(t.decode(end) == "<|endoftext|>");
+  BOOST_TEST(t.decode(end, text::special_tokens::skip) == "");
 }
 
 BOOST_AUTO_TEST_CASE(normalizers_may_be_in_a_sequence) {
@@ -173,6 +192,7 @@ BOOST_AUTO_TEST_CASE(unsupported_parts_are_named) {
   BOOST_TEST(refused("pre_tokenizer", [](json& f) { f["pre_tokenizer"] = nullptr; }));
   BOOST_TEST(refused("ByteLevel", [](json& f) { f["pre_tokenizer"] = {{"type", "Digits"}}; }));
   BOOST_TEST(refused("add_prefix_space", [](json& f) { f["pre_tokenizer"]["add_prefix_space"] = true; }));
+  BOOST_TEST(refused("add_prefix_space", [](json& f) { f["pre_tokenizer"].erase("add_prefix_space"); }));  // where it is true
   BOOST_TEST(refused("after ByteLevel", [](json& f) {
     f["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {f["pre_tokenizer"], {{"type", "Digits"}}}}};
   }));

@@ -1,4 +1,4 @@
-// The plan against what the buffer pool really lent at its high-water mark.
+// The plan, and what one pass or two take, by what the buffer pool really lent at its high-water mark.
 #include <boost/test/unit_test.hpp>
 
 #include <string>
@@ -17,6 +17,16 @@ using rounding = tensor<float, bfloat16_cuda_storage<float>>;
 
 namespace {
 
+/// The bytes that the pool lends at most while f runs, above what it lends already.
+template <class F>
+double peak_of(const F& f) {
+  auto& pool = host::buffer_pool::instance();
+  pool.forget_peak();
+  const std::size_t before = pool.peak_bytes();
+  f();
+  return static_cast<double>(pool.peak_bytes() - before);
+}
+
 /// Two steps; the plan must hold what they take, and not a quarter more.
 template <class Loss, class Optimizer = optim::adamw>
 void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {},
@@ -24,14 +34,11 @@ void check(const char* what, const model::decoder_config& c, const Loss& policy,
   const auto forget = testing::random_sequences(1, examples, length, answer, 256), retain = testing::random_sequences(2, examples, length, answer, 256);
   const index_t batch = 3;
   const auto plan = unlearn::plan_memory(c, policy, optimizer, std::ssize(forget), unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
-  auto& pool = host::buffer_pool::instance();
-  pool.forget_peak();
-  const std::size_t before = pool.peak_bytes();
-  {
+  const double real = peak_of([&] {
     auto m = model::random_decoder<X>(c, 1);
     unlearn::trainer(m, policy, optimizer, {.batch = batch, .order = unlearn::order::given}).run(forget, retain, unlearn::after_steps(2));
-  }
-  const double real = static_cast<double>(pool.peak_bytes() - before), planned = static_cast<double>(plan.total());
+  });
+  const double planned = static_cast<double>(plan.total());
   BOOST_TEST(planned > 0.93 * real, what << ": " << planned << " bytes planned, " << real << " used");
   BOOST_TEST(planned < 1.25 * real, what << ": " << planned << " bytes planned, " << real << " used");
 }
@@ -79,6 +86,35 @@ BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
     check("ssiuu per neuron of feed-forward layers", llama, over<per_neuron>{gd, batch(exact), {attribution::sites::ffn}}, length, 3);
     check("ssiuu per neuron of feed-forward layers, first order, gpt2", gpt2, over<per_neuron>{gd, batch(first_order), {attribution::sites::ffn}}, length, 3);
   }
+}
+
+BOOST_AUTO_TEST_CASE(sums_over_a_batch_may_have_references_by_example) {
+  for (const auto reference : {loss::reference::original, loss::reference::example}) {
+    const loss::ssiuu_settings s{.lambda = 0.1, .reference = reference, .reduction = loss::reduction::batch};
+    check("ssiuu per parameter", llama, over<attribution::per_parameter>{{}, s, {}}, 16, 3);
+    check("ssiuu per neuron", llama, over<attribution::per_neuron>{{}, s, {}}, 16, 3);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(the_largest_batch_is_of_the_longest_sequences) {
+  const std::vector<nn::token_sequence> set{{{1, 2, 3}, 1}, {std::vector<std::int32_t>(9, 1), 8}, {std::vector<std::int32_t>(5, 1), 1}};
+  const auto two = unlearn::largest_batch(set, 2), all = unlearn::largest_batch(set, 8);
+  BOOST_TEST(two.examples == 2);
+  BOOST_TEST(two.rows == 8 + 4);
+  BOOST_TEST(two.labels == 4 + 2);
+  BOOST_TEST(all.examples == 3);
+  BOOST_TEST(all.rows == 2 + 8 + 4);
+}
+
+BOOST_AUTO_TEST_CASE(two_passes_take_less_than_one) {
+  const auto forget = testing::random_sequences(1, 2, 200, 3, 256), retain = testing::random_sequences(2, 2, 200, 3, 256);
+  auto m = model::random_decoder<X>(llama, 1);
+  const auto bytes = [&](bool joint) {
+    return peak_of([&] {
+      unlearn::trainer(m, loss::gradient_difference{}, optim::sgd{}, {.batch = 2, .joint = joint}).run(forget, retain, unlearn::after_steps(1));
+    });
+  };
+  BOOST_TEST(bytes(false) < 0.75 * bytes(true));
 }
 
 BOOST_AUTO_TEST_CASE(counts_parameters_without_making_them) {

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <limits>
+#include <set>
 #include <string>
 
 #include <expunge/core/thread_pool.hpp>
@@ -28,16 +29,11 @@ samples some(std::uint64_t seed, int count) {
 }
 
 template <class X = tensor<float>, class Loss = loss::gradient_difference>
-std::vector<typename X::value_type> weights_after(index_t steps, const Loss& policy = {}, unlearn::trainer_settings settings = {},
-                                                  optim::adamw optimizer = {.learning_rate = 1e-2}) {
+std::vector<double> weights_after(index_t steps, const Loss& policy = {}, unlearn::trainer_settings settings = {}) {
   auto m = model::random_mlp<X>({3, 16, 4}, 1);
   const samples forget = some(1, 10), retain = some(2, 10);
-  unlearn::trainer t(m, policy, optimizer, settings);
-  t.run(forget, retain, unlearn::after_steps(steps));
-  std::vector<typename X::value_type> all;
-  for (const X& p : nn::parameters(m))
-    for (const auto v : p.to_vector()) all.push_back(v);
-  return all;
+  unlearn::trainer(m, policy, optim::adamw{.learning_rate = 1e-2}, settings).run(forget, retain, unlearn::after_steps(steps));
+  return testing::flat(m);
 }
 
 /// Ten lines of a user: forget by pushing the probability below a half, and no further.
@@ -46,6 +42,18 @@ struct hinge {
   V forget(const loss::answers<V>& a) const {
     return mean(relu(affine(a.nll_per_token(), -1, 0.7)));
   }
+};
+
+/// Changes nothing; keeps the orders in which examples came.
+struct watching {
+  using M = model::mlp<tensor<float>>;
+  static constexpr bool needs_forget = true, needs_retain = true;
+  std::set<loss::example_list<M>>* orders;
+  void operator()(const M&, std::span<const index_t>, const loss::example_list<M>& forget, const loss::example_list<M>& retain,
+                  std::vector<tensor<float>>&, loss::step_sums<tensor<float>>&) {
+    orders->insert({forget, retain});
+  }
+  watching start(const M&, std::span<const model::labelled_sample>) const { return *this; }
 };
 
 }  // namespace
@@ -61,8 +69,10 @@ BOOST_AUTO_TEST_CASE(the_same_bits_for_any_number_of_threads_and_seed_matters) {
   BOOST_TEST((weights_after(5, policy, {.seed = 1}) != one));
   BOOST_TEST((weights_after(5, policy, {.batch = 3}) != one));
   BOOST_TEST((weights_after(5, policy, {.retain_batch = 3}) != one));
+  BOOST_TEST((weights_after(5, policy, {.batch = 3, .retain_batch = 5}) != weights_after(5, policy, {.batch = 3})));
   BOOST_TEST((weights_after(5, policy, {.order = unlearn::order::given}) != one));
   BOOST_TEST((weights_after(5, policy, {.clip = 1e-3}) != one));
+  BOOST_TEST((weights_after(5, policy, {.clip = 1e9}) == one));
   BOOST_TEST((weights_after(5, policy, {.schedule = optim::linear_warm_up{5}}) != one));
   BOOST_TEST((weights_after(5) != one));
 }
@@ -87,6 +97,17 @@ BOOST_AUTO_TEST_CASE(losses_move_where_they_should) {
   BOOST_TEST(log.back().learning_rate == 0.5);
 }
 
+BOOST_AUTO_TEST_CASE(one_pass_and_two_report_the_same) {
+  const samples forget = some(1, 8), retain = some(2, 8);
+  const auto terms = [&](bool joint) {
+    auto m = model::random_mlp<tensor<double>>({3, 16, 4}, 1);
+    return unlearn::trainer(m, loss::gradient_difference{}, optim::sgd{}, {.joint = joint}).run(forget, retain, unlearn::after_steps(2)).terms;
+  };
+  const auto one = terms(true), two = terms(false);
+  for (const auto term : {&loss::step_terms::forget, &loss::step_terms::retain, &loss::step_terms::forget_nll, &loss::step_terms::retain_nll})
+    BOOST_TEST((one.*term) == (two.*term), boost::test_tools::tolerance(1e-12));
+}
+
 BOOST_AUTO_TEST_CASE(a_passes_batches_cover_the_set) {
   unlearn::batch_order shuffled(unlearn::order::shuffled, 7, 3, 5, 1), given(unlearn::order::given, 7, 3, 5, 1);
   std::vector<index_t> seen;
@@ -100,6 +121,17 @@ BOOST_AUTO_TEST_CASE(a_passes_batches_cover_the_set) {
   BOOST_TEST((given.next() == std::vector<index_t>{0, 1, 2}));
   BOOST_TEST((given.next() == std::vector<index_t>{3, 4, 5}));
   BOOST_TEST((given.next() == std::vector<index_t>{6, 0, 1}));
+  for (const auto which : {unlearn::order::given, unlearn::order::shuffled}) BOOST_TEST(unlearn::batch_order(which, 3, 8, 5, 1).next().size() == 3U);
+}
+
+BOOST_AUTO_TEST_CASE(every_pass_set_and_seed_has_an_order_of_its_own) {
+  const samples set = some(1, 20);
+  std::set<loss::example_list<watching::M>> orders;
+  for (const std::uint64_t seed : {1U, 2U}) {
+    auto m = model::random_mlp<tensor<float>>({3, 4, 4}, 1);
+    unlearn::trainer(m, watching{&orders}, optim::sgd{}, {.batch = 20, .seed = seed}).run(set, set, unlearn::after_steps(2));
+  }
+  BOOST_TEST(orders.size() == 2U * 2 * 2);
 }
 
 BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
@@ -112,7 +144,8 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
   BOOST_CHECK_THROW(t.run(good, empty, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(nan, good, unlearn::after_steps(1)), error);
   BOOST_CHECK_THROW(t.run(good, good, {}), error);
-  for (unlearn::trainer_settings bad : {unlearn::trainer_settings{.schedule = {}}, unlearn::trainer_settings{.retain_batch = -3}})
+  using settings = unlearn::trainer_settings;
+  for (const settings& bad : {settings{.schedule = {}}, settings{.retain_batch = -3}, settings{.clip = 0}, settings{.clip = NAN}})
     BOOST_CHECK_THROW(unlearn::trainer(m, loss::gradient_difference{}, optim::sgd{}, bad).run(good, good, unlearn::after_steps(1)), error);
   BOOST_TEST((testing::flat(m) == before));
 }
