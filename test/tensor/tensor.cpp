@@ -204,7 +204,7 @@ BOOST_AUTO_TEST_CASE(memory_given_back_in_pieces_is_lent_as_a_whole) {
   for (std::size_t i = 0; i < count; ++i) pieces.push_back(pool.acquire(piece));
   const std::size_t before = pool.allocations();
   BOOST_TEST(before == count);
-  for (const std::size_t i : {1, 6, 3, 4, 0, 2, 7, 5}) pool.recycle(pieces[i]);  // with a neighbour in front, behind, both, neither
+  for (const std::size_t i : {1U, 6U, 3U, 4U, 0U, 2U, 7U, 5U}) pool.recycle(pieces[i]);  // with a neighbour in front, behind, both, neither
   host::buffer* const whole = pool.acquire(count * piece);
   BOOST_TEST(whole == pieces[0]);
   std::fill_n(whole->data, count * piece, std::byte{1});
