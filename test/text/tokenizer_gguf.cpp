@@ -91,6 +91,8 @@ BOOST_AUTO_TEST_CASE(what_a_tokenizer_json_cannot_hold_is_refused_by_name) {
 BOOST_AUTO_TEST_CASE(malformed_tables_are_refused) {
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf({}, merges, {}, "gpt2")), expunge::error);
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf(tokens, merges, ids{1}, "gpt2")), expunge::error);
+  BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_json_of_gguf(tokens, merges, ids{1}, "gpt2")), expunge::error);
+  BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_json_of_gguf(tokens, merges, types, "gpt2", {{77}, {}})), expunge::error);
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf(tokens, list{"ab"}, types, "gpt2")), expunge::error);
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf(tokens, list{"a b b"}, types, "gpt2")), expunge::error);
   BOOST_CHECK_THROW(static_cast<void>(text::tokenizer_from_gguf(list{"a", "a"}, {}, {}, "gpt2")), expunge::error);
