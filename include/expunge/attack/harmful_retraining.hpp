@@ -22,8 +22,8 @@ struct attack_run {
   std::vector<double> curve;        // recovery after each epoch at that learning rate
 };
 
-/// Retrains on a fraction of the forget examples that the model now answers wrong, and measures the rest. For every seed a random split; for every learning rate a fresh copy of the model; the maximum over both
-/// learning rates and epochs is reported.
+/// Retrains on a fraction of the forget examples that the model now answers wrong, and measures the rest. For every seed a random split; for
+/// every learning rate a fresh copy of the model; the maximum over both learning rates and epochs is reported.
 template <class Optimizer = optim::adamw>
 struct harmful_retraining {
   double fraction = 0.1;                                  // of the wrongly answered examples; at least one example

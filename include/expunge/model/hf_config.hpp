@@ -123,7 +123,8 @@ inline std::string hf_config(const decoder_config& c, std::optional<std::int32_t
   add("vocab_size", whole(c.vocabulary));
   add("tie_word_embeddings", c.tied ? "true" : "false");
   add("torch_dtype", text("float32"));
-  add("eos_token_id", end_token && *end_token >= 0 ? whole(*end_token) : "null");  // where a key is missing, transformers takes the token of its own model of this family
+  // Where one of these is missing, transformers takes the token of its own model of the family.
+  add("eos_token_id", end_token && *end_token >= 0 ? whole(*end_token) : "null");
   add("bos_token_id", "null");
   add(gpt2 ? "n_embd" : "hidden_size", whole(c.width));
   add(gpt2 ? "n_layer" : "num_hidden_layers", whole(c.layers));

@@ -160,22 +160,26 @@ void add_inner_product(device_sum<X>& total, const X& a, const X& b, double fact
   else add_map_sum(total, factor, functor::multiply{}, a, b);
 }
 
-/// Inner product over all elements; absent tensors are zero.
+namespace detail {
+/// What add_inner_product adds to nothing.
 template <class X>
-double inner_product(const X& a, const X& b) {
-  if (a.absent() || b.absent()) return 0;
+double inner_product_or_sum(const X& a, const X& b) {
   auto total = zeros<device_sum<X>>(shape{1});
   add_inner_product(total, a, b);
   return value_of(total);
+}
+}  // namespace detail
+
+/// Inner product over all elements; absent tensors are zero.
+template <class X>
+double inner_product(const X& a, const X& b) {
+  return a.absent() || b.absent() ? 0 : detail::inner_product_or_sum(a, b);
 }
 
 /// Sum of all elements; of an absent tensor zero.
 template <class X>
 double sum_of(const X& x) {
-  if (x.absent()) return 0;
-  auto total = zeros<device_sum<X>>(shape{1});
-  add_inner_product(total, x, X{});
-  return value_of(total);
+  return x.absent() ? 0 : detail::inner_product_or_sum(x, X{});
 }
 
 namespace detail {

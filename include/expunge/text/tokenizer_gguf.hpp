@@ -21,6 +21,16 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
 /// Whether `tokenizer.ggml.pre` names Llama 3's.
 [[nodiscard]] inline bool is_llama3(std::string_view pre) { return pre == "llama-bpe" || pre == "llama3"; }
 
+namespace detail {
+/// The types of `count` tokens: all normal where none are given. Throws expunge::error where they are not as many.
+[[nodiscard]] inline std::vector<gguf_token_type> token_types(std::span<const std::int32_t> types, std::size_t count) {
+  require(types.empty() || types.size() == count, "tokenizer.ggml.token_type has ", types.size(), " entries for ", count, " tokens");
+  std::vector<gguf_token_type> out(count, gguf_token_type::normal);
+  for (std::size_t i = 0; i < types.size(); ++i) out[i] = static_cast<gguf_token_type>(types[i]);
+  return out;
+}
+}  // namespace detail
+
 /// Builds the tokenizer of a GGUF file whose `tokenizer.ggml.model` is "gpt2".
 /// tokens:  `tokenizer.ggml.tokens`, the id is the position
 /// merges:  `tokenizer.ggml.merges`, "left right" by rank
@@ -34,13 +44,12 @@ enum class gguf_token_type : std::int32_t { normal = 1, unknown = 2, control = 3
                                                    std::span<const std::int32_t> types, std::string_view pre,
                                                    special_frame frame = {}) {
   require(!tokens.empty(), "tokenizer.ggml.tokens is empty");
-  require(types.empty() || types.size() == tokens.size(), "tokenizer.ggml.token_type has ", types.size(),
-          " entries for ", tokens.size(), " tokens");
+  const auto kinds = detail::token_types(types, tokens.size());
   bpe::vocabulary vocab;
   std::vector<added_token> added;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
     const auto id = static_cast<std::int32_t>(i);
-    const auto type = types.empty() ? gguf_token_type::normal : static_cast<gguf_token_type>(types[i]);
+    const auto type = kinds[i];
     if (type == gguf_token_type::control || type == gguf_token_type::user_defined) {
       added.push_back({.id = id, .content = tokens[i], .special = type == gguf_token_type::control});
       continue;

@@ -69,7 +69,7 @@ inline std::string post_processor_json(std::span<const std::string> tokens, cons
                                                         std::span<const std::int32_t> types, std::string_view pre,
                                                         const special_frame& frame = {}) {
   static_cast<void>(pre_tokenizer::named(pre));  // refuses unknown names
-  require(types.empty() || types.size() == tokens.size(), "tokenizer.ggml.token_type has ", types.size(), " entries for ", tokens.size(), " tokens");
+  const auto kinds = detail::token_types(types, tokens.size());
   std::string vocabulary, added;
   std::unordered_set<std::string_view> seen;
   for (std::size_t i = 0; i < tokens.size(); ++i) {
@@ -78,15 +78,15 @@ inline std::string post_processor_json(std::span<const std::string> tokens, cons
             ", and a tokenizer.json cannot: give one of them another text");
     const std::string token = io::json_string_of(tokens[i]), id = std::to_string(i);
     detail::append_item(vocabulary, token + ":" + id);
-    const auto type = types.empty() ? gguf_token_type::normal : static_cast<gguf_token_type>(types[i]);
+    const auto type = kinds[i];
     if (type != gguf_token_type::control && type != gguf_token_type::user_defined) continue;
     detail::append_item(added, R"({"single_word":false,"lstrip":false,"rstrip":false,"normalized":false,"id":)" + id + ",\"content\":" + token +
                       ",\"special\":" + (type == gguf_token_type::control ? "true}" : "false}"));
   }
 
   return R"({"version":"1.0","truncation":null,"padding":null,"added_tokens":[)" + added + R"(],"normalizer":)" +
-         (pre == "qwen2" ? R"({"type":"NFC"})" : "null") + R"(,"pre_tokenizer":)" + detail::pre_tokenizer_json(pre) + R"(,"post_processor":)" + detail::post_processor_json(tokens, frame) + R"(,"decoder":)" +
-         detail::byte_level_json(true) +
+         (pre == "qwen2" ? R"({"type":"NFC"})" : "null") + R"(,"pre_tokenizer":)" + detail::pre_tokenizer_json(pre) +
+         R"(,"post_processor":)" + detail::post_processor_json(tokens, frame) + R"(,"decoder":)" + detail::byte_level_json(true) +
          R"(,"model":{"type":"BPE","dropout":null,"unk_token":null,"continuing_subword_prefix":null,"end_of_word_suffix":null,"fuse_unk":false,)"
          R"("byte_fallback":false,"ignore_merges":)" + (is_llama3(pre) ? "true" : "false") + R"(,"vocab":{)" + vocabulary + R"(},"merges":)" +
          io::json_strings_of(merges) + "}}";
