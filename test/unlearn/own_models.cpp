@@ -17,7 +17,7 @@ namespace {
 
 using X = tensor<double>;
 
-enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants };
+enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants, names_nothing };
 
 struct pairs {
   std::vector<double> source;
@@ -70,11 +70,12 @@ struct reader {
   template <class U>
   [[nodiscard]] reader<U, Made> rebound() const { return {}; }
   template <class F, class M, class... R>
-  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) {
+  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) requires(Made != mistake::names_nothing) {
     f(at / "w1", m.w1, r.w1...);
     f(at / "w2", m.w2, r.w2...);
   }
 };
+static_assert(nn::model<reader<X, mistake::none>> && !nn::model<reader<X, mistake::names_nothing>>, "a model names its parameters");
 
 const std::vector<pairs> forget{{{0.3}, {0, 1}}, {{-0.2, 0.5}, {2, 2}}}, retain{{{0.9, 0.1, -0.4}, {1}}, {{0.2, -0.7, 0.4}, {0, 1, 2}}};
 

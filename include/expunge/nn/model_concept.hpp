@@ -11,6 +11,12 @@
 
 namespace expunge::nn {
 
+/// What `visit` may be called with.
+struct any_visitor {
+  template <class... P>
+  void operator()(const name_path&, P&...) const {}
+};
+
 /// A model over tensors that can be rebuilt over any value type. Nobody derives from anything: a struct template with these
 /// members will do (examples/own_model.cpp).
 template <class M>
@@ -21,7 +27,8 @@ concept model = requires(const M& m, std::span<const typename M::example_type* c
   { b.lengths } -> std::convertible_to<const std::vector<index_t>&>;  // labels of each example, for means over tokens
   { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates
   { m.nll(b, no_observer{}) } -> std::same_as<typename M::value_type>;  // [examples]: summed NLL of each example's labels
-  m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset: `visit` names all of them
+  M::visit(name_path{}, any_visitor{}, m);               // names every parameter (nn/parameter_tree.hpp)
+  m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
 };
 
 /// A model that offers a batch whose examples share the rows of common beginnings; nll() of it gives what it gives of make_batch's,
