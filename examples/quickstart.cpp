@@ -222,6 +222,7 @@ void run(const settings& s) {
 }  // namespace
 
 int main(int argc, char** argv) try {
+  program::occupy_closed_streams();
   settings s;
   std::uint64_t threads = thread_pool::instance().threads();
   const std::array options{

@@ -27,10 +27,14 @@ template <class X>
 void run_attack(const options& o) {
   auto m = model::load_language_model<X>(o.model);
   const fact_set forget = load_facts(o.forget, m, o.text);
-  std::optional<io::atomic_file> file = output_file(o.json);
+  std::optional<io::atomic_file> file = output_file(o.json, {o.forget, o.model});
   // The attack works on token sequences; this finds a sequence's multiple-choice question again.
   std::map<std::vector<std::int32_t>, std::size_t> place;
-  for (std::size_t i = 0; i < forget.answers.size(); ++i) place[forget.answers[i].tokens] = i;
+  for (std::size_t i = 0; i < forget.answers.size(); ++i) {
+    const auto [at, is_new] = place.emplace(forget.answers[i].tokens, i);
+    require(is_new || forget.choices.empty(), o.forget, ": the facts '", forget.facts[at->second].id, "' and '", forget.facts[i].id,
+            "' are the same text with their answers: remove one");
+  }
   using decoder = model::decoder<X>;
   const auto right = [&](const decoder& weights, std::span<const nn::token_sequence> examples) {
     if (forget.choices.empty()) return metric::recalls(weights, examples);

@@ -58,12 +58,17 @@ struct options {
 template <class X>
 void run_audit(const options& o) {
   const auto before = model::load_language_model<X>(o.before), after = model::load_language_model<X>(o.after);
-  const auto shape_of = [](const model::decoder_config& c) { return std::tuple{c.layers, c.width, c.heads, c.kv_heads, c.head_dim, c.ffn_width}; };
+  const auto shape_of = [](const model::decoder_config& c) {
+    return std::tuple{c.family, c.layers, c.width, c.heads, c.kv_heads, c.head_dim, c.ffn_width, c.vocabulary, c.rotary_base};
+  };
   require(shape_of(before.weights.config) == shape_of(after.weights.config), o.before, " and ", o.after,
-          ": models of other shapes; --after is what unlearning made of --before");
+          ": models of another kind or shape; --after is what unlearning made of --before");
   const fact_set forget = load_facts(o.forget, before, o.text);
-  static_cast<void>(load_facts(o.forget, after, o.text));
-  std::optional<io::atomic_file> file = output_file(o.json);
+  const fact_set of_after = load_facts(o.forget, after, o.text);
+  for (std::size_t i = 0; i < forget.answers.size(); ++i)
+    require(forget.answers[i].tokens == of_after.answers[i].tokens, o.before, " and ", o.after, ": their tokenizers cut the fact '",
+            forget.facts[i].id, "' differently; --after is what unlearning made of --before");
+  std::optional<io::atomic_file> file = output_file(o.json, {o.forget, o.before, o.after});
   nlohmann::ordered_json out;
   out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
   out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);

@@ -32,8 +32,8 @@ void inspect_gguf(const std::filesystem::path& path) {
 
 void inspect_folder(const std::filesystem::path& path) {
   if (std::filesystem::is_directory(path)) {
-    const model::decoder_config c = model::read_hf_config(path / "config.json");
-    std::cout << path.string() << ": Hugging Face folder\n\n" << model::hf_config(c) << "\n";
+    static_cast<void>(model::read_hf_config(path / "config.json"));  // refuses what the other commands do
+    std::cout << path.string() << ": Hugging Face folder\n\n" << io::mapped_file(path / "config.json").text() << "\n";
   }
   const io::safetensors_folder file(path);
   report::table tensors({"tensor", "bytes", "shape"});

@@ -21,6 +21,7 @@ int refuse(std::string what) {
 }  // namespace
 
 int main(int argc, char** argv) {
+  program::occupy_closed_streams();
   CLI::App app{"Forget chosen facts from a language model, and prove that they were erased and not merely hidden."};
   app.require_subcommand(1);
   app.fallthrough();

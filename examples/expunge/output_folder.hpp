@@ -14,10 +14,12 @@ class output_folder {
   /// Throws expunge::error naming the folder where it cannot be made or written to, and where it holds weights under other names, which
   /// would stay beside the new ones and be what other programs load.
   explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial"), made_(stage_) {
-    for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json"})
+    for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"})
       expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other,
                        ") that would stay beside the new ones, choose another folder");
-    for (std::filesystem::path up = path_; !std::filesystem::exists(up); up = up.parent_path()) made_ = up;
+    for (const char* ours : {"config.json", "model.safetensors", "tokenizer.json"})
+      expunge::require(!std::filesystem::is_directory(path_ / ours), path, ": holds a folder named ", ours, ", choose another folder");
+    for (std::filesystem::path up = path_; !std::filesystem::exists(std::filesystem::symlink_status(up)); up = up.parent_path()) made_ = up;
     std::error_code failure;
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed
     std::filesystem::create_directories(stage_, failure);
@@ -40,7 +42,11 @@ class output_folder {
  private:
   void discard() const {
     std::error_code ignored;
-    std::filesystem::remove_all(made_, ignored);
+    std::filesystem::remove_all(stage_, ignored);
+    for (std::filesystem::path up = stage_; up != made_;) {  // each only while it is empty: another run may have written there meanwhile
+      up = up.parent_path();
+      std::filesystem::remove(up, ignored);
+    }
   }
 
   std::filesystem::path path_, stage_;

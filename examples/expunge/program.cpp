@@ -34,7 +34,7 @@ data::prompt_template text_options::prompt() const {
 
 std::optional<std::int32_t> text_options::end(std::optional<std::int32_t> token) const {
   if (!eos) return {};
-  require(token.has_value(), "--eos: the model names no end token (eos_token_id)");
+  require(token.has_value(), "--eos: the model names no end token of its vocabulary (eos_token_id)");
   return token;
 }
 
@@ -148,8 +148,12 @@ nlohmann::ordered_json summary(const scores& s) {
   return out;
 }
 
-std::optional<io::atomic_file> output_file(const std::filesystem::path& path) {
+std::optional<io::atomic_file> output_file(const std::filesystem::path& path, std::initializer_list<std::filesystem::path> inputs) {
   if (path.empty()) return {};
+  std::error_code unknown;
+  for (const auto& input : inputs)
+    for (const auto& read : {input, input / "config.json", input / "model.safetensors", input / "tokenizer.json"})
+      require(!std::filesystem::equivalent(path, read, unknown), path, ": the command reads this file, give the name of another");
   return std::optional<io::atomic_file>(std::in_place, path);
 }
 

@@ -12,11 +12,13 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
+#include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <optional>
-#include <sstream>
 #include <string>
 #include <vector>
 
@@ -36,10 +38,14 @@ inline CLI::Validator number(double least, double most, const std::string& expec
 inline CLI::Validator positive() { return number(std::numeric_limits<double>::min(), std::numeric_limits<double>::max(), "a finite number above 0"); }
 inline CLI::Validator not_negative() { return number(0, std::numeric_limits<double>::max(), "a finite number from 0"); }
 inline CLI::Validator share() { return number(0, 1, "a number from 0 to 1"); }
-inline CLI::Validator whole(double least, double most = 1e15) {
-  std::ostringstream expected;
-  expected << "a whole number from " << least << " to " << most;
-  return number(least, most, expected.str());
+inline CLI::Validator whole(std::uint64_t least, std::uint64_t most = 1'000'000'000'000'000) {  // in digits: CLI11 takes 010 for 8
+  return {[=](std::string& text) {
+            std::uint64_t value = 0;
+            const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), value);
+            const bool fits = failure == std::errc{} && end == text.data() + text.size() && (text.size() == 1 || text[0] != '0') &&
+                              value >= least && value <= most;
+            return fits ? std::string{} : "'" + text + "' is not a whole number from " + std::to_string(least) + " to " + std::to_string(most);
+          }, ""};
 }
 
 /// Options that every command on facts has.
@@ -79,7 +85,8 @@ scores evaluate(const language_model<X>& m, const fact_set& set);
 nlohmann::ordered_json summary(const scores& s);
 
 /// A file to be written at the end of a command, opened before the work begins; nothing for an empty path. Throws expunge::error.
-std::optional<expunge::io::atomic_file> output_file(const std::filesystem::path& path);
+/// Refuses to replace one of `inputs`, files or model folders.
+std::optional<expunge::io::atomic_file> output_file(const std::filesystem::path& path, std::initializer_list<std::filesystem::path> inputs = {});
 
 /// One line on a terminal's standard error that is rewritten, for work that takes more than two seconds.
 void show_progress(const std::string& line, bool last = false);

@@ -135,8 +135,11 @@ void run_unlearn(const options& o, const CLI::App& command) {
   }
   require(!o.out.empty(), "unlearn: --out is empty, name a folder");
   require(m.cannot_save.empty(), m.cannot_save);
+  for (const char* name : model::tokenizer_file_names)
+    require(m.tokenizer_files.contains(name) || !std::filesystem::exists(std::filesystem::path(o.out) / name), o.out, ": holds ", name,
+            " of another model, which would stay beside the new one, choose another folder");
   output_folder out(o.out);
-  std::optional<io::atomic_file> log = output_file(o.log);
+  std::optional<io::atomic_file> log = output_file(o.log, {o.forget, o.retain, o.model});
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
     if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
   if (o.method == "ga" && command.count("--retain-weight") > 0) std::cerr << "expunge: note: --retain-weight has no effect with --method ga\n";
@@ -181,7 +184,7 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_option("--until-forget-accuracy", o->until, "stop at this accuracy (multiple choice where all facts have false answers, else generation)")
       ->check(share());
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(whole(1));
-  c->add_option("--seed", o->seed, "determines the run")->capture_default_str()->check(whole(0, 18446744073709551615.0));
+  c->add_option("--seed", o->seed, "determines the run")->capture_default_str()->check(whole(0, std::numeric_limits<std::uint64_t>::max()));
   c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);

@@ -180,6 +180,11 @@ BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
   BOOST_CHECK_THROW(read("qwen2", windows(layers - 1)), error);
   const auto c = read("llama3_tied", [](auto& config) { config["rope_parameters"].erase("original_max_position_embeddings"); });
   BOOST_TEST(c.scaling.original_context == static_cast<double>(c.context));
+  const auto twice = read("llama3_tied", [](auto& config) {
+    config["rope_scaling"] = config["rope_parameters"];
+    config["original_max_position_embeddings"] = config["rope_parameters"]["original_max_position_embeddings"];
+  });
+  BOOST_TEST(twice.scaling.original_context == 16);
 }
 
 BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
@@ -202,6 +207,9 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   const auto scaling = [&](const char* key, double value, const char* expected) {
     refused("llama3_tied", expected, [&](auto& config) { config["rope_parameters"][key] = value; });
   };
+  refused("llama", "'rope_scaling'", [](auto& config) { config["rope_scaling"] = "linear"; });
+  refused("llama3_tied", "say different things", [](auto& config) { config["rope_scaling"] = {{"rope_type", "default"}}; });
+  refused("llama3_tied", "'original_max_position_embeddings'", [](auto& config) { config["original_max_position_embeddings"] = 32; });
   scaling("factor", 0, "factor is 0");
   scaling("factor", -8, "factor is -8");
   scaling("low_freq_factor", -1, "low_frequency_factor is -1");

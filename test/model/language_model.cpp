@@ -84,6 +84,10 @@ BOOST_AUTO_TEST_CASE(all_ends_of_generation_are_kept) {
   BOOST_TEST_REQUIRE(at != std::string::npos);
   BOOST_TEST(!std::filesystem::exists(first / "generation_config.json"));
   BOOST_TEST(!model::load_language_model<X>(first).end_token.has_value());
+  for (const char* beyond : {"4294967298", "-1", "5000"}) {
+    io::write_file_atomically(first / "config.json", std::string(config).replace(at, none.size(), std::string("\"eos_token_id\": ") + beyond));
+    BOOST_TEST(!model::load_language_model<X>(first).end_token.has_value());
+  }
   io::write_file_atomically(first / "config.json", config.replace(at, none.size(), "\"eos_token_id\": [2, 3], \"pad_token_id\": 1"));
   model::save_language_model(model::load_language_model<X>(first), second);
   BOOST_TEST(model::load_language_model<X>(second).end_token.value() == 2);

@@ -140,6 +140,7 @@ check_reports() {
   has attack.json kind fraction runs seed learning_rate recovery retrained curve recovery_mean
   [ "$(grep -c '"recovery":' attack.json)" -ge 2 ] || complain "attack.json: expected a run a seed"
   accepted inspect model && grep -q 'embed_tokens' ../stdout || complain "inspect names no tensor"
+  grep -qF "$(grep eos_token_id model/config.json)" ../stdout || complain "inspect shows another config.json than the model's"
   accepted inspect model/model.safetensors
   accepted --help && accepted unlearn --help
 }
@@ -203,7 +204,7 @@ check_refusals() {
   refused --method $some --method npo --steps 2
   refused --steps $some --method gd
   refused --steps $some --method gd --steps 0
-  refused --steps $some --method gd --steps two
+  for steps in two 010 2.5; do refused --steps $some --method gd --steps $steps; done
   refused --batch $some --method gd --steps 2 --batch 0
   refused --lr $some --method gd --steps 2 --lr -1
   refused --threads $some --method gd --steps 2 --threads 0
@@ -220,7 +221,7 @@ check_refusals() {
     for value in nan inf -1; do refused --$option $some --method ssiuu --batch 4 --steps 2 --$option $value; done
   done
   refused --batch $some --method gd --steps 2 --batch 99999999999999999999
-  refused --seed $some --method gd --steps 2 --seed -1
+  for seed in -1 18446744073709551616; do refused --seed $some --method gd --steps 2 --seed $seed; done
   refused --threads $some --method gd --steps 2 --threads 1000000
   refused --out unlearn --model model --forget forget.jsonl --method ga --steps 2 --out ""
   refused overlap.jsonl unlearn --model model --forget forget.jsonl --retain overlap.jsonl --method ga --steps 2 --out out
@@ -234,8 +235,16 @@ check_refusals() {
   # Weights under other names would stay beside the new ones, and be what other programs load.
   broken_model sharded && mv sharded/model.safetensors sharded/model-00001-of-00001.safetensors && echo '{}' >sharded/model.safetensors.index.json
   refused sharded unlearn --model model --forget forget.jsonl --method ga --steps 2 --out sharded
+  broken_model other_words && echo '{}' >other_words/added_tokens.json
+  refused other_words unlearn --model model --forget forget.jsonl --method ga --steps 2 --out other_words
   broken_model one_layer && sed 's/"num_hidden_layers": 2/"num_hidden_layers": 1/' model/config.json >one_layer/config.json
   refused one_layer audit --before model --after one_layer --forget forget.jsonl
+  broken_model other_base && sed 's/"rope_theta": 10000/"rope_theta": 500/' model/config.json >other_base/config.json
+  refused other_base audit --before model --after other_base --forget forget.jsonl
+  broken_model other_merges && sed 's/"Ġ l",//; s/\["Ġ", *"l"\],//' model/tokenizer.json >other_merges/tokenizer.json
+  refused other_merges audit --before model --after other_merges --forget forget.jsonl
+  sed 's/"id":"[^"]*"/"id":"again"/; s/"false_answers":\["[^"]*"/"false_answers":["Paris"/' forget.jsonl | head -1 | cat forget.jsonl - >same_text.jsonl
+  refused same_text.jsonl attack --model model --forget same_text.jsonl
   for fraction in 0 1 nan; do refused --fraction attack --model model --forget forget.jsonl --fraction $fraction; done
   facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
   refused known.jsonl evaluate --model model --facts unknown.jsonl --known known.jsonl
@@ -247,14 +256,23 @@ check_refusals() {
   "$program" evaluate --model model --facts forget.jsonl >/dev/full 2>../stderr && complain "evaluate: standard output could not be written, exit status 0"
 
   printf 'text' >a_file
-  mkdir a_folder
+  mkdir a_folder with_folder with_folder/config.json
+  ln -s nowhere a_link
   base="unlearn --model model --forget forget.jsonl --method ga --steps 2"
   refused a_file $base --out a_file
   refused a_file $base --out a_file/out
+  refused with_folder $base --out with_folder
+  refused a_link $base --out a_link
   refused /dev/null/out $base --out /dev/null/out
   refused a_file/log.jsonl $base --out out --log a_file/log.jsonl
   refused a_folder $base --out out --log a_folder
   refused /dev/null $base --out out --log /dev/null
+  for input in forget.jsonl model/config.json model/model.safetensors; do refused $input $base --out out --log $input; done
+  refused forget.jsonl audit --before model --after model --forget forget.jsonl --json forget.jsonl
+  refused model/config.json attack --model model --forget forget.jsonl --json model/config.json
+  "$program" $base --out out --lambda 1 --log log.jsonl 2>&- || complain "unlearn: refused where standard error is closed"
+  grep -q 'has no effect' log.jsonl && complain "unlearn: messages in the log where standard error is closed"
+  rm -rf out log.jsonl
   for json in a_file/out.json a_folder; do
     refused $json audit --before model --after model --forget forget.jsonl --json $json
     refused $json attack --model model --forget forget.jsonl --epochs 1 --seeds 1 --json $json

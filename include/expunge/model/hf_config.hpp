@@ -9,6 +9,8 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
+#include <utility>
 
 #include "expunge/io/json.hpp"
 #include "expunge/io/mapped_file.hpp"
@@ -37,18 +39,25 @@ T json_value_or(const io::json& object, const char* key, T fallback, const std::
 
 inline void read_rope_scaling(const io::json& json, decoder_config& c, const std::filesystem::path& file) {
   // Older files: rope_theta and rope_scaling; newer ones: rope_parameters with both.
-  c.rotary_base = json_value_or<double>(json, "rope_theta", 10000, file);
-  for (const char* key : {"rope_scaling", "rope_parameters"}) {
+  const auto theta = json_value_or<double>(json, "rope_theta", 10000, file);
+  const auto read = [&](const char* key) -> std::optional<std::pair<double, rotary_scaling>> {
     const io::json r = json[key];
-    if (!r.is_object()) continue;
-    c.rotary_base = json_value_or<double>(r, "rope_theta", c.rotary_base, file);
+    require(r.is_null() || r.is_object(), file, ": '", key, "' is ", r.dump(), ", not an object");
+    if (r.is_null() || r.size() == 0) return {};
+    std::pair<double, rotary_scaling> out{json_value_or<double>(r, "rope_theta", theta, file), {}};
     const auto type = json_value_or<std::string>(r, "rope_type", json_value_or<std::string>(r, "type", "default", file), file);
-    if (type == "default") continue;
+    if (type == "default") return out;
     require(type == "llama3", file, ": rotary scaling '", type, "' is not supported; supported are default and llama3");
-    c.scaling = {json_value<double>(r, "factor", file), json_value<double>(r, "low_freq_factor", file),
-                 json_value<double>(r, "high_freq_factor", file),
-                 json_value_or<double>(r, "original_max_position_embeddings", static_cast<double>(c.context), file)};
-  }
+    const char* original = "original_max_position_embeddings";
+    out.second = {json_value<double>(r, "factor", file), json_value<double>(r, "low_freq_factor", file),
+                  json_value<double>(r, "high_freq_factor", file), json_value_or<double>(r, original, static_cast<double>(c.context), file)};
+    require(json_value_or<double>(json, original, out.second.original_context, file) == out.second.original_context, file, ": '", original,
+            "' is not what '", key, "' has, and versions of transformers disagree on which is meant: remove one");
+    return out;
+  };
+  const auto older = read("rope_scaling"), newer = read("rope_parameters");
+  require(!older || !newer || *older == *newer, file, ": 'rope_scaling' and 'rope_parameters' say different things: remove one");
+  std::tie(c.rotary_base, c.scaling) = older ? *older : newer ? *newer : std::pair{theta, rotary_scaling{}};
 }
 
 }  // namespace detail

@@ -1,6 +1,7 @@
 // A decoder with its tokenizer, from a Hugging Face folder or a GGUF file, and back into a folder.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -18,6 +19,10 @@
 #include "expunge/text/tokenizer_json_writer.hpp"
 
 namespace expunge::model {
+
+/// What a folder may hold beside its weights, and a saved one then holds too.
+inline constexpr std::array tokenizer_file_names{"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
+                                                 "added_tokens.json", "generation_config.json", "chat_template.jinja"};
 
 template <class X>
 struct language_model {
@@ -55,6 +60,12 @@ auto with_file(const std::filesystem::path& file, const F& f) {
   }
 }
 
+/// `id` where it is one of the vocabulary.
+template <class X>
+std::optional<std::int32_t> end_token(index_t id, const decoder<X>& weights) {
+  return id >= 0 && id < weights.config.vocabulary ? std::optional(static_cast<std::int32_t>(id)) : std::nullopt;
+}
+
 template <class X>
 language_model<X> load_gguf(const std::filesystem::path& path) {
   const io::gguf_file file(path);
@@ -67,7 +78,7 @@ language_model<X> load_gguf(const std::filesystem::path& path) {
   const auto pre = meta.get_or<std::string>("tokenizer.ggml.pre", "gpt2");
   const text::special_frame frame = text::gguf_frame(meta, pre);
   language_model<X> out{load_decoder_gguf<X>(file), with_file(path, [&] { return text::tokenizer_from_gguf(tokens, merges, types, pre, frame); })};
-  if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = meta.get<std::int32_t>("tokenizer.ggml.eos_token_id");
+  if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = end_token(meta.get<index_t>("tokenizer.ggml.eos_token_id"), out.weights);
   try {
     out.tokenizer_files["tokenizer.json"] = text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame);
   } catch (const out_of_memory&) {
@@ -83,8 +94,7 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
   const auto tokenizer = folder / "tokenizer.json";
   require(may_exist(tokenizer), tokenizer, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json");
   language_model<X> out{load_decoder_folder<X>(folder), text::read_tokenizer_json(tokenizer)};
-  for (const char* name : {"tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt",
-                           "added_tokens.json", "generation_config.json", "chat_template.jinja"})
+  for (const char* name : tokenizer_file_names)
     if (may_exist(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
   const io::mapped_file file(folder / "config.json");
   const io::json config = io::parse_json(file.text(), folder / "config.json");
@@ -94,7 +104,7 @@ language_model<X> load_folder(const std::filesystem::path& folder) {
   if (!generation.empty()) out.tokenizer_files.emplace("generation_config.json", generation + "}\n");
   const io::json end = config["eos_token_id"];
   const auto ends = end.is_array() ? end.elements() : std::vector{end};  // Llama 3 lists several
-  if (!ends.empty() && ends[0].is_integer()) out.end_token = static_cast<std::int32_t>(ends[0].as<index_t>());
+  if (!ends.empty() && ends[0].is_integer()) out.end_token = end_token(ends[0].as<index_t>(), out.weights);
   return out;
 }
 

@@ -40,7 +40,7 @@ inline std::int32_t json_id(const io::json& id, std::string_view token) {
 inline std::string regex_of_literal(std::string_view literal) {
   std::string out;
   for (const char c : literal) {
-    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c < 0;
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || static_cast<unsigned char>(c) >= 128;
     if (!plain) out += '\\';
     out += c;
   }
