@@ -1,13 +1,42 @@
 #include "expunge/core/thread_pool.hpp"
 
 #include <pthread.h>
+#include <sys/resource.h>
+#include <unistd.h>
 
+#include <atomic>
 #include <boost/test/unit_test.hpp>
+#include <chrono>
+#include <fstream>
+#include <thread>
 #include <vector>
 
 using expunge::index_t;
 
+namespace {
+
+/// Two blocks, each of which waits for the other (but not for ever) and then calls work(block): how many met the other.
+template <class Work>
+int run_at_the_same_time(const Work& work) {
+  std::atomic<int> arrived{0}, met{0};
+  expunge::parallel_for(2, [&](index_t block) {
+    ++arrived;
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+    while (arrived != 2 && std::chrono::steady_clock::now() < limit) std::this_thread::yield();
+    if (arrived == 2) ++met;
+    work(block);
+  });
+  return met;
+}
+
+}  // namespace
+
 BOOST_AUTO_TEST_SUITE(thread_pool)
+
+BOOST_AUTO_TEST_CASE(blocks_run_at_the_same_time) {
+  expunge::thread_pool::instance().set_threads(2);
+  for (int repeat = 0; repeat < 3; ++repeat) BOOST_TEST_REQUIRE(run_at_the_same_time([](index_t) {}) == 2);
+}
 
 BOOST_AUTO_TEST_CASE(every_block_runs_once_for_any_number_of_threads) {
   for (const std::size_t threads : {1U, 2U, 5U}) {
@@ -31,11 +60,11 @@ BOOST_AUTO_TEST_CASE(blocks_cover_the_range_without_overlap) {
 
 BOOST_AUTO_TEST_CASE(a_call_from_inside_a_block_runs_serially) {
   expunge::thread_pool::instance().set_threads(2);
-  std::vector<int> count(16, 0);
-  expunge::parallel_for(4, [&](index_t i) {
+  std::vector<int> count(8, 0);
+  run_at_the_same_time([&](index_t i) {  // in the caller and in a worker
     expunge::parallel_for(4, [&](index_t j) { ++count[static_cast<std::size_t>(4 * i + j)]; });
   });
-  BOOST_TEST(count == std::vector<int>(16, 1), boost::test_tools::per_element());
+  BOOST_TEST(count == std::vector<int>(8, 1), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(an_exception_reaches_the_caller_and_the_pool_survives) {
@@ -63,6 +92,30 @@ BOOST_AUTO_TEST_CASE(threads_that_the_system_does_not_give_are_refused) {
   pool.set_threads(2);
   BOOST_TEST(pool.threads() == 2U);
 }
+
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
+BOOST_AUTO_TEST_CASE(where_more_threads_are_refused_those_of_before_stay) {
+  auto& pool = expunge::thread_pool::instance();
+  pool.set_threads(2);
+  constexpr std::size_t stack = std::size_t{256} << 20;
+  pthread_attr_t usual, large;
+  rlimit before{};
+  std::size_t pages = 0;
+  BOOST_TEST_REQUIRE(pthread_getattr_default_np(&usual) == 0);
+  BOOST_TEST_REQUIRE(pthread_attr_init(&large) == 0);
+  BOOST_TEST_REQUIRE(pthread_attr_setstacksize(&large, stack) == 0);
+  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + stack / 2 * 3, before.rlim_max};  // room for one more
+  BOOST_TEST_REQUIRE(pthread_setattr_default_np(&large) == 0);
+  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
+  BOOST_CHECK_THROW(pool.set_threads(4), expunge::error);
+  BOOST_TEST(setrlimit(RLIMIT_AS, &before) == 0);
+  BOOST_TEST(pthread_setattr_default_np(&usual) == 0);
+  BOOST_TEST(pool.threads() == 2U);
+  BOOST_TEST(run_at_the_same_time([](index_t) {}) == 2);
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(zero_threads_are_refused) {
   BOOST_CHECK_THROW(expunge::thread_pool::instance().set_threads(0), expunge::error);

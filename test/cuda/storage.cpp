@@ -17,6 +17,7 @@
 #include <expunge/tensor/bfloat16_cuda_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
+#include "../larger_error.hpp"
 #include "memory_lists.hpp"
 
 using namespace expunge;
@@ -124,7 +125,7 @@ std::vector<float> attended(std::vector<float>& gradient) {
 double largest_difference(const std::vector<float>& a, const std::vector<float>& b) {
   double worst = 0, scale = 1e-6;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    worst = std::max(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    worst = testing::larger_error(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
     scale = std::max(scale, std::abs(static_cast<double>(b[i])));
   }
   return worst / scale;

@@ -41,7 +41,7 @@ BOOST_AUTO_TEST_CASE(settings_matter) {
   BOOST_TEST(data::make_fictitious_facts({.families = 2}).facts.size() == 120U);
   BOOST_TEST(data::make_fictitious_facts({.members = 2}).facts.size() == 200U);
   BOOST_TEST(data::make_fictitious_facts({.relations = 2}).facts.size() == 480U);
-  for (const data::fictitious_settings bad : {data::fictitious_settings{.families = 21}, {.members = 0}, {.relations = 6}})
+  for (const data::fictitious_settings bad : {data::fictitious_settings{.families = 21}, {.members = 0}, {.members = 13}, {.relations = 6}})
     BOOST_CHECK_THROW(static_cast<void>(data::make_fictitious_facts(bad)), error);
 }
 
@@ -69,7 +69,7 @@ BOOST_AUTO_TEST_CASE(copies) {
   }
   BOOST_TEST((copy && reverse));
   BOOST_TEST((lengths == std::set<std::ptrdiff_t>{3, 4, 5, 6}));
-  BOOST_CHECK_THROW(static_cast<void>(data::make_copy_sequences(-1, 1)), error);
+  for (const index_t bad : {-1, 10001}) BOOST_CHECK_THROW(static_cast<void>(data::make_copy_sequences(bad, 1)), error);
 }
 
 BOOST_AUTO_TEST_CASE(words) {

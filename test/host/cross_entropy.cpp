@@ -147,6 +147,28 @@ BOOST_AUTO_TEST_CASE(unlikely_and_sure_labels_have_finite_exact_values) {
   }
 }
 
+BOOST_AUTO_TEST_CASE(masked_logits_may_fill_a_range) {
+  constexpr float out = -std::numeric_limits<float>::infinity();
+  const cross_entropy_operation<float> op{1, 4, 0, 2};  // the label is 3
+  BOOST_TEST(op.value({{out, out, 0, 1}})[0] == std::log1p(std::exp(-1.0F)), boost::test_tools::tolerance(1e-6F));
+  BOOST_TEST(op.value({{0, out, out, 1}})[0] == std::log1p(std::exp(-1.0F)), boost::test_tools::tolerance(1e-6F));
+}
+
+BOOST_AUTO_TEST_CASE(the_first_label_of_the_next_range_is_not_of_this_one) {
+  const values<double> z{1, 2, 3}, one{1}, lse{4}, others{0.5};
+  const std::vector<std::int32_t> label{3};
+  values<double> largest(1), sum(1), of_label{7}, total(1), out{0, 0, 0, 7};
+  expunge::host::softmax_statistics<double>(z.data(), label.data(), 0, 1, 3, largest.data(), sum.data(), of_label.data(), total.data());
+  BOOST_TEST(of_label[0] == 7);
+  expunge::host::softmax_statistics_tangent<double>(z.data(), label.data(), 0, lse.data(), z.data(), 1, 3, sum.data(), of_label.data(), total.data());
+  BOOST_TEST(of_label[0] == 7);
+  expunge::host::cross_entropy_pullback<double>(z.data(), label.data(), 0, 0, 0, lse.data(), others.data(), one.data(), 1, 3, out.data());
+  BOOST_TEST(out[3] == 7);
+  expunge::host::cross_entropy_pullback_tangent<double>(z.data(), label.data(), 0, 0, 0, lse.data(), others.data(), z.data(), one.data(), one.data(),
+                                                        one.data(), one.data(), 1, 3, out.data());
+  BOOST_TEST(out[3] == 7);
+}
+
 BOOST_AUTO_TEST_CASE(sure_answers_keep_their_digits) {
   // Logits whose label has probability 1 - 1e-4, and tangents: in float every derivative has nearly all of float's digits.
   for (const double smoothing : {0.0, 0.125}) {

@@ -1,15 +1,31 @@
 #include "expunge/io/atomic_file.hpp"
 
+#include <csignal>
+#include <iterator>
 #include <stdexcept>
 
 #include <boost/test/unit_test.hpp>
 
+#include <sys/resource.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
+#include "../message_of.hpp"
 #include "temporary_folder.hpp"
 
 using expunge::io::atomic_file;
 using expunge::io::write_file_atomically;
+
+namespace {
+int flushes = 0;
+}
+
+/// In place of the C library's: it counts.
+extern "C" int fsync(int descriptor) {
+  ++flushes;
+  return static_cast<int>(::syscall(SYS_fsync, descriptor));
+}
 
 BOOST_AUTO_TEST_SUITE(atomic_files)
 
@@ -37,6 +53,37 @@ BOOST_AUTO_TEST_CASE(a_failure_changes_nothing) {
   BOOST_CHECK_THROW(write_file_atomically(path, broken), std::runtime_error);
   BOOST_TEST(read_all(path) == "old");
   BOOST_TEST(!std::filesystem::exists(folder.path() / "log.partial"));
+}
+
+BOOST_AUTO_TEST_CASE(what_does_not_fit_or_has_lost_its_place_is_an_error) {
+  const temporary_folder folder;
+  const auto path = folder.write("log", "old"), other = folder.path() / "other";
+  const auto on_full = std::signal(SIGXFSZ, SIG_IGN);  // write() writes a part, then fails, as on a full disk
+  ::rlimit before{};
+  BOOST_TEST_REQUIRE(::getrlimit(RLIMIT_FSIZE, &before) == 0);
+  const ::rlimit full{4096, before.rlim_max};
+  BOOST_TEST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &full) == 0);
+  const std::string message = expunge::testing::message_of([&] { write_file_atomically(path, std::string(10000, 'n')); });
+  BOOST_TEST_REQUIRE(::setrlimit(RLIMIT_FSIZE, &before) == 0);
+  std::signal(SIGXFSZ, on_full);
+  BOOST_TEST(message.find("cannot write") != std::string::npos, message);
+  BOOST_TEST(read_all(path) == "old");
+  BOOST_CHECK_EXCEPTION(write_file_atomically(other, [&](atomic_file&) { std::filesystem::create_directory(other); }), expunge::error,
+                        message_contains("cannot rename"));
+  for (const char* name : {"log.partial", "other.partial"}) BOOST_TEST(!std::filesystem::exists(folder.path() / name));
+}
+
+BOOST_AUTO_TEST_CASE(a_file_is_flushed_open_to_others_and_closed) {
+  const temporary_folder folder;
+  const auto open_files = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+  const auto before = open_files();
+  const auto mask = ::umask(022);
+  flushes = 0;
+  write_file_atomically(folder.path() / "log", "new");
+  BOOST_TEST(flushes == 2);  // the file and its folder
+  ::umask(mask);
+  BOOST_TEST(static_cast<unsigned>(std::filesystem::status(folder.path() / "log").permissions()) == 0644U);
+  BOOST_TEST(open_files() == before);
 }
 
 BOOST_AUTO_TEST_CASE(links_and_pipes_are_replaced_not_written_to, *boost::unit_test::timeout(10)) {

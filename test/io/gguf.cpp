@@ -84,6 +84,8 @@ const std::vector<broken_file> broken_files{
     {"offset beyond the file", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, 64), 8)},
     {"offset near 2^64", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, UINT64_MAX - 31), 8)},
     {"misaligned offset", with_data(gguf_header(1, 0) + tensor("w", {2}, 0, 4), 64)},
+    {"misaligned offset in a file of another alignment",
+     with_data("GGUF" + u32(3) + u64(1) + u64(1) + with_alignment(64).substr(24) + tensor("w", {2}, 0, 32), 96)},
     {"tensor twice", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 0) + tensor("w", {2}, 0, 32), 64)},
     {"same bytes twice", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 0) + tensor("v", {2}, 0, 0), 64)},
     {"overlap", with_data(gguf_header(2, 0) + tensor("w", {2}, 0, 32) + tensor("v", {9}, 0, 0), 64)},
@@ -157,6 +159,9 @@ BOOST_AUTO_TEST_CASE(version_2_scalars_and_empty_tensors) {
   BOOST_TEST(scalar == 1.0F);
   BOOST_TEST(file.tensor("empty").bytes.empty());
   BOOST_TEST(gguf_file(folder.write("none", gguf_header(0, 0))).tensors().empty());
+  const std::string list = gguf_header(1, 0) + tensor("of four dimensio", {1, 1, 1, 2}, 24, 0);
+  BOOST_TEST_REQUIRE(list.size() % 32 == 0U);  // where it ends, the data begins
+  BOOST_TEST((gguf_file(folder.write("four", with_data(list, 2))).tensors()[0].extents == std::vector<expunge::index_t>{2, 1, 1, 1}));
 }
 
 BOOST_DATA_TEST_CASE(broken_files_are_refused, boost::unit_test::data::make(broken_files)) {

@@ -22,6 +22,15 @@ BOOST_AUTO_TEST_CASE(content_survives_moves) {
   BOOST_TEST(third.bytes().data() == address);
 }
 
+BOOST_AUTO_TEST_CASE(a_mapping_needs_no_open_file) {
+  const temporary_folder folder;
+  const auto open_files = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
+  const auto before = open_files();
+  const expunge::io::mapped_file file(folder.write("one", "1"));
+  BOOST_TEST(file.text() == "1");
+  BOOST_TEST(open_files() == before);
+}
+
 BOOST_AUTO_TEST_CASE(empty_file) {
   const temporary_folder folder;
   const expunge::io::mapped_file file(folder.write("empty", ""));

@@ -122,6 +122,18 @@ BOOST_AUTO_TEST_CASE(a_file_without_tensors) {
   BOOST_TEST(safetensors_file(folder.write("none", file_of("{}  ", 0))).tensors().empty());
 }
 
+BOOST_AUTO_TEST_CASE(an_empty_tensor_may_stand_behind_one_at_its_place) {
+  const temporary_folder folder;
+  BOOST_TEST(safetensors_file(folder.write("empty", file_of("{" + good + "," + tensor("e", f32, "[0]", "[0,0]") + "}", 8))).tensors().size() == 2U);
+}
+
+BOOST_AUTO_TEST_CASE(a_header_beyond_the_limit_is_not_parsed) {
+  const temporary_folder folder;
+  const auto path = folder.write("long", file_of("{}", 0, 100'000'001 - 2));
+  std::filesystem::resize_file(path, 200'000'000);
+  BOOST_CHECK_EXCEPTION(safetensors_file{path}, expunge::error, message_contains("header of 100000001 bytes"));
+}
+
 BOOST_AUTO_TEST_CASE(wrong_requests_name_file_and_tensor) {
   const safetensors_file file(golden);
   std::vector<float> values(5);

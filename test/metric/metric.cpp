@@ -118,7 +118,9 @@ BOOST_AUTO_TEST_CASE(choices_and_statistics) {
   BOOST_TEST(metric::mean_of(v) == 2.5);
   BOOST_TEST(metric::deviation_of(v) == std::sqrt(5.0 / 3), boost::test_tools::tolerance(1e-12));
   BOOST_TEST(metric::deviation_of(std::span(v).first(1)) == 0);
+  BOOST_TEST(metric::deviation_of(std::span(v).first(2)) == std::sqrt(0.5), boost::test_tools::tolerance(1e-12));
   BOOST_TEST(metric::mean_of({}) == 0);
+  BOOST_TEST(metric::share({}) == 0);
 }
 
 BOOST_AUTO_TEST_SUITE_END()

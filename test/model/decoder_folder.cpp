@@ -5,10 +5,13 @@
 #include <filesystem>
 #include <fstream>
 #include <string>
+#include <tuple>
+#include <utility>
 
 #include <expunge/model/decoder_folder.hpp>
 
 #include "../io/temporary_folder.hpp"
+#include "../larger_error.hpp"
 #include "../tensor/watched_storage.hpp"
 
 using namespace expunge;
@@ -28,7 +31,7 @@ std::vector<double> values(const io::safetensors_file& file, const std::string& 
 double worst(const std::vector<double>& a, const std::vector<double>& b) {
   BOOST_REQUIRE(a.size() == b.size());
   double out = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) out = std::max(out, std::abs(a[i] - b[i]));
+  for (std::size_t i = 0; i < a.size(); ++i) out = testing::larger_error(out, std::abs(a[i] - b[i]));
   return out;
 }
 
@@ -150,15 +153,83 @@ BOOST_AUTO_TEST_CASE(weights_that_would_make_another_model_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(every_family_is_read_back) {
-  for (const auto family : {model::decoder_family::llama, model::decoder_family::qwen2, model::decoder_family::gpt2}) {
-    const auto m = model::random_decoder<tensor<float>>({.family = family, .vocabulary = 12, .width = 8, .layers = 1, .heads = 2, .kv_heads = 2,
-                                                         .head_dim = 4, .ffn_width = 8, .context = 16}, 1);
-    const temporary_folder out;
-    model::save_decoder_folder(m, out.path());
-    const auto again = nn::parameters(model::load_decoder_folder<tensor<float>>(out.path())), before = nn::parameters(m);
-    BOOST_TEST_REQUIRE(again.size() == before.size());
-    for (std::size_t i = 0; i < before.size(); ++i) BOOST_TEST((again[i].to_vector() == before[i].to_vector()));
+  for (const auto family : {model::decoder_family::llama, model::decoder_family::qwen2, model::decoder_family::gpt2})
+    for (const bool tied : {true, false}) {
+      const auto m = model::random_decoder<tensor<float>>({.family = family, .vocabulary = 12, .width = 8, .layers = 1, .heads = 2, .kv_heads = 2,
+                                                           .head_dim = 4, .ffn_width = 8, .context = 16, .tied = tied}, 1);
+      const temporary_folder out;
+      model::save_decoder_folder(m, out.path());
+      BOOST_TEST(io::safetensors_file(out.path() / "model.safetensors").contains("lm_head.weight") != tied);
+      const auto again = nn::parameters(model::load_decoder_folder<tensor<float>>(out.path())), before = nn::parameters(m);
+      BOOST_TEST_REQUIRE(again.size() == before.size());
+      for (std::size_t i = 0; i < before.size(); ++i) BOOST_TEST((again[i].to_vector() == before[i].to_vector()));
+    }
+}
+
+BOOST_AUTO_TEST_CASE(gpt2_is_read_with_and_without_the_prefix_of_its_names) {
+  const temporary_folder out;
+  fs::copy(golden_folder / "gpt2" / "config.json", out.path() / "config.json");
+  const io::safetensors_file file(golden_folder / "gpt2" / "model.safetensors");
+  auto entries = file.tensors();
+  for (auto& entry : entries) {
+    BOOST_TEST_REQUIRE(entry.name.starts_with("transformer."));
+    entry.name.erase(0, std::string("transformer.").size());
   }
+  io::write_safetensors(out.path() / "model.safetensors", entries);
+  const auto with = nn::parameters(model::load_decoder_folder<X>(golden_folder / "gpt2")), without = nn::parameters(model::load_decoder_folder<X>(out.path()));
+  BOOST_TEST_REQUIRE(with.size() == without.size());
+  for (std::size_t i = 0; i < with.size(); ++i) BOOST_TEST((with[i].to_vector() == without[i].to_vector()));
+}
+
+BOOST_AUTO_TEST_CASE(weights_of_half_and_of_double_precision_are_read) {
+  const temporary_folder out;
+  fs::copy(golden_folder / "llama" / "config.json", out.path() / "config.json");
+  for (const auto type : {io::dtype::f16, io::dtype::f64}) {
+    const io::safetensors_file file(golden_folder / "llama" / "model.safetensors");
+    auto entries = file.tensors();
+    for (auto& entry : entries) entry.type = type;
+    std::vector<std::byte> zero;
+    io::write_safetensors(out.path() / "model.safetensors", entries, {}, [&](const io::tensor_entry& entry) {
+      zero.assign(static_cast<std::size_t>(*io::element_count(entry.extents)) * io::size_of(type), std::byte{0});
+      return std::span<const std::byte>(zero);
+    });
+    const auto embedding = model::load_decoder_folder<X>(out.path()).embedding.to_vector();
+    BOOST_TEST((embedding == std::vector<double>(embedding.size(), 0)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(every_number_of_a_config_is_read_back) {
+  const temporary_folder out;
+  const auto numbers = [](const model::decoder_config& c) {
+    return std::tuple(c.family, c.vocabulary, c.width, c.layers, c.heads, c.kv_heads, c.head_dim, c.ffn_width, c.context, c.norm_epsilon, c.rotary_base,
+                      c.scaling, c.tied);
+  };
+  for (const bool tied : {true, false}) {
+    const model::decoder_config gpt2{.family = model::decoder_family::gpt2, .vocabulary = 11, .width = 12, .layers = 3, .heads = 4, .kv_heads = 4,
+                                     .head_dim = 3, .ffn_width = 7, .context = 9, .norm_epsilon = 3e-4, .tied = tied};
+    model::decoder_config llama = gpt2;
+    llama.family = model::decoder_family::llama, llama.kv_heads = 2, llama.head_dim = 6, llama.rotary_base = 2e4, llama.scaling = {3, 0.5, 6, 5};
+    model::decoder_config qwen2 = llama;
+    qwen2.family = model::decoder_family::qwen2;
+    for (const auto& c : {gpt2, llama, qwen2})
+      BOOST_TEST((numbers(model::read_hf_config(out.write("config.json", model::hf_config(c)))) == numbers(c)));
+  }
+}
+
+BOOST_AUTO_TEST_CASE(random_parameters_are_spread_as_asked_and_no_two_alike) {
+  const auto m = model::random_decoder<X>({.family = model::decoder_family::gpt2, .vocabulary = 64, .width = 64, .layers = 1, .heads = 2, .kv_heads = 2,
+                                           .head_dim = 32, .ffn_width = 256, .context = 64, .tied = false}, 1, 0.5);
+  const auto& b = m.blocks[0];
+  const auto deviation = [](const X& p) {
+    double sum = 0;
+    for (const double v : p.to_vector()) sum += v * v;
+    return std::sqrt(sum / static_cast<double>(p.size()));
+  };
+  for (const auto& [p, expected] : {std::pair{m.embedding, 0.5}, {m.positions, 0.5}, {m.head, 0.125}, {b.q.weight, 0.125}, {b.up.weight, 0.125},
+                                    {b.down.weight, 0.0625}, {b.attention_norm.weight, 1.0}, {m.final_norm.weight, 1.0}})
+    BOOST_TEST(std::abs(deviation(p) / expected - 1) < 0.06);
+  for (const X& p : {b.q.bias, b.down.bias, b.ffn_norm.bias}) BOOST_TEST(deviation(p) == 0);
+  BOOST_TEST((b.q.weight.to_vector() != b.k.weight.to_vector()));
 }
 
 BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
@@ -180,6 +251,24 @@ BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
   BOOST_CHECK_THROW(read("qwen2", windows(layers - 1)), error);
   const auto c = read("llama3_tied", [](auto& config) { config["rope_parameters"].erase("original_max_position_embeddings"); });
   BOOST_TEST(c.scaling.original_context == static_cast<double>(c.context));
+  const auto llama = read("llama", [](auto& config) {
+    for (const char* key : {"num_key_value_heads", "rms_norm_eps", "tie_word_embeddings", "rope_parameters"}) config.erase(key);
+  });
+  BOOST_TEST(llama.kv_heads == llama.heads);
+  BOOST_TEST((llama.norm_epsilon == 1e-6 && llama.rotary_base == 10000 && !llama.tied));
+  const auto gpt2 = read("gpt2", [](auto& config) {
+    config["n_inner"] = nullptr;
+    for (const char* key : {"layer_norm_epsilon", "tie_word_embeddings", "activation_function"}) config.erase(key);
+  });
+  BOOST_TEST(gpt2.ffn_width == 4 * gpt2.width);
+  BOOST_TEST((gpt2.norm_epsilon == 1e-5 && gpt2.tied));
+  const auto older = read("llama3_tied", [](auto& config) {
+    auto& scaling = config["rope_scaling"] = config["rope_parameters"];
+    scaling["type"] = scaling["rope_type"], config["rope_theta"] = 5e5;
+    for (const char* key : {"rope_type", "rope_theta"}) scaling.erase(key);
+    config.erase("rope_parameters");
+  });
+  BOOST_TEST((older.scaling == read("llama3_tied", [](auto&) {}).scaling && older.rotary_base == 5e5));
   const auto twice = read("llama3_tied", [](auto& config) {
     config["rope_scaling"] = config["rope_parameters"];
     config["original_max_position_embeddings"] = config["rope_parameters"]["original_max_position_embeddings"];
@@ -204,6 +293,17 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   refused("llama", "norm_epsilon", [](auto& config) { config["rms_norm_eps"] = -5; });
   refused("gpt2", "norm_epsilon", [](auto& config) { config["layer_norm_epsilon"] = -1e-5; });
   refused("gpt2", "scale_attn_weights", [](auto& config) { config["scale_attn_weights"] = false; });
+  refused("gpt2", "scale_attn_by_inverse_layer_idx", [](auto& config) { config["scale_attn_by_inverse_layer_idx"] = true; });
+  refused("gpt2", "'relu'", [](auto& config) { config["activation_function"] = "relu"; });
+  refused("llama", "'gelu'", [](auto& config) { config["hidden_act"] = "gelu"; });
+  for (const char* key : {"attention_bias", "mlp_bias"}) refused("llama", key, [&](auto& config) { config[key] = true; });
+  refused("llama", "not a multiple of 3", [](auto& config) { config["num_key_value_heads"] = 3; });
+  refused("llama", "head_dim 5 is odd", [](auto& config) { config["head_dim"] = 5; });
+  refused("llama", "num_attention_heads is 0", [](auto& config) { config["num_attention_heads"] = 0; });
+  refused("gpt2", "not a multiple of n_head 0", [](auto& config) { config["n_head"] = 0; });
+  refused("llama", "4097 layers", [](auto& config) { config["num_hidden_layers"] = 4097; });
+  refused("llama", "vocabulary is 2147483648", [](auto& config) { config["vocab_size"] = 2147483648; });
+  refused("llama", "vocabulary is 0", [](auto& config) { config["vocab_size"] = 0; });
   const auto scaling = [&](const char* key, double value, const char* expected) {
     refused("llama3_tied", expected, [&](auto& config) { config["rope_parameters"][key] = value; });
   };
@@ -212,11 +312,15 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   refused("llama3_tied", "'original_max_position_embeddings'", [](auto& config) { config["original_max_position_embeddings"] = 32; });
   scaling("factor", 0, "factor is 0");
   scaling("factor", -8, "factor is -8");
+  scaling("factor", 0.5, "factor is 0.5");
   scaling("low_freq_factor", -1, "low_frequency_factor is -1");
   scaling("low_freq_factor", 4, "high_frequency_factor is 4");
-  scaling("original_max_position_embeddings", 0, "original_context is 0");
+  for (const double context : {0.0, 2147483648.0}) scaling("original_max_position_embeddings", context, "original_context is");
   model::decoder_config c{.vocabulary = 8, .width = 4, .layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 4, .ffn_width = 4, .context = 4};
   BOOST_CHECK_NO_THROW(c.check("numbers"));
+  auto wide = c;
+  wide.family = model::decoder_family::gpt2, wide.head_dim = 8;
+  BOOST_CHECK_THROW(wide.check("numbers"), error);
   for (const double bad : {static_cast<double>(NAN), static_cast<double>(INFINITY)})
     for (double* const number : {&c.norm_epsilon, &c.rotary_base, &c.scaling.factor}) {
       const double good = std::exchange(*number, bad);
@@ -245,6 +349,18 @@ BOOST_AUTO_TEST_CASE(angles_are_those_of_their_positions) {
       BOOST_TEST(cosines[static_cast<std::size_t>(3 * position + pair)] == std::cos(angle));
       BOOST_TEST(sines[static_cast<std::size_t>(3 * position + pair)] == std::sin(angle));
     }
+}
+
+BOOST_AUTO_TEST_CASE(label_smoothing_is_kept_where_derivatives_are_taken) {
+  auto m = model::load_decoder_folder<X>(golden_folder / "llama");
+  const nn::token_sequence s{{1, 2, 3}, 1};
+  const auto batch = m.make_batch(std::array{&s});
+  const auto plain = m.nll(batch).to_vector();
+  m.label_smoothing = 0.1;
+  tape<X> recorded;
+  const auto lifted = nn::lifted<var<X>>(m, [&](std::size_t, const X& p) { return recorded.leaf(p); });
+  BOOST_TEST((m.nll(batch).to_vector() != plain));
+  BOOST_TEST((lifted.nll(batch).value.to_vector() == m.nll(batch).to_vector()));
 }
 
 BOOST_AUTO_TEST_CASE(label_smoothing_has_a_range) {

@@ -27,12 +27,10 @@ std::string value_of(const list& texts) {
 
 const list plain{"a", "b", "\u0120", "<|begin|>"};
 
-/// A GGUF file of a Llama with one layer, whose tokenizer is as given and starts with the token 3.
-std::string gguf(const list& tokens, const list& merges, const std::string& pre) {
+/// A GGUF file of a Llama with one layer, whose tokenizer is as given and starts with the token 3; `values` are `count` more of metadata.
+std::string gguf(const list& tokens, const list& merges, const std::string& pre, std::string values = {}, std::uint64_t count = 0) {
   const auto m = model::random_decoder<X>({.vocabulary = std::ssize(tokens), .width = 8, .layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 4,
                                            .ffn_width = 8, .context = 16}, 1);
-  std::string values;
-  std::uint64_t count = 0;
   const auto put = [&](const std::string& key, const auto& value) { values += text_bytes(key) + value_of(value), ++count; };
   put("general.architecture", std::string("llama"));
   for (const auto& [key, number] : {std::pair{"embedding_length", 8U}, {"block_count", 1U}, {"attention.head_count", 2U},
@@ -94,6 +92,53 @@ BOOST_AUTO_TEST_CASE(all_ends_of_generation_are_kept) {
   const io::json kept = io::parse_json(io::mapped_file(second / "generation_config.json").text(), "generation_config.json");
   BOOST_TEST(kept["eos_token_id"].elements()[1].as<index_t>() == 3);
   BOOST_TEST(kept["pad_token_id"].as<index_t>() == 1);
+}
+
+BOOST_AUTO_TEST_CASE(token_types_and_the_end_of_a_gguf_file_are_read_and_saved) {
+  const temporary_folder folder;
+  const std::string types = bytes(9U) + bytes(5U) + bytes(std::uint64_t{4}) + bytes(1) + bytes(1) + bytes(1) + bytes(3);
+  const std::string more = text_bytes("tokenizer.ggml.token_type") + types + text_bytes("tokenizer.ggml.eos_token_id") + value_of(3U);
+  auto m = model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm", more, 2)));
+  for (const int saved : {0, 1}) {
+    BOOST_TEST(m.end_token.value() == 3, saved);
+    BOOST_TEST(m.tokenizer.encode("a<|begin|>b") == (std::vector<std::int32_t>{0, 3, 1}), boost::test_tools::per_element());
+    model::save_language_model(m, folder.path() / "saved");
+    m = model::load_language_model<X>(folder.path() / "saved");
+  }
+}
+
+BOOST_AUTO_TEST_CASE(a_tokenizer_of_another_kind_is_refused_and_one_without_a_name_is_gpt2) {
+  const temporary_folder folder;
+  const auto changed = [&](const std::string& from, const std::string& to) {
+    std::string content = gguf(plain, {}, "llama-bpe");
+    content.replace(content.find(from), from.size(), to);
+    return model::load_language_model<X>(folder.write("some.gguf", content));
+  };
+  BOOST_TEST(changed("tokenizer.ggml.pre", "tokenizer.ggml.xxx").tokenizer.frame().before.empty());
+  BOOST_CHECK_EXCEPTION(changed("gpt2", "bert"), error, message_contains("tokenizer 'bert' is not supported"));
+}
+
+BOOST_AUTO_TEST_CASE(files_of_the_tokenizer_are_kept_as_they_are) {
+  const temporary_folder folder;
+  const auto first = folder.path() / "first", second = folder.path() / "second";
+  auto m = model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm")));
+  m.end_token = 2;  // which config.json then holds
+  model::save_language_model(m, first);
+  const list names{"tokenizer_config.json", "special_tokens_map.json", "vocab.json", "merges.txt", "added_tokens.json", "generation_config.json",
+                   "chat_template.jinja"};
+  for (const std::string& name : names) io::write_file_atomically(first / name, "content of " + name);
+  model::save_language_model(model::load_language_model<X>(first), second);
+  for (const std::string& name : names) BOOST_TEST(read_all(second / name) == "content of " + name);
+}
+
+BOOST_AUTO_TEST_CASE(ids_without_an_embedding_are_refused) {
+  const temporary_folder folder;
+  const auto m = model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm")));
+  model::save_language_model(m, folder.path());
+  auto fewer = m.weights.config;
+  fewer.vocabulary = 3;
+  model::save_decoder_folder(model::random_decoder<X>(fewer, 1), folder.path());
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.path()), error, message_contains("the tokenizer has 4 ids, the model an embedding of 3"));
 }
 
 BOOST_AUTO_TEST_CASE(errors_of_the_tokenizer_name_the_file) {

@@ -15,6 +15,7 @@
 #include <expunge/model/generate.hpp>
 
 #include "../tensor/masked_storage.hpp"
+#include "../larger_error.hpp"
 
 using namespace expunge;
 using tensors = boost::mpl::list<tensor<double>, tensor<float>, tensor<double, testing::masked_storage<double>>>;
@@ -48,7 +49,7 @@ template <class T>
 void check_close(const std::vector<T>& a, const std::vector<T>& b) {
   BOOST_REQUIRE(a.size() == b.size());
   T worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]) / std::max(T{1}, std::abs(b[i])));
+  for (std::size_t i = 0; i < a.size(); ++i) worst = testing::larger_error(worst, std::abs(a[i] - b[i]) / std::max(T{1}, std::abs(b[i])));
   BOOST_TEST(worst <= (sizeof(T) == 4 ? T(1e-5) : T(1e-12)));
 }
 

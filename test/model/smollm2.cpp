@@ -7,6 +7,8 @@
 #include <expunge/model/generate.hpp>
 #include <expunge/model/language_model.hpp>
 
+#include "../larger_error.hpp"
+
 using namespace expunge;
 using X = tensor<float>;
 
@@ -47,7 +49,7 @@ BOOST_AUTO_TEST_CASE(logits_and_greedy_continuations) {
     const auto indices = raw<std::int32_t>(golden, at + "indices");
     const auto expected = raw<float>(golden, at + "logits");
     for (std::size_t j = 0; j < indices.size(); ++j)
-      worst = std::max(worst, static_cast<double>(std::abs(logits[static_cast<std::size_t>(indices[j])] - expected[j])));
+      worst = testing::larger_error(worst, static_cast<double>(std::abs(logits[static_cast<std::size_t>(indices[j])] - expected[j])));
   }
   BOOST_TEST_MESSAGE("largest difference of a logit: " << worst);
   BOOST_TEST(worst <= 1e-3);

@@ -2,7 +2,7 @@
 
 #include <boost/test/unit_test.hpp>
 
-#include "io/temporary_folder.hpp"
+#include "../io/temporary_folder.hpp"
 
 using program::output_folder;
 

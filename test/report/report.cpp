@@ -13,9 +13,9 @@ using namespace expunge;
 
 namespace {
 
-/// The labels of the vertical axis, and what else ends at its place.
-std::string ticks(const std::string& svg) {
-  const std::string mark = "text-anchor=\"end\">";
+/// The labels of the vertical axis, and what else ends at its place; those with "middle" of a line chart's horizontal one, and the axes' names.
+std::string ticks(const std::string& svg, const std::string& anchor = "end") {
+  const std::string mark = "text-anchor=\"" + anchor + "\">";
   std::string out;
   for (std::size_t at = svg.find(mark); at != std::string::npos; at = svg.find(mark, at + 1))
     out += svg.substr(at + mark.size(), svg.find('<', at) - at - mark.size()) + ' ';
@@ -53,6 +53,16 @@ BOOST_AUTO_TEST_CASE(charts) {
   BOOST_TEST(report::bar_chart({"empty", "", {}, {}}).svg().find("nan") == std::string::npos);
 }
 
+BOOST_AUTO_TEST_CASE(bars_are_as_high_as_their_values) {
+  // The axis ends at 4, the highest whisker's end: 260 high, from 326 up.
+  const std::string svg = report::bar_chart{"\"A\" > B", "", {"x", "y"}, {{"p", {1, 2}, {1.5, 0}}, {"q", {0, 3}, {0, 1}}}}.svg();
+  for (const char* part : {"<rect x=\"75\" y=\"261\" width=\"16\" height=\"65\"", "<rect x=\"151\" y=\"131\" width=\"16\" height=\"195\"",
+                           "<line x1=\"83\" x2=\"83\" y1=\"163.5\" y2=\"326\" stroke=\"black\"", "&quot;A&quot; &gt; B"})
+    BOOST_TEST(svg.find(part) != std::string::npos, part);
+  const report::bar_chart short_of_one{"", "", {"x", "y"}, {{"p", {1, 2}, {1}}}};
+  BOOST_CHECK_THROW(static_cast<void>(short_of_one.svg()), error);
+}
+
 BOOST_AUTO_TEST_CASE(ticks_say_their_values) {
   BOOST_TEST(ticks(report::bar_chart{"", "", {}, {{"p", {}}}}.svg()) == "0 0.5 1 ");
   const auto bars = [](double value) { return ticks(report::bar_chart{"", "", {"x"}, {{"p", {value}}}}.svg()); };
@@ -80,7 +90,13 @@ BOOST_AUTO_TEST_CASE(curves) {
   BOOST_TEST(svg.find("nan") == std::string::npos);
   // 16 and 64 tokens are the ends of the axis, 0.25 and 1 second too: the one line goes from corner to corner.
   BOOST_TEST(svg.find("<line x1=\"70\" y1=\"300\" x2=\"490\" y2=\"40\"") != std::string::npos);
-  chart.lines[0].points[0].second = 0;
+  BOOST_TEST(ticks(svg, "middle") == "16 32 64 tokens seconds ");
+  BOOST_TEST((svg.find(">GD<") != std::string::npos && svg.find(">SSIUU<") != std::string::npos));
+  const report::line_chart point{"", "", "", {{"one", {{16, 0.25}}}}};
+  BOOST_TEST(point.svg().find("nan") == std::string::npos);
+  chart.lines[0].points[0].first = INFINITY;
+  BOOST_CHECK_THROW(static_cast<void>(chart.svg()), error);
+  chart.lines[0].points[0] = {16, 0};
   BOOST_CHECK_THROW(static_cast<void>(chart.svg()), error);
   BOOST_CHECK_THROW(static_cast<void>(report::line_chart{}.svg()), error);
 }

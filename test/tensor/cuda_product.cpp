@@ -12,6 +12,8 @@
 #include <expunge/tensor/cuda/column_product.hpp>
 #include <expunge/tensor/primitive.hpp>
 
+#include "../larger_error.hpp"
+
 using namespace expunge;
 
 BOOST_AUTO_TEST_SUITE(cuda_product)
@@ -45,7 +47,7 @@ BOOST_AUTO_TEST_CASE(by_columns_is_the_product_by_rows) {
             found[static_cast<std::size_t>(j * p.out.rows + i)] = sum;
           }
         double worst = 0;
-        for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, std::abs(found[i] - expected[i]));
+        for (std::size_t i = 0; i < found.size(); ++i) worst = testing::larger_error(worst, std::abs(found[i] - expected[i]));
         BOOST_TEST(worst < 1e-13);
       }
 }

@@ -20,6 +20,7 @@
 #include <expunge/tensor/primitive.hpp>
 
 #include "block_of_threads.hpp"
+#include "../larger_error.hpp"
 
 using namespace expunge;
 
@@ -48,8 +49,7 @@ template <class T>
 void check(const std::vector<T>& found, const std::vector<T>& expected) {
   T worst = 0, largest = 1;
   for (std::size_t i = 0; i < expected.size(); ++i) {
-    const T error = std::abs(found[i] - expected[i]);
-    worst = error <= worst ? worst : error;  // NaN stays
+    worst = testing::larger_error(worst, std::abs(found[i] - expected[i]));
     largest = std::max(largest, std::abs(expected[i]));
   }
   BOOST_TEST(worst <= largest * (sizeof(T) == 4 ? T(1e-5) : T(1e-14)));

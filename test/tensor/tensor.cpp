@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <fstream>
+#include <limits>
 
 #include <sys/resource.h>
 #include <unistd.h>
@@ -13,6 +14,7 @@
 #include <expunge/tensor/xtensor.hpp>
 
 #include "../storages.hpp"
+#include "../larger_error.hpp"
 
 using namespace expunge;
 using all = testing::tensors;
@@ -43,9 +45,22 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(handles_and_views, X, all) {
   BOOST_TEST(x.to_vector() == (std::vector<T>{1, 2, 9, 9, 5, 6}), each);
   BOOST_TEST(x.reshaped({2, 3}).slice(1, 2).to_vector() == (std::vector<T>{9, 5, 6}), each);
   BOOST_TEST(clone(x).unique());
+  BOOST_TEST(x.slice(1, 3).slice(1, 2).to_vector() == (std::vector<T>{5, 6}), each);
   BOOST_CHECK_THROW(static_cast<void>(x.slice(2, 4)), error);
+  BOOST_CHECK_THROW(static_cast<void>(x.slice(-1, 2)), error);
+  BOOST_CHECK_THROW(static_cast<void>(x.slice(2, 1)), error);
+  std::vector<T> five(5);
+  BOOST_CHECK_THROW(x.upload(five), error);
+  BOOST_CHECK_THROW(x.download(five), error);
   BOOST_CHECK_THROW(static_cast<void>(x.reshaped({4})), error);
   BOOST_CHECK_THROW(X(shape{2}, std::vector<T>{1}), error);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(elements_of_other_sizes_are_refused, X, all) {
+  auto two = zeros<X>({2}), three = zeros<X>({3});
+  BOOST_CHECK_THROW(mapped(functor::add{}, two, three), error);
+  BOOST_CHECK_THROW(axpy(two, 1, three), error);
+  BOOST_CHECK_THROW(static_cast<void>(inner_product(two, three)), error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(products_of_every_form, X, all) {
@@ -65,12 +80,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_of_every_form, X, all) {
             double sum = 0;
             for (index_t l = 0; l < k; ++l)
               sum += double(av[size_t(ta ? l * m + i : i * k + l)]) * double(bv[size_t(tb ? j * k + l : l * n + j)]);
-            worst = std::max(worst, std::abs(cv[size_t(i * n + j)] - T(0.5 * sum + 2 * double(before[size_t(i * n + j)]))));
+            const T error = std::abs(cv[size_t(i * n + j)] - T(0.5 * sum + 2 * double(before[size_t(i * n + j)])));
+            worst = testing::larger_error(worst, error);
           }
         BOOST_TEST(worst <= tolerance);
       }
   X wrong(shape{2, 2});
-  BOOST_CHECK_THROW(gemm(false, false, T(1), X(shape{2, 3}), X(shape{2, 2}), T(0), wrong), error);
+  for (const auto& [a, b] : {std::pair<shape, shape>{{2, 3}, {2, 2}}, {{3, 3}, {3, 2}}, {{1, 3}, {3, 2}}, {{2, 3}, {3, 3}}, {{2, 3}, {3, 1}}})
+    BOOST_CHECK_THROW(gemm(false, false, T(1), X(a), X(b), T(0), wrong), error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_what_is_added, X, all) {
@@ -88,17 +105,20 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(products_with_what_is_added, X, all) {
     for (index_t i = 0; i < m * n; ++i) {
       const T with_bias = p[size_t(i)] + b[size_t(i % n)];
       for (const T error : {s[size_t(i)] - with_bias, a[size_t(i)] - (with_bias + o[size_t(i)]), l[size_t(i)] - (p[size_t(i)] + o[size_t(i)])})
-        worst = std::max(worst, std::abs(error));
+        worst = std::abs(error) <= worst ? worst : std::abs(error);
     }
     BOOST_TEST(worst <= (sizeof(T) == 4 ? T(1e-5) : T(1e-13)));
     BOOST_TEST((without.to_vector() == p));
   }
-  X y(shape{2, 3}), small(shape{2, 2});
+  X y(shape{2, 3}), small(shape{2, 2}), other(shape{3, 2}), more_rows(shape{4, 3}), column(shape{2, 1});
   const X x(shape{2, 4}), w(shape{3, 4});
   BOOST_CHECK_THROW(linear_into(x, X(shape{3, 5}), X{}, X{}, y), error);
   BOOST_CHECK_THROW(linear_into(x, w, X(shape{2}), X{}, y), error);
   BOOST_CHECK_THROW(linear_into(x, w, X{}, X{}, small), error);
+  BOOST_CHECK_THROW(linear_into(x, w, X{}, X{}, more_rows), error);
+  BOOST_CHECK_THROW(linear_into(x, X(shape{4}), X{}, X{}, column), error);
   BOOST_CHECK_THROW(linear_into(x, w, X{}, small, y), error);
+  BOOST_CHECK_THROW(linear_into(x, w, X{}, other, y), error);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, all) {
@@ -117,6 +137,23 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_do_not_depend_on_the_number_of_threads, X, al
   BOOST_TEST((dots[0] == dots[1] && dots[1] == dots[2]));
   BOOST_TEST((products[0] == products[1] && products[1] == products[2]));
   BOOST_TEST(sum_of(zeros<X>({10})) == 0);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(sums_gather, X, all) {
+  const X a({3}, std::vector<typename X::value_type>{1, 2, 3}), b({3}, std::vector<typename X::value_type>{1, 0, 5});
+  auto total = zeros<device_sum<X>>(shape{1});
+  add_inner_product(total, a, b);
+  add_inner_product(total, a, X{}, 0.5);
+  BOOST_TEST(value_of(total) == 19);
+}
+
+BOOST_AUTO_TEST_CASE(long_sums_have_all_their_elements_once) {
+  constexpr index_t wave = 64 * 65536;  // map_sum's blocks at a time
+  auto x = zeros<tensor<float>>({wave + 70000});
+  auto first = x.slice(0, 2), last = x.slice(wave, wave + 70000);
+  fill(first, 3);
+  fill(last, 1);
+  BOOST_TEST(sum_of(x) == 70006);
 }
 
 BOOST_AUTO_TEST_CASE(memory_is_reused) {
@@ -147,7 +184,67 @@ BOOST_AUTO_TEST_CASE(memory_goes_back_where_none_of_its_slab_is_in_use) {
   BOOST_TEST(pool.allocations() == before + 1);
 }
 
+BOOST_AUTO_TEST_CASE(a_slab_of_which_some_is_in_use_stays) {
+  host::buffer_pool pool;
+  host::buffer *const used = pool.acquire(1000), *const idle = pool.acquire(1000);
+  const std::size_t before = pool.allocations();
+  pool.recycle(idle);
+  pool.release_unused();
+  std::fill_n(used->data, 1000, std::byte{1});
+  BOOST_TEST(pool.acquire(1000) == idle);
+  BOOST_TEST(pool.allocations() == before);
+  pool.recycle(idle);
+  pool.recycle(used);
+}
+
+BOOST_AUTO_TEST_CASE(free_memory_that_is_a_little_too_small_is_not_lent) {
+  host::buffer_pool pool;
+  host::buffer *const small = pool.acquire(4160), *const between = pool.acquire(64);  // the same class as 4224
+  pool.recycle(small);
+  host::buffer* const large = pool.acquire(4224);
+  BOOST_TEST(large->data > between->data);
+  BOOST_TEST(large->size >= 4224U);
+  pool.recycle(between);
+  pool.recycle(large);
+}
+
+BOOST_AUTO_TEST_CASE(what_shrinking_gives_back_joins_what_is_free_behind) {
+  host::buffer_pool pool;
+  constexpr std::size_t piece = 1000000;
+  host::buffer *const first = pool.acquire(2 * piece), *const second = pool.acquire(piece), *const third = pool.acquire(piece);
+  const std::size_t before = pool.allocations();
+  pool.recycle(second);
+  pool.shrink(*first, piece);
+  host::buffer* const joined = pool.acquire(2 * piece - 64);  // less a header
+  BOOST_TEST((first->data < joined->data && joined->data < third->data));
+  BOOST_TEST(pool.allocations() == before);
+  for (host::buffer* b : {first, joined, third}) pool.recycle(b);
+}
+
+BOOST_AUTO_TEST_CASE(a_buffer_larger_than_a_slab_has_one_of_its_own) {
+  host::buffer_pool pool;
+  host::buffer* const b = pool.acquire(std::size_t{1} << 30);
+  BOOST_TEST(b->home->used <= b->home->size);
+  pool.recycle(b);
+  BOOST_CHECK_THROW(pool.acquire(std::numeric_limits<std::size_t>::max()), out_of_memory);
+}
+
 #ifndef __SANITIZE_ADDRESS__  // which needs more address space than this leaves
+BOOST_AUTO_TEST_CASE(a_system_without_room_for_a_slab_has_room_for_a_buffer) {
+  host::buffer_pool pool;
+  rlimit usual{};
+  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &usual) == 0);
+  std::size_t pages = 0;
+  std::ifstream("/proc/self/statm") >> pages;
+  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{64} << 20), usual.rlim_max};
+  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
+  host::buffer* found = nullptr;
+  BOOST_CHECK_NO_THROW(found = pool.acquire(std::size_t{1} << 20));
+  BOOST_TEST(setrlimit(RLIMIT_AS, &usual) == 0);
+  BOOST_TEST_REQUIRE(found != nullptr);
+  pool.recycle(found);
+}
+
 BOOST_AUTO_TEST_CASE(idle_memory_goes_back_where_the_system_has_no_more) {
   host::buffer_pool pool;
   constexpr std::size_t piece = std::size_t{700} << 20;
@@ -247,6 +344,13 @@ BOOST_AUTO_TEST_CASE(the_rows_that_are_kept_keep_their_memory_alone) {
   BOOST_TEST(y.to_vector().back() == 49);
   const tensor<float> other(shape{49, cols});  // in what was given back
   BOOST_TEST(y.to_vector().back() == 49);
+  y = y.slice(20, 50);  // rows that do not begin where the memory does
+  keep_rows(y, 10);
+  pool.forget_peak();
+  BOOST_TEST(pool.peak_bytes() - before >= (49 + 30) * row);
+  BOOST_TEST(pool.peak_bytes() - before < (49 + 31) * row);
+  BOOST_TEST(y.to_vector().front() == 20);
+  BOOST_TEST(y.to_vector().back() == 29);
 }
 
 BOOST_AUTO_TEST_CASE(size_classes_hold_what_was_asked) {

@@ -34,6 +34,9 @@ BOOST_AUTO_TEST_CASE(white_space_is_stripped_where_asked) {
   BOOST_TEST(cut({token(1, "<m>", false, true)}, input) == (list{"a \u3000", "#1", "b"}), boost::test_tools::per_element());
 }
 
-BOOST_AUTO_TEST_CASE(an_empty_token_is_refused) { BOOST_CHECK_THROW(cut({token(1, "")}, "x"), expunge::error); }
+BOOST_AUTO_TEST_CASE(tokens_without_text_or_id_are_refused) {
+  BOOST_CHECK_THROW(cut({token(1, "")}, "x"), expunge::error);
+  BOOST_CHECK_THROW(cut({token(-1, "x")}, "x"), expunge::error);
+}
 
 BOOST_AUTO_TEST_SUITE_END()

@@ -54,6 +54,10 @@ BOOST_AUTO_TEST_CASE(each_option_changes_the_outcome) {
   BOOST_TEST(encode(bpe(small_vocab, small_merges, {.ignore_merges = false, .unknown = 9}), "axb") == (ids{0, 9, 1}), boost::test_tools::per_element());
 }
 
+BOOST_AUTO_TEST_CASE(the_last_rank_of_a_merge_counts) {  // as in the package `tokenizers`
+  BOOST_TEST(encode(bpe(small_vocab, {{"a", "b"}, {"b", "a"}, {"a", "b"}}), "aba") == (ids{0, 3}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(tables_that_do_not_fit_are_refused) {
   BOOST_CHECK_THROW(bpe({{"a", 0}}, {{"a", "b"}}), expunge::error);
   BOOST_CHECK_THROW(bpe({{"a", 0}, {"b", 1}}, {{"a", "b"}}), expunge::error);

@@ -7,6 +7,8 @@
 
 namespace text = expunge::text;
 
+static_assert(!text::symbol_to_byte(0x144));  // the first behind the alphabet
+
 BOOST_AUTO_TEST_SUITE(byte_alphabet)
 
 BOOST_AUTO_TEST_CASE(is_a_bijection) {

@@ -1,6 +1,8 @@
 // A tokenizer from GGUF-like vectors: special tokens, frame, settings by pre-tokenizer name, malformed tables; as a tokenizer.json.
 #include <boost/test/unit_test.hpp>
 
+#include <set>
+
 #include "expunge/text/tokenizer_gguf.hpp"
 #include "expunge/text/tokenizer_json.hpp"
 #include "expunge/text/tokenizer_json_writer.hpp"
@@ -74,6 +76,17 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_json_encodes_alike) {
     const auto gguf = text::tokenizer_from_gguf(tokens, merges, types, pre, {{5}, {}});
     BOOST_TEST(json.encode("ab bb<|end|>a\u00E9", true) == gguf.encode("ab bb<|end|>a\u00E9", true), each);
   }
+}
+
+BOOST_AUTO_TEST_CASE(a_tokenizer_json_cuts_and_normalizes_alike) {
+  const list some{"a", "b", "e", "(", "1", "2", "\u00C3", "\u00A9", "\u00CC", "\u0123", "bb", "12", "(a"}, pairs{"1 2", "( a"};
+  std::set<ids> outcomes;
+  for (const char* pre : {"gpt2", "smollm", "llama-bpe", "qwen2"}) {
+    const ids found = text::tokenizer_from_json(text::tokenizer_json_of_gguf(some, pairs, {}, pre)).encode("bb(a12e\u0301");
+    BOOST_TEST(found == text::tokenizer_from_gguf(some, pairs, {}, pre).encode("bb(a12e\u0301"), each);
+    outcomes.insert(found);
+  }
+  BOOST_TEST(outcomes.size() == 4U);
 }
 
 BOOST_AUTO_TEST_CASE(what_a_tokenizer_json_cannot_hold_is_refused_by_name) {

@@ -135,9 +135,11 @@ BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   const auto encode = [&](const json& file) { return text::tokenizer_from_json(file.dump()).encode(sample); };
   json file = golden_json("gpt2");
   const ids plain = encode(file);
-  file["pre_tokenizer"]["use_regex"] = false;
   file["model"]["merges"].push_back(json::array({"-", "1"}));
   file["model"]["vocab"]["-1"] = 2000;
+  file["pre_tokenizer"].erase("use_regex");
+  BOOST_TEST((encode(file) == plain));  // where it is true
+  file["pre_tokenizer"]["use_regex"] = false;
   BOOST_TEST((encode(file) != plain));  // merges across words
   const json byte_level = file["pre_tokenizer"];
   const auto with = [&](json step) {
@@ -153,6 +155,33 @@ BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   file["model"]["merges"].push_back(json::array({"2", "2"}));
   file["model"]["vocab"]["22"] = 2001;
   BOOST_TEST((with({{"type", "Digits"}}) != with({{"type", "Digits"}, {"individual_digits", true}})));
+}
+
+BOOST_AUTO_TEST_CASE(settings_that_change_nothing_are_read) {
+  json file = golden_json("gpt2");
+  const std::string sample = "The world's 123 naïve tests";
+  const ids expected = text::tokenizer_from_json(file.dump()).encode(sample);
+  file["model"].update({{"dropout", 0.0}, {"continuing_subword_prefix", ""}, {"end_of_word_suffix", ""}});  // as GPT-2's file has them
+  BOOST_TEST((text::tokenizer_from_json(file.dump()).encode(sample) == expected));
+}
+
+BOOST_AUTO_TEST_CASE(a_literal_may_have_any_characters) {
+  json file = golden_json("gpt2");
+  file["pre_tokenizer"]["use_regex"] = false;
+  file["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", {{{"type", "Split"}, {"pattern", {{"String", "é."}}}, {"behavior", "Removed"},
+                                                                     {"invert", true}}, file["pre_tokenizer"]}}};
+  const auto t = text::tokenizer_from_json(file.dump());
+  BOOST_TEST(t.decode(t.encode("aé.bé")) == "é.");
+}
+
+BOOST_AUTO_TEST_CASE(each_side_of_an_added_token_is_stripped_by_its_own_flag) {
+  json file = golden_json("gpt2");
+  for (const char* key : {"lstrip", "rstrip"}) {
+    file["added_tokens"][4]["lstrip"] = file["added_tokens"][4]["rstrip"] = false;  // <|mark|>
+    file["added_tokens"][4][key] = true;
+    const auto t = text::tokenizer_from_json(file.dump());
+    BOOST_TEST(t.decode(t.encode("a <|mark|> b")) == (key == std::string("lstrip") ? "a<|mark|> b" : "a <|mark|>b"));
+  }
 }
 
 BOOST_AUTO_TEST_CASE(a_byte_without_a_token_is_the_unknown_token) {
@@ -199,6 +228,9 @@ BOOST_AUTO_TEST_CASE(unsupported_parts_are_named) {
   BOOST_TEST(refused("MergedWithNext", [](json& f) {
     f["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "MergedWithNext"}};
   }));
+  BOOST_TEST(refused("Removed", [](json& f) {
+    f["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "a"}}}, {"behavior", "Removed"}};
+  }));
   BOOST_TEST(refused("WordPiece", [](json& f) { f["decoder"] = {{"type", "WordPiece"}}; }));
   BOOST_TEST(refused("BertProcessing", [](json& f) { f["post_processor"] = {{"type", "BertProcessing"}}; }));
   BOOST_TEST(refused("Unigram", [](json& f) { f["model"]["type"] = "Unigram"; }));
@@ -226,6 +258,13 @@ BOOST_AUTO_TEST_CASE(broken_files_are_refused) {
   BOOST_TEST(refused("the text", [](json& f) {
     f["post_processor"] = {{"type", "TemplateProcessing"}, {"single", json::array()}, {"special_tokens", json::object()}};
   }));
+  const json template_of_two = {{"type", "TemplateProcessing"}, {"single", {{{"Sequence", {{"id", "A"}}}}, {{"Sequence", {{"id", "A"}}}}}}};
+  BOOST_TEST(refused("twice", [&](json& f) { f["post_processor"] = template_of_two; }));
+  json step = template_of_two;
+  step["single"] = {{{"SpecialToken", {{"id", "<|im_end|>"}}}}, {{"Sequence", {{"id", "A"}}}}};
+  step["special_tokens"]["<|im_end|>"]["ids"] = {1001};
+  BOOST_TEST(refused("second TemplateProcessing", [&](json& f) { f["post_processor"] = {{"type", "Sequence"}, {"processors", {step, step}}}; }));
+  BOOST_TEST(refused("unk_token", [](json& f) { f["model"]["unk_token"] = "no such"; }));
   BOOST_TEST(refused("compile", [](json& f) {
     f["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "a("}}}, {"behavior", "Isolated"}};
   }));

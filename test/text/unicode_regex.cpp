@@ -32,6 +32,11 @@ BOOST_AUTO_TEST_CASE(white_space_is_the_unicode_property) {
   BOOST_TEST(matches(text::unicode_regex(R"(\\s)"), "\\s x").size() == 1U);  // an escaped backslash is no white space
 }
 
+BOOST_AUTO_TEST_CASE(a_match_may_need_more_than_the_stack_of_compiled_patterns) {
+  const std::string subject(200'000, 'a');
+  BOOST_TEST(matches(text::unicode_regex("(?:a|b)+"), subject) == (list{subject}), boost::test_tools::per_element());
+}
+
 BOOST_AUTO_TEST_CASE(lines_begin_and_end_as_in_oniguruma) {
   std::vector<std::size_t> ends;
   text::unicode_regex("[a-z]+$").for_each_match("a b\ncd\nef g", [&](const auto& m) { ends.push_back(m.end); });

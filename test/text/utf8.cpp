@@ -25,11 +25,16 @@ BOOST_AUTO_TEST_CASE(broken_parts_become_replacement_characters) {
   BOOST_TEST(text::to_valid_utf8("\xC0\xAF") == r + r);                   // overlong
   BOOST_TEST(text::to_valid_utf8("\xED\xA0\x80") == r + r + r);           // surrogate
   BOOST_TEST(text::to_valid_utf8("\xF4\x90\x80\x80") == r + r + r + r);   // above U+10FFFF
+  BOOST_TEST(text::to_valid_utf8("\xE0\x9F\xBF") == r + r + r);           // overlong
+  BOOST_TEST(text::to_valid_utf8("\xF0\x8F\xBF\xBF") == r + r + r + r);   // overlong
+  BOOST_TEST(text::to_valid_utf8("\xF5\x80\x80\x80") == r + r + r + r);   // above U+10FFFF
   BOOST_TEST(text::to_valid_utf8("\x80") == r);                           // a lone continuation byte
   BOOST_TEST(text::to_valid_utf8("plain \xC3\xA9") == "plain \xC3\xA9");
-  std::string surrogate;
-  text::append_utf8(surrogate, 0xD800);
-  BOOST_TEST(surrogate == r);
+  for (const char32_t bad : {0xD800U, 0xDFFFU, 0x110000U}) {
+    std::string written;
+    text::append_utf8(written, bad);
+    BOOST_TEST(written == r);
+  }
 }
 
 BOOST_AUTO_TEST_CASE(white_space) {
