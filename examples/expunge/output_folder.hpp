@@ -5,6 +5,7 @@
 
 #include <filesystem>
 #include <system_error>
+#include <vector>
 
 namespace program {
 
@@ -13,13 +14,13 @@ class output_folder {
  public:
   /// Throws expunge::error naming the folder where it cannot be made or written to, and where it holds weights under other names, which
   /// would stay beside the new ones and be what other programs load.
-  explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial"), made_(stage_) {
+  explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial") {
     for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"})
       expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other,
                        ") that would stay beside the new ones, choose another folder");
     for (const char* ours : {"config.json", "model.safetensors", "tokenizer.json"})
       expunge::require(!std::filesystem::is_directory(path_ / ours), path, ": holds a folder named ", ours, ", choose another folder");
-    for (std::filesystem::path up = path_; !std::filesystem::exists(std::filesystem::symlink_status(up)); up = up.parent_path()) made_ = up;
+    for (std::filesystem::path up = path_; !std::filesystem::exists(std::filesystem::symlink_status(up)); up = up.parent_path()) made_.push_back(up);
     std::error_code failure;
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed
     std::filesystem::create_directories(stage_, failure);
@@ -36,21 +37,19 @@ class output_folder {
 
   void commit() {
     for (const auto& file : std::filesystem::directory_iterator(stage_)) std::filesystem::rename(file, path_ / file.path().filename());
-    made_ = stage_;  // the rest stays
+    made_.clear();  // they stay
   }
 
  private:
   void discard() const {
     std::error_code ignored;
     std::filesystem::remove_all(stage_, ignored);
-    for (std::filesystem::path up = stage_; up != made_;) {  // each only while it is empty: another run may have written there meanwhile
-      up = up.parent_path();
-      std::filesystem::remove(up, ignored);
-    }
+    for (const auto& folder : made_)  // each only while it is empty: another run may have written there meanwhile
+      if (std::filesystem::is_directory(folder, ignored)) std::filesystem::remove(folder, ignored);
   }
 
   std::filesystem::path path_, stage_;
-  std::filesystem::path made_;  // the outermost folder that was not there before
+  std::vector<std::filesystem::path> made_;  // the folders that were not there before, innermost first
 };
 
 }  // namespace program

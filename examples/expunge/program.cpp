@@ -151,9 +151,11 @@ nlohmann::ordered_json summary(const scores& s) {
 std::optional<io::atomic_file> output_file(const std::filesystem::path& path, std::initializer_list<std::filesystem::path> inputs) {
   if (path.empty()) return {};
   std::error_code unknown;
-  for (const auto& input : inputs)
+  for (const auto& input : inputs) {
+    if (input.empty()) continue;
     for (const auto& read : {input, input / "config.json", input / "model.safetensors", input / "tokenizer.json"})
       require(!std::filesystem::equivalent(path, read, unknown), path, ": the command reads this file, give the name of another");
+  }
   return std::optional<io::atomic_file>(std::in_place, path);
 }
 

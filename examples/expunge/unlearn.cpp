@@ -137,7 +137,7 @@ void run_unlearn(const options& o, const CLI::App& command) {
   require(m.cannot_save.empty(), m.cannot_save);
   for (const char* name : model::tokenizer_file_names)
     require(m.tokenizer_files.contains(name) || !std::filesystem::exists(std::filesystem::path(o.out) / name), o.out, ": holds ", name,
-            " of another model, which would stay beside the new one, choose another folder");
+            ", which ", o.model, " does not have and which would stay beside the new model: remove it or choose another folder");
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log, {o.forget, o.retain, o.model});
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})

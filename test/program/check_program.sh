@@ -260,17 +260,20 @@ check_refusals() {
   ln -s nowhere a_link
   base="unlearn --model model --forget forget.jsonl --method ga --steps 2"
   refused a_file $base --out a_file
+  refused a_file $base --out a_file/
   refused a_file $base --out a_file/out
   refused with_folder $base --out with_folder
   refused a_link $base --out a_link
+  refused a_link $base --out a_link/
   refused /dev/null/out $base --out /dev/null/out
   refused a_file/log.jsonl $base --out out --log a_file/log.jsonl
   refused a_folder $base --out out --log a_folder
   refused /dev/null $base --out out --log /dev/null
   for input in forget.jsonl model/config.json model/model.safetensors; do refused $input $base --out out --log $input; done
   refused forget.jsonl audit --before model --after model --forget forget.jsonl --json forget.jsonl
+  refused model/config.json evaluate --model model --facts forget.jsonl --known model/config.json
   refused model/config.json attack --model model --forget forget.jsonl --json model/config.json
-  "$program" $base --out out --lambda 1 --log log.jsonl 2>&- || complain "unlearn: refused where standard error is closed"
+  "$program" $base --out out --lambda 1 --log log.jsonl >../stdout 2>&- || complain "unlearn: refused where standard error is closed"
   grep -q 'has no effect' log.jsonl && complain "unlearn: messages in the log where standard error is closed"
   rm -rf out log.jsonl
   for json in a_file/out.json a_folder; do

@@ -229,7 +229,7 @@ BOOST_AUTO_TEST_CASE(a_buffer_larger_than_a_slab_has_one_of_its_own) {
   BOOST_CHECK_THROW(pool.acquire(std::numeric_limits<std::size_t>::max()), out_of_memory);
 }
 
-#ifndef __SANITIZE_ADDRESS__  // which needs more address space than this leaves
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
 BOOST_AUTO_TEST_CASE(a_system_without_room_for_a_slab_has_room_for_a_buffer) {
   host::buffer_pool pool;
   rlimit usual{};

@@ -70,7 +70,7 @@ struct reader {
   template <class U>
   [[nodiscard]] reader<U, Made> rebound() const { return {}; }
   template <class F, class M, class... R>
-  static void visit(const nn::name_path& at, const F& f, M& m, R&... r) requires(Made != mistake::names_nothing) {
+  static void visit(const nn::name_path& at, F& f, M& m, R&... r) requires(Made != mistake::names_nothing) {
     f(at / "w1", m.w1, r.w1...);
     f(at / "w2", m.w2, r.w2...);
   }

@@ -20,14 +20,14 @@ struct any_visitor {
 /// A model over tensors that can be rebuilt over any value type. Nobody derives from anything: a struct template with these
 /// members will do (examples/own_model.cpp).
 template <class M>
-concept model = requires(const M& m, std::span<const typename M::example_type* const> examples, const typename M::batch_type& b) {
+concept model = requires(const M& m, const any_visitor& visitor, std::span<const typename M::example_type* const> examples, const typename M::batch_type& b) {
   requires is_tensor<typename M::value_type>;            // M itself holds plain tensors: inference
   { m.make_batch(examples) } -> std::same_as<typename M::batch_type>;
   { b.examples() } -> std::convertible_to<index_t>;      // how many examples the batch has
   { b.lengths } -> std::convertible_to<const std::vector<index_t>&>;  // labels of each example, for means over tokens
   { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates
   { m.nll(b, no_observer{}) } -> std::same_as<typename M::value_type>;  // [examples]: summed NLL of each example's labels
-  M::visit(name_path{}, any_visitor{}, m);               // names every parameter (nn/parameter_tree.hpp)
+  M::visit(name_path{}, visitor, m);                     // names every parameter (nn/parameter_tree.hpp)
   m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
 };
 
