@@ -1,15 +1,14 @@
 #include "expunge/core/thread_pool.hpp"
 
 #include <pthread.h>
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <atomic>
 #include <boost/test/unit_test.hpp>
 #include <chrono>
-#include <fstream>
 #include <thread>
 #include <vector>
+
+#include "../address_space_limit.hpp"
 
 using expunge::index_t;
 
@@ -93,24 +92,20 @@ BOOST_AUTO_TEST_CASE(threads_that_the_system_does_not_give_are_refused) {
   BOOST_TEST(pool.threads() == 2U);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
+#ifdef EXPUNGE_TEST_ADDRESS_SPACE
 BOOST_AUTO_TEST_CASE(where_more_threads_are_refused_those_of_before_stay) {
   auto& pool = expunge::thread_pool::instance();
   pool.set_threads(2);
   constexpr std::size_t stack = std::size_t{256} << 20;
   pthread_attr_t usual, large;
-  rlimit before{};
-  std::size_t pages = 0;
   BOOST_TEST_REQUIRE(pthread_getattr_default_np(&usual) == 0);
   BOOST_TEST_REQUIRE(pthread_attr_init(&large) == 0);
   BOOST_TEST_REQUIRE(pthread_attr_setstacksize(&large, stack) == 0);
-  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &before) == 0);
-  std::ifstream("/proc/self/statm") >> pages;
-  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + stack / 2 * 3, before.rlim_max};  // room for one more
   BOOST_TEST_REQUIRE(pthread_setattr_default_np(&large) == 0);
-  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
-  BOOST_CHECK_THROW(pool.set_threads(4), expunge::error);
-  BOOST_TEST(setrlimit(RLIMIT_AS, &before) == 0);
+  {
+    const expunge::testing::address_space_limit limit(stack / 2 * 3);  // room for one more
+    BOOST_CHECK_THROW(pool.set_threads(4), expunge::error);
+  }
   BOOST_TEST(pthread_setattr_default_np(&usual) == 0);
   BOOST_TEST(pool.threads() == 2U);
   BOOST_TEST(run_at_the_same_time([](index_t) {}) == 2);

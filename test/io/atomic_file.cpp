@@ -1,7 +1,6 @@
 #include "expunge/io/atomic_file.hpp"
 
 #include <csignal>
-#include <iterator>
 #include <stdexcept>
 
 #include <boost/test/unit_test.hpp>
@@ -75,7 +74,6 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_or_has_lost_its_place_is_an_error) {
 
 BOOST_AUTO_TEST_CASE(a_file_is_flushed_open_to_others_and_closed) {
   const temporary_folder folder;
-  const auto open_files = [] { return std::distance(std::filesystem::directory_iterator("/proc/self/fd"), {}); };
   const auto before = open_files();
   const auto mask = ::umask(022);
   flushes = 0;

@@ -1,11 +1,7 @@
 // Handles, views, products against a plain loop, pooled memory, and the bridges to Eigen and xtensor.
 #include <boost/test/unit_test.hpp>
 
-#include <fstream>
 #include <limits>
-
-#include <sys/resource.h>
-#include <unistd.h>
 
 #include <expunge/core/random.hpp>
 #include <expunge/core/thread_pool.hpp>
@@ -14,6 +10,7 @@
 #include <expunge/tensor/xtensor.hpp>
 
 #include "../storages.hpp"
+#include "../address_space_limit.hpp"
 #include "../larger_error.hpp"
 
 using namespace expunge;
@@ -229,18 +226,12 @@ BOOST_AUTO_TEST_CASE(a_buffer_larger_than_a_slab_has_one_of_its_own) {
   BOOST_CHECK_THROW(pool.acquire(std::numeric_limits<std::size_t>::max()), out_of_memory);
 }
 
-#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)  // which need more address space than this leaves
+#ifdef EXPUNGE_TEST_ADDRESS_SPACE
 BOOST_AUTO_TEST_CASE(a_system_without_room_for_a_slab_has_room_for_a_buffer) {
   host::buffer_pool pool;
-  rlimit usual{};
-  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &usual) == 0);
-  std::size_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{64} << 20), usual.rlim_max};
-  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
+  const testing::address_space_limit limit(std::size_t{64} << 20);
   host::buffer* found = nullptr;
   BOOST_CHECK_NO_THROW(found = pool.acquire(std::size_t{1} << 20));
-  BOOST_TEST(setrlimit(RLIMIT_AS, &usual) == 0);
   BOOST_TEST_REQUIRE(found != nullptr);
   pool.recycle(found);
 }
@@ -251,15 +242,9 @@ BOOST_AUTO_TEST_CASE(idle_memory_goes_back_where_the_system_has_no_more) {
   host::buffer *const first = pool.acquire(piece), *const second = pool.acquire(piece);
   pool.recycle(first);
   pool.recycle(second);
-  rlimit usual{};
-  BOOST_TEST_REQUIRE(getrlimit(RLIMIT_AS, &usual) == 0);
-  std::size_t pages = 0;
-  std::ifstream("/proc/self/statm") >> pages;
-  const rlimit here{pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)) + (std::size_t{64} << 20), usual.rlim_max};
-  BOOST_TEST_REQUIRE(setrlimit(RLIMIT_AS, &here) == 0);
+  const testing::address_space_limit limit(std::size_t{64} << 20);
   host::buffer* whole = nullptr;
   BOOST_CHECK_NO_THROW(whole = pool.acquire(2 * piece));
-  BOOST_TEST(setrlimit(RLIMIT_AS, &usual) == 0);
   BOOST_TEST_REQUIRE(whole != nullptr);
   pool.recycle(whole);
 }
