@@ -59,7 +59,7 @@ template <class X>
 void run_audit(const options& o) {
   const auto before = model::load_language_model<X>(o.before), after = model::load_language_model<X>(o.after);
   const auto shape_of = [](const model::decoder_config& c) {
-    return std::tuple{c.family, c.layers, c.width, c.heads, c.kv_heads, c.head_dim, c.ffn_width, c.vocabulary, c.rotary_base};
+    return std::tuple{c.family, c.layers, c.width, c.heads, c.kv_heads, c.head_dim, c.ffn_width, c.vocabulary, c.rotary_base, c.scaling};
   };
   require(shape_of(before.weights.config) == shape_of(after.weights.config), o.before, " and ", o.after,
           ": models of another kind or shape; --after is what unlearning made of --before");

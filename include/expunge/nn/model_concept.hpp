@@ -20,7 +20,8 @@ struct any_visitor {
 /// A model over tensors that can be rebuilt over any value type. Nobody derives from anything: a struct template with these
 /// members will do (examples/own_model.cpp).
 template <class M>
-concept model = requires(const M& m, const any_visitor& visitor, std::span<const typename M::example_type* const> examples, const typename M::batch_type& b) {
+concept model = requires(const M& m, const any_visitor& visitor, std::span<const typename M::example_type* const> examples,
+                         const typename M::batch_type& b) {
   requires is_tensor<typename M::value_type>;            // M itself holds plain tensors: inference
   { m.make_batch(examples) } -> std::same_as<typename M::batch_type>;
   { b.examples() } -> std::convertible_to<index_t>;      // how many examples the batch has
