@@ -39,8 +39,8 @@ struct thread_lanes {
     return reduce(thread / Team * Team, Team, x, f);
   }
   template <class T>
-  void copy(T* to, const T* from) const {
-    *to = *from;
+  void copy(T* to, const T* from, bool there) const {
+    *to = there ? *from : T{};
   }
   void arrive() const { sync(); }
 

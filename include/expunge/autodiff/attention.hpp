@@ -104,6 +104,13 @@ inline index_t head_dimension(index_t columns, index_t heads, index_t kv_heads) 
   return columns / heads;
 }
 
+/// The scale of scores, which is positive: a row's largest score stays its largest. Throws expunge::error.
+template <class T>
+T positive_scale(T scale) {
+  require(scale > 0, "attention: the scale of scores is ", scale, ", it must be positive");
+  return scale;
+}
+
 }  // namespace detail
 
 /// Cosines and sines of the rotary angles, each [max_position, dim / 2].
@@ -130,7 +137,7 @@ V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<
                    index_t kv_heads, typename tensor_of<V>::value_type scale) {
   using X = tensor_of<V>;
   const index_t dim = detail::head_dimension(primal_of(q).cols(), heads, kv_heads);
-  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, scale, offsets}, q, k, v);
+  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, detail::positive_scale(scale), offsets}, q, k, v);
 }
 
 /// The same behind a past, for inference: k and v hold for example e the rows key_offsets[e] to key_offsets[e + 1], first those
@@ -145,8 +152,8 @@ tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, cons
           "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",
           key_offsets.size(), " of keys for ", heads, " heads, ", kv_heads, " key-value heads of ", sizes.dim);
   tensor<T, S> out(q.extents()), lse(shape{q.rows(), heads});
-  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale,
-                                                   out.mutable_data(), lse.mutable_data());
+  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(),
+                                                   detail::positive_scale(scale), out.mutable_data(), lse.mutable_data());
   return out;
 }
 

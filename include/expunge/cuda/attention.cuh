@@ -25,7 +25,7 @@ template <class Products>
 using attention_work = attention_passes<typename Products::value_type, tile_on_device<Products>>;
 
 template <class Products>
-constexpr attention_room room_of(pass which) {
+EXPUNGE_DEVICE constexpr attention_room room_of(pass which) {
   using work = attention_work<Products>;
   switch (which) {
     case pass::forward: return work::forward_room;
@@ -52,17 +52,21 @@ constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
 /// out and lse, or their tangents, are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T = typename Products::value_type>
 __global__ void __launch_bounds__(Products::threads, least_blocks<Which, Products>)
-    attention_kernel(attention_arguments<T, typename Products::operand_type> a, attention_room room, T* out, T* lse) {
+    attention_kernel(attention_arguments<T, typename Products::operand_type> a, int stages, T* out, T* lse) {
   wait_for_earlier_work();
   using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
-  const index_t number = of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x;  // those that take longest first
+  const auto heads = static_cast<unsigned>(of_keys ? a.sizes.kv_heads : a.sizes.heads);  // side by side: of each the tiles that take longest first
+  const index_t number = (of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x) / heads;
   attention_tile_place at;
   if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, number, at)) return;
   const lanes_of<Products::threads> lanes;
+  constexpr attention_room needed = room_of<Products>(Which);
+  attention_room room = needed;
+  room.stages = stages;
   const tile_type tile(lanes, block_memory{}, a.sizes.dim, room);
   const attention_work<Products> work{{a, tile, at}};
-  const index_t head = blockIdx.y;
+  const index_t head = blockIdx.x % heads;
   if constexpr (Which == pass::forward) work.forward(head, out, lse);
   else if constexpr (Which == pass::pushforward) work.pushforward(head, out, lse);
   else if constexpr (Which == pass::stats) work.stats(head);
@@ -91,8 +95,8 @@ struct attention_on {
     const std::size_t needed = tile_type::bytes(a.sizes.dim, room);
     require(needed <= most, what, ": head dimension ", a.sizes.dim, " needs ", needed, " bytes of shared memory a block, the device has ", most);
     const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
-    const dim3 grid(static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size)), static_cast<unsigned>(heads));
-    launch(what, attention_kernel<Which, Products>, grid, Products::threads, needed, a, room, out, lse);
+    const auto blocks = static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size) * heads);
+    launch(what, attention_kernel<Which, Products>, blocks, Products::threads, needed, a, room.stages, out, lse);
   }
 };
 

@@ -29,13 +29,32 @@ struct bfloat16_products {
   };
   using matrix = registers<rows / 8>;
   using sum = registers<Width / 8>;
+  /// One of the two rows that a lane shares with three others, who all have its numbers.
+  struct row {
+    int number, half;
+    __device__ __forceinline__ operator int() const { return number; }
+  };
+  struct row_numbers {
+    float at[2];
+    __device__ __forceinline__ float& operator[](const row& r) { return at[r.half]; }
+    __device__ __forceinline__ float operator[](const row& r) const { return at[r.half]; }
+  };
 
   static __host__ __device__ constexpr int width_of(int /*dim*/) { return Width; }
   static __host__ __device__ constexpr int sum_bytes(int /*width*/) { return 0; }
   static __device__ __forceinline__ matrix make_matrix(float* /*at*/) { return {}; }
   static __device__ __forceinline__ sum make_sum(float* /*at*/, int /*width*/) { return {}; }
 
-  static __device__ __forceinline__ float exp(float x) { return approximate_exp2(x * 1.4426950408889634F); }
+  template <class Lanes>
+  static __device__ __forceinline__ row_numbers make_row_numbers(const Lanes& /*lanes*/, float* /*at*/, float start) {
+    return {{start, start}};
+  }
+
+  static __device__ __forceinline__ float max(float x, float y) { return fmaxf(x, y); }
+  static __device__ __forceinline__ float exp(float x, float scale, float y) {
+    constexpr float log2_e = 1.4426950408889634F;
+    return approximate_exp2(x * (scale * log2_e) - y * log2_e);  // of which only the first product is of every element
+  }
 
   template <class Lanes>
   static __device__ __forceinline__ void multiply(const Lanes& lanes, int /*count*/, int /*width*/, const __nv_bfloat16* x, const __nv_bfloat16* y,
@@ -83,19 +102,24 @@ struct bfloat16_products {
   static __device__ __forceinline__ void reduce_rows(const Lanes& lanes, float start, const F& row_of, const Op& op, const G& take) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int lane = lanes.index() % 32, i = first_row(lanes) + lane / 4 + 8 * half;
+      const row i = row_of_lane(lanes, half);
       const auto f = row_of(i);
       float total = start;
 #pragma unroll
-      for (int e = 0; e < rows / 4; ++e) total = op(total, f(e / 2 * 8 + lane % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2}));
+      for (int e = 0; e < rows / 4; ++e) total = op(total, f(e / 2 * 8 + lanes.index() % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2}));
       for (int step = 1; step <= 2; step *= 2) total = op(total, __shfl_xor_sync(0xffffffffU, total, step));
-      if (lane % 4 == 0) take(i, total);
+      take(i, total);
     }
-    __syncwarp();
+  }
+  template <class Lanes, class F>
+  static __device__ __forceinline__ void for_rows(const Lanes& lanes, const F& f) {
+#pragma unroll
+    for (int half = 0; half < 2; ++half)
+      if (lanes.index() % 4 == 0) f(row_of_lane(lanes, half));
   }
   template <class Lanes, class F>
   static __device__ __forceinline__ void for_sums(const Lanes& lanes, int count, int dim, int /*width*/, const F& row_of) {
-    for_cells<Width>(lanes, count, [&](int i) {
+    for_cells<Width>(lanes, count, [&](const row& i) {
       return [f = row_of(i), dim](int d, const cell& c) {
         if (d < dim) f(d, c);
       };
@@ -108,15 +132,19 @@ struct bfloat16_products {
   static __device__ __forceinline__ int first_row(const Lanes& lanes) {
     return lanes.index() / 32 * 16;
   }
+  template <class Lanes>
+  static __device__ __forceinline__ row row_of_lane(const Lanes& lanes, int half) {
+    return {first_row(lanes) + lanes.index() % 32 / 4 + 8 * half, half};
+  }
   template <int Columns, class Lanes, class F>
   static __device__ __forceinline__ void for_cells(const Lanes& lanes, int count, const F& row_of) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
-      const int lane = lanes.index() % 32, i = first_row(lanes) + lane / 4 + 8 * half;
+      const row i = row_of_lane(lanes, half);
       if (i >= count) continue;
       const auto f = row_of(i);
 #pragma unroll
-      for (int e = 0; e < Columns / 4; ++e) f(e / 2 * 8 + lane % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2});
+      for (int e = 0; e < Columns / 4; ++e) f(e / 2 * 8 + lanes.index() % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2});
     }
   }
 };

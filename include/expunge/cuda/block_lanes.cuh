@@ -49,9 +49,9 @@ struct block_lanes {
     return x;
   }
   template <class T>
-  EXPUNGE_DEVICE void copy([[maybe_unused]] T* to, [[maybe_unused]] const T* from) const {
+  EXPUNGE_DEVICE void copy([[maybe_unused]] T* to, [[maybe_unused]] const T* from, [[maybe_unused]] bool there) const {
 #ifdef __CUDA_ARCH__
-    __pipeline_memcpy_async(to, from, sizeof(T));
+    __pipeline_memcpy_async(to, from, sizeof(T), there ? 0 : sizeof(T));
 #endif
   }
   EXPUNGE_DEVICE void arrive() const {

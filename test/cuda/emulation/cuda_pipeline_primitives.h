@@ -3,6 +3,6 @@
 
 #include <cstddef>
 
-void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes);
+void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes, std::size_t zeros = 0);  // the last of the bytes
 void __pipeline_commit();
 void __pipeline_wait_prior(std::size_t batches);

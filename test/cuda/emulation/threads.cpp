@@ -55,7 +55,7 @@ struct strand {
 struct copy {
   void* to;
   const void* from;
-  std::size_t bytes;
+  std::size_t bytes, zeros;  // behind them
 };
 
 struct thread {
@@ -191,13 +191,13 @@ void run_grid(const dim3& grid, unsigned threads, std::size_t shared, const std:
 
 }  // namespace emulation
 
-void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes) {
+void __pipeline_memcpy_async(void* shared, const void* global, std::size_t bytes, std::size_t zeros) {
   const auto misaligned = [&](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % bytes != 0; };
   if (misaligned(shared) || misaligned(global)) emulation::fail(cudaErrorMisalignedAddress, "an asynchronous copy that is not aligned");
   std::memset(shared, 0xFF, bytes);
   auto& copies = emulation::current->copies;
   if (copies.empty()) copies.emplace_back();
-  copies.back().push_back({shared, global, bytes});
+  copies.back().push_back({shared, global, bytes - zeros, zeros});
 }
 void __pipeline_commit() {
   emulation::current->copies.emplace_back();
@@ -205,7 +205,10 @@ void __pipeline_commit() {
 void __pipeline_wait_prior(std::size_t batches) {
   auto& copies = emulation::current->copies;
   for (; copies.size() > batches + 1; copies.erase(copies.begin()))
-    for (const auto& [to, from, bytes] : copies.front()) std::memcpy(to, from, bytes);
+    for (const auto& [to, from, bytes, zeros] : copies.front()) {
+      if (bytes != 0) std::memcpy(to, from, bytes);
+      std::memset(static_cast<unsigned char*>(to) + bytes, 0, zeros);
+    }
 }
 
 void cudaGridDependencySynchronize() { emulation::current->waited = true; }

@@ -72,19 +72,18 @@ struct attention_pass {
 
   /// The tile's own rows of an operand, which stay in place `i`, and the first `Count` numbers of its rows; there from a walk's first step on.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE held own(int i, of x, index_t head) const {
-    tile.fetch(rows_of(x, at.first, head), tile.operand(i));
-    return held_rows_of(x, at.first, tile.operand(i));
+    if (there(x)) tile.fetch(rows_of(x, at.first, at.end, head), tile.operand(i));
+    return {tile.operand(i), count(at.first), there(x)};
   }
   template <int Count>
   EXPUNGE_DEVICE_INLINE void own_numbers(index_t head) const {
-    fetch_numbers<Count>(at.first, head, [&](int i) { return tile.numbers(i); });
+    fetch_numbers<Count>(row(at.first, 0, head), count(at.first), [&](int i) { return tile.numbers(i); });
   }
   /// Calls f(k0, operands...) for the tiles of keys that this tile of queries attends to.
   template <of... Moving, class F>
   EXPUNGE_DEVICE_INLINE void for_keys(index_t head, const F& f) const {
-    const int steps = static_cast<int>((last_key(at.first) - at.first_key) / Tile::size) + 1;
-    const index_t kv_head = static_cast<std::int32_t>(head) / group();
-    walk<0, Moving...>(steps, [&](int step) { return step_place{at.first_key + step * Tile::size, kv_head}; },
+    const int tiles = static_cast<int>((last_key(at.first) - at.first_key) / Tile::size) + 1;
+    walk<0, Moving...>({at.first_key, at.end + at.shift, tiles, static_cast<std::int32_t>(head) / group(), 1},
                        [&](index_t k0, const auto&, const auto&... operands) { f(k0, operands...); });
   }
   /// Calls f(q0, numbers, operands...) for the tiles of queries that see this tile of keys, for every head of its group; numbers(n) are
@@ -92,20 +91,19 @@ struct attention_pass {
   template <int Numbers, of... Moving, class F>
   EXPUNGE_DEVICE_INLINE void for_queries(index_t kv_head, const F& f) const {
     const int tiles = static_cast<int>((at.end - at.first + Tile::size - 1) / Tile::size);
-    const index_t head = kv_head * group();
-    walk<Numbers, Moving...>(group() * tiles, [&](int step) { return step_place{at.first + step % tiles * Tile::size, head + step / tiles}; }, f);
+    walk<Numbers, Moving...>({at.first, at.end, tiles, kv_head * group(), group()}, f);
   }
 
   /// m = dx y^T + x dy^T, the tangent of x y^T.
   EXPUNGE_DEVICE_INLINE void tangent_of_product(const held& x, const held& dx, const held& y, const held& dy, matrix& m) const {
-    const bool first = dx.at != nullptr, second = dy.at != nullptr;
+    const bool first = dx.there, second = dy.there;
     if (first) tile.multiply(dx, y, m);
     if (second) tile.multiply(x, dy, m, first);
     if (!first && !second)
       tile.for_scores([&](int) { return [&](int, auto cell) { m[cell] = T{0}; }; });
   }
   /// The probability of a score that is not scaled yet; 0 where it is not seen. Computed everywhere: a branch would wait for every exponential.
-  EXPUNGE_DEVICE_INLINE T probability(bool visible, T score, T lse) const { return only(visible, Tile::exp(a.scale * score - lse)); }
+  EXPUNGE_DEVICE_INLINE T probability(bool visible, T score, T lse) const { return only(visible, Tile::exp(score, a.scale, lse)); }
   EXPUNGE_DEVICE_INLINE static T only(bool visible, T x) { return visible ? x : T{0}; }
   /// From q k^T, its tangent, g v^T (the cotangent of the probabilities) and its tangent: p, its tangent, the cotangent of the scaled score,
   /// and its tangent.
@@ -138,44 +136,63 @@ struct attention_pass {
   [[nodiscard]] EXPUNGE_DEVICE_INLINE std::int32_t group() const {
     return static_cast<std::int32_t>(a.sizes.heads) / static_cast<std::int32_t>(a.sizes.kv_heads);
   }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE attention_rows<operand> rows_of(of x, index_t first, index_t head) const {
-    const operand* const all = array(x);
-    if (all == nullptr) return {nullptr, 0, 0};
-    const index_t heads = is_of_queries(x) ? a.sizes.heads : a.sizes.kv_heads;
-    return {all + (first * heads + head) * a.sizes.dim, heads * a.sizes.dim, rows_from(x, first)};
+  /// Only tangents may be absent.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE bool there(of x) const { return x < of::dq || array(x) != nullptr; }
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE int stride(of x) const { return static_cast<int>((is_of_queries(x) ? a.sizes.heads : a.sizes.kv_heads) * a.sizes.dim); }
+  /// The tile's rows from row `first` on, of the rows that end before `end`.
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE attention_rows<operand> rows_of(of x, index_t first, index_t end, index_t head) const {
+    return {array(x) + first * stride(x) + head * a.sizes.dim, stride(x), at_most_a_tile(end - first)};
   }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE held held_rows_of(of x, index_t first, const operand* place) const {
-    return {array(x) == nullptr ? nullptr : place, rows_from(x, first)};
-  }
-  [[nodiscard]] EXPUNGE_DEVICE_INLINE int rows_from(of x, index_t first) const { return count(is_of_queries(x) ? first : first - at.shift); }
-
   template <int Count, class Place>
-  EXPUNGE_DEVICE_INLINE void fetch_numbers(index_t q0, index_t head, const Place& place) const {
+  EXPUNGE_DEVICE_INLINE void fetch_numbers(index_t first, int count, const Place& place) const {
     for (int n = 0; n < Count; ++n) {
       const T* const all = n == number_lse ? a.lse : n == number_delta ? a.delta : n == number_dlse ? a.dlse : a.ddelta;
-      tile.fetch_numbers(all + row(q0, 0, head), a.sizes.heads, count(q0), place(n));
+      tile.fetch_numbers(all + first, static_cast<int>(a.sizes.heads), count, place(n));
     }
   }
 
-  struct step_place {
-    index_t first, head;
+  /// For each of `heads` heads from `head` on `tiles` tiles from row `first` on, of the rows that end before `end`.
+  struct way {
+    index_t first, end;
+    int tiles;
+    index_t head;
+    int heads;
   };
-  template <int Numbers, of... Moving, class Where, class F>
-  EXPUNGE_DEVICE_INLINE void walk(int steps, const Where& where, const F& f) const {
+  /// Where a walk is on its way.
+  struct way_place {
+    int tile = 0, head = 0;
+    EXPUNGE_DEVICE_INLINE void step(const way& on) {
+      if (++tile == on.tiles) tile = 0, ++head;
+    }
+  };
+  template <int Numbers, of... Moving, class F>
+  EXPUNGE_DEVICE_INLINE void walk(const way& on, const F& f) const {
     [&]<int... I>(std::integer_sequence<int, I...>) {
+      way_place coming, present;
+      const auto rows_left = [&](const way_place& to) { return at_most_a_tile(on.end - on.first - static_cast<index_t>(to.tile) * Tile::size); };
       tile.walk(
-          steps,
-          [&](int step, int stage) {
-            const step_place to = where(step);
-            (tile.fetch(rows_of(Moving, to.first, to.head), tile.moving_operand(stage, I)), ...);
-            fetch_numbers<Numbers>(to.first, to.head, [&](int i) { return tile.moving_numbers(stage, i); });
+          on.tiles * on.heads,
+          [&](int stage) {
+            const int count = rows_left(coming);
+            const auto fetch = [&](of x, int i) {
+              if (!there(x)) return;
+              const operand* const begin = array(x) + on.first * stride(x) + on.head * a.sizes.dim;  // the same at each step
+              const index_t further = static_cast<index_t>(coming.tile) * (Tile::size * stride(x)) + coming.head * static_cast<int>(a.sizes.dim);
+              tile.fetch({begin + further, stride(x), count}, tile.moving_operand(stage, i));
+            };
+            (fetch(Moving, I), ...);
+            fetch_numbers<Numbers>(row(on.first + static_cast<index_t>(coming.tile) * Tile::size, 0, on.head + coming.head), count,
+                                   [&](int i) { return tile.moving_numbers(stage, i); });
+            coming.step(on);
           },
-          [&](int step, int stage) {
-            const index_t first = where(step).first;
-            f(first, [&](int i) { return tile.moving_numbers(stage, i); }, held_rows_of(Moving, first, tile.moving_operand(stage, I))...);
+          [&](int stage) {
+            f(on.first + static_cast<index_t>(present.tile) * Tile::size, [&](int i) { return tile.moving_numbers(stage, i); },
+              held{tile.moving_operand(stage, I), rows_left(present), there(Moving)}...);
+            present.step(on);
           });
     }(std::make_integer_sequence<int, sizeof...(Moving)>{});
   }
+  EXPUNGE_DEVICE_INLINE static int at_most_a_tile(index_t rows) { return static_cast<int>(rows < Tile::size ? rows : Tile::size); }
   EXPUNGE_DEVICE_INLINE static int in_tile(index_t j) { return static_cast<int>(j < 0 ? 0 : j < Tile::size ? j : Tile::size); }
 };
 

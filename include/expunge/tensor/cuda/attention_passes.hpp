@@ -24,38 +24,36 @@ struct attention_passes : attention_pass<T, Tile> {
   static constexpr attention_room forward_room{.operands = 1, .matrices = 1, .sums = 1, .numbers = 3, .moving_operands = 2};
   /// The value: running maximum and sum of each row (Milakov and Gimelshein 2018).
   EXPUNGE_DEVICE_INLINE void forward(index_t head, T* out, T* lse) const {
-    T *const largest = tile.numbers(0), *const total = tile.numbers(1), *const shrink = tile.numbers(2);
-    const T scale = a.scale;
+    auto largest = tile.row_numbers(0, least), total = tile.row_numbers(1, T{0}), shrink = tile.row_numbers(2, T{1});
     const index_t q0 = at.first;
     const held q = own(0, of::q, head);
     sum_type sum = tile.sum(0);
     matrix s = tile.matrix(0);
-    tile.for_rows([&](int i) { largest[i] = least, total[i] = T{0}; });
     this->template for_keys<of::k, of::v>(head, [&](index_t k0, const held& k, const held& v) {
       tile.multiply(q, k, s);
       by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
         tile.largest_of_rows(
-            least, [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return whole || j < visible ? scale * s[cell] : least; }; },
-            [&](int i, T most) {
-              const T before = largest[i], now = fn::max(before, most);
-              shrink[i] = Tile::exp(before - now);
+            least, [&](int i) { return [&, visible = seen(q0, i, k0)](int j, auto cell) { return whole || j < visible ? s[cell] : least; }; },
+            [&](auto i, T most) {  // a scale is positive
+              const T before = largest[i], now = Tile::max(before, a.scale * most);
+              shrink[i] = Tile::exp(before, T{1}, now);
               largest[i] = now;
             });
         tile.sum_rows(
-            [&](int i) {
+            [&](auto i) {
               return [&, visible = seen(q0, i, k0), most = largest[i]](int j, auto cell) {
                 return s[cell] = this->probability(whole || j < visible, s[cell], most);
               };
             },
-            [&](int i, T more) { total[i] = total[i] * shrink[i] + more; });
+            [&](auto i, T more) { total[i] = total[i] * shrink[i] + more; });
       });
-      tile.for_sums(Tile::size, [&](int i) { return [&, by = shrink[i]](int, auto cell) { sum[cell] *= by; }; });
+      tile.for_sums(Tile::size, [&](auto i) { return [&, by = shrink[i]](int, auto cell) { sum[cell] *= by; }; });
       tile.combine(s, v, sum);
     });
-    tile.for_sums(count(q0), [&](int i) {
+    tile.for_sums(count(q0), [&](auto i) {
       return [&, to = out + row(q0, i, head) * a.sizes.dim, by = T{1} / total[i]](int d, auto cell) { to[d] = sum[cell] * by; };
     });
-    tile.for_rows([&](int i) {
+    tile.for_rows([&](auto i) {
       if (q0 + i < at.end) lse[row(q0, i, head)] = largest[i] + fn::log(total[i]);
     });
   }
@@ -63,14 +61,14 @@ struct attention_passes : attention_pass<T, Tile> {
   static constexpr attention_room pushforward_room{.operands = 2, .matrices = 2, .sums = 1, .numbers = 2, .moving_operands = 4};
   /// dout = sum_j p ds v_j + p dv_j - dlse out, and dlse = sum_j p ds.
   EXPUNGE_DEVICE_INLINE void pushforward(index_t head, T* dout, T* dlse) const {
-    T *const lse = tile.numbers(number_lse), *const mean = tile.numbers(1);
+    const T* const lse = tile.numbers(number_lse);
+    auto mean = tile.row_numbers(1, T{0});
     const T scale = a.scale;
     const index_t q0 = at.first;
     const held q = own(0, of::q, head), dq = own(1, of::dq, head);
     this->template own_numbers<1>(head);
     sum_type sum = tile.sum(0);
     matrix p = tile.matrix(0), ds = tile.matrix(1);
-    tile.for_rows([&](int i) { mean[i] = T{0}; });
     this->template for_keys<of::k, of::v, of::dk, of::dv>(head, [&](index_t k0, const held& k, const held& v, const held& dk, const held& dv) {
       tile.multiply(q, k, p);
       tangent_of_product(q, dq, k, dk, ds);
@@ -82,16 +80,16 @@ struct attention_passes : attention_pass<T, Tile> {
                 return ds[cell] = this->only(whole || j < visible, p[cell] * scale * ds[cell]);
               };
             },
-            [&](int i, T more) { mean[i] += more; });
+            [&](auto i, T more) { mean[i] += more; });
       });
-      if (dv.at != nullptr) tile.combine(p, dv, sum);
+      if (dv.there) tile.combine(p, dv, sum);
       tile.combine(ds, v, sum);
     });
-    tile.for_sums(count(q0), [&](int i) {
+    tile.for_sums(count(q0), [&](auto i) {
       const index_t begin = row(q0, i, head) * a.sizes.dim;
       return [&, to = dout + begin, of_out = a.out + begin, of_row = mean[i]](int d, auto cell) { to[d] = sum[cell] - of_row * of_out[d]; };
     });
-    tile.for_rows([&](int i) {
+    tile.for_rows([&](auto i) {
       if (q0 + i < at.end) dlse[row(q0, i, head)] = mean[i];
     });
   }
@@ -185,7 +183,7 @@ struct attention_passes : attention_pass<T, Tile> {
         });
       });
       tile.combine(ds, k, sum);
-      if (dk.at != nullptr) tile.combine(s, dk, sum);
+      if (dk.there) tile.combine(s, dk, sum);
     });
     put(a.q_bar, a.sizes.heads, head, a.scale, sum);
   }
@@ -212,11 +210,11 @@ struct attention_passes : attention_pass<T, Tile> {
           });
           if (a.v_bar.at != nullptr) {
             tile.combine(dp, g, of_v);
-            if (dg.at != nullptr) tile.combine(p, dg, of_v);
+            if (dg.there) tile.combine(p, dg, of_v);
           }
           if (a.k_bar.at != nullptr) {
             tile.combine(ds, q, of_k);
-            if (dq.at != nullptr) tile.combine(s, dq, of_k);
+            if (dq.there) tile.combine(s, dq, of_k);
           }
         });
     put_keys(kv_head, of_k, of_v);

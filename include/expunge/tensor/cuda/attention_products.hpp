@@ -31,13 +31,25 @@ struct plain_products {
     EXPUNGE_DEVICE_INLINE T& operator[](int cell) const { return at[cell]; }
   };
 
+  struct row_numbers {
+    T* at;
+    EXPUNGE_DEVICE_INLINE T& operator[](int row) const { return at[row]; }
+  };
+
   EXPUNGE_DEVICE static constexpr int width_of(int dim) { return (dim + pack::size - 1) / pack::size * pack::size; }
   EXPUNGE_DEVICE static constexpr int sum_stride(int width) { return width + 4; }
   EXPUNGE_DEVICE static constexpr int sum_bytes(int width) { return Rows * sum_stride(width) * static_cast<int>(sizeof(T)); }
   EXPUNGE_DEVICE_INLINE static matrix make_matrix(T* at) { return {at}; }
   EXPUNGE_DEVICE_INLINE static sum make_sum(T* at, int width) { return {at, sum_stride(width)}; }
 
-  EXPUNGE_DEVICE_INLINE static T exp(T x) { return fn::exp(x); }
+  template <class Lanes>
+  EXPUNGE_DEVICE_INLINE static row_numbers make_row_numbers(const Lanes& lanes, T* at, T start) {
+    for (int i = lanes.index(); i < Rows; i += lanes.count()) at[i] = start;
+    return {at};
+  }
+
+  EXPUNGE_DEVICE_INLINE static T max(T x, T y) { return fn::max(x, y); }
+  EXPUNGE_DEVICE_INLINE static T exp(T x, T scale, T y) { return fn::exp(scale * x - y); }
 
   template <class Lanes>
   EXPUNGE_DEVICE_INLINE static void multiply(const Lanes& lanes, int count, int width, const T* x, const T* y, int stride, const matrix& m, bool add) {
@@ -103,6 +115,10 @@ struct plain_products {
       if (item % Lanes::team == 0) take(i, total);
     }
     lanes.sync();
+  }
+  template <class Lanes, class F>
+  EXPUNGE_DEVICE_INLINE static void for_rows(const Lanes& lanes, const F& f) {
+    for (int i = lanes.index(); i < Rows; i += lanes.count()) f(i);
   }
   template <class Lanes, class F>
   EXPUNGE_DEVICE_INLINE static void for_sums(const Lanes& lanes, int count, int dim, int width, const F& row_of) {

@@ -36,9 +36,8 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
 /// Rows of one head in an array in global memory; rows from `count` to the end of the tile count as zeros.
 template <class E>
 struct attention_rows {
-  const E* first;  // null: there is no such operand
-  index_t stride;
-  int count;
+  const E* first;
+  int stride, count;
 };
 
 /// What a pass keeps in working memory: operands and numbers of rows that stay, and those that each step of a walk brings, for one step,
@@ -69,8 +68,9 @@ class attention_tile {
 
   /// Rows of an operand in working memory.
   struct held_rows {
-    const operand_type* at;  // null: there is no such operand
+    const operand_type* at;
     int count;
+    bool there;  // or there is no such operand: not a null pointer, so that the compiler knows what `at` points to
   };
 
   /// Bytes of working memory for head dimension `dim`.
@@ -101,6 +101,11 @@ class attention_tile {
     return made;
   }
 
+  /// A number for each row of the matrices, which all begin alike; found by the rows that functions of rows get. Is there from a walk's first step on.
+  using row_numbers_type = typename Products::row_numbers;
+  [[nodiscard]] EXPUNGE_DEVICE_INLINE row_numbers_type row_numbers(int i, T start) const {
+    return Products::make_row_numbers(lanes, numbers(i), start);
+  }
   /// A number for each row (or column) of the tile that stays, and that a step brings.
   [[nodiscard]] EXPUNGE_DEVICE_INLINE T* numbers(int i) const { return place<T>(numbers_) + i * size; }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE T* moving_numbers(int stage, int i) const { return numbers(room_.numbers + stage * room_.moving_numbers + i); }
@@ -112,45 +117,38 @@ class attention_tile {
 
   /// Brings rows into a place.
   EXPUNGE_DEVICE_INLINE void fetch(const attention_rows<operand_type>& from, operand_type* to) const {
-    if (from.first == nullptr) return;
-    const int packs = width_ / pack::size;
+    const int packs = width_ / pack::size, rows_on = lanes.count() / packs, packs_on = lanes.count() % packs;
     const bool whole = Products::whole_packs || (dim_ % pack::size == 0 && from.stride % pack::size == 0 &&
                                                  reinterpret_cast<std::uintptr_t>(from.first) % sizeof(pack) == 0);
-    const int rows_on = lanes.count() / packs, packs_on = lanes.count() % packs;
     for (int i = lanes.index() / packs, column = lanes.index() % packs; i < size; i += rows_on) {
       const int d = column * pack::size;
       pack& place = *reinterpret_cast<pack*>(to + i * operand_stride(width_) + d);
-      const operand_type* const at = from.first + i * from.stride + d;
-      if (i >= from.count || d >= dim_) {
-        place = pack{};
-      } else if (whole) {
-        lanes.copy(&place, reinterpret_cast<const pack*>(at));
-      } else {
-        for (int u = 0; u < pack::size; ++u) place.at[u] = d + u < dim_ ? at[u] : operand_type{};
-      }
+      const operand_type* const at = from.first + static_cast<index_t>(i) * from.stride + d;
+      if (whole) lanes.copy(&place, reinterpret_cast<const pack*>(at), i < from.count && d < dim_);
+      else
+        for (int u = 0; u < pack::size; ++u) place.at[u] = i < from.count && d + u < dim_ ? at[u] : operand_type{};
       if (packs_on != 0 && (column += packs_on) >= packs) column -= packs, ++i;
     }
   }
   /// Brings from[each * i] for i < count, which is at most `size`.
-  EXPUNGE_DEVICE_INLINE void fetch_numbers(const T* from, index_t each, int count, T* to) const {
-    if (lanes.count() < size)
-      for (int i = lanes.index(); i < count; i += lanes.count()) lanes.copy(to + i, from + each * i);
-    else if (lanes.index() < count) lanes.copy(to + lanes.index(), from + each * lanes.index());
+  EXPUNGE_DEVICE_INLINE void fetch_numbers(const T* from, int each, int count, T* to) const {
+    for (int i = lanes.index(); i < size; i += lanes.count()) lanes.copy(to + i, from + static_cast<index_t>(each) * i, i < count);
   }
-  /// Calls fetch(step, stage) and, when what that brings is there, f(step, stage), for every step.
+  /// Calls fetch(stage) for every step and, when what that brings is there, f(stage).
   template <class Fetch, class F>
   EXPUNGE_DEVICE_INLINE void walk(int steps, const Fetch& fetch_step, const F& f) const {
     const int ahead = room_.stages - 1;  // 1 or 0
     for (int next = 0; next < steps + ahead; ++next) {
       lanes.arrive();  // and nobody reads any more what will be overwritten
-      if (next < steps) fetch_step(next, next & ahead);
+      if (next < steps) fetch_step(next & ahead);
       if (ahead == 0) lanes.arrive();
-      if (next >= ahead) f(next - ahead, (next - ahead) & ahead);
+      if (next >= ahead) f((next - ahead) & ahead);
     }
   }
 
-  /// To the precision of the products.
-  EXPUNGE_DEVICE_INLINE static T exp(T x) { return Products::exp(x); }
+  EXPUNGE_DEVICE_INLINE static T max(T x, T y) { return Products::max(x, y); }
+  /// exp(scale x - y) to the precision of the products.
+  EXPUNGE_DEVICE_INLINE static T exp(T x, T scale, T y) { return Products::exp(x, scale, y); }
 
   /// m = x y^T, or added to it. Rows of m from x's count on may keep what they had.
   EXPUNGE_DEVICE_INLINE void multiply(const held_rows& x, const held_rows& y, matrix_type& m, bool add = false) const {
@@ -166,7 +164,7 @@ class attention_tile {
   EXPUNGE_DEVICE_INLINE void for_scores(const F& row_of) const {
     Products::for_scores(lanes, row_of);
   }
-  /// Calls take(i, total) once for every row, with the sum of what f gives for its elements.
+  /// Calls take(i, total) for every row, with the sum of what f gives for its elements: once, or by every thread that has the row's numbers.
   template <class F, class G>
   EXPUNGE_DEVICE_INLINE void sum_rows(const F& row_of, const G& take) const {
     Products::reduce_rows(lanes, T{0}, row_of, [](T a, T b) { return a + b; }, take);
@@ -174,18 +172,17 @@ class attention_tile {
   /// The same with the largest; `least` is where there is none.
   template <class F, class G>
   EXPUNGE_DEVICE_INLINE void largest_of_rows(T least, const F& row_of, const G& take) const {
-    Products::reduce_rows(lanes, least, row_of, [](T a, T b) { return a > b ? a : b; }, take);
+    Products::reduce_rows(lanes, least, row_of, [](T a, T b) { return max(a, b); }, take);
   }
   /// Calls row_of(i) for the first `count` rows of the sums, and what that gives, f(d, cell), for their elements.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_sums(int count, const F& row_of) const {
     Products::for_sums(lanes, count, dim_, width_, row_of);
   }
-  /// Calls f(i) once for every row; what that writes the others see from a walk's first step on.
+  /// Calls f(i) once for every row.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_rows(const F& f) const {
-    lanes.sync();
-    for (int i = lanes.index(); i < size; i += lanes.count()) f(i);
+    Products::for_rows(lanes, f);
   }
 
  private:

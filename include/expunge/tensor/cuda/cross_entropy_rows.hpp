@@ -14,6 +14,7 @@ namespace expunge::cuda {
 template <class T, class Lanes>
 struct logit_row {
   static constexpr T least = std::numeric_limits<T>::lowest();  // not -inf, which a masked logit may be: -inf - -inf is no number
+  static constexpr T nothing = -std::numeric_limits<T>::infinity();  // as a logit; its exponential is 0
   const Lanes& lanes;
   const T* z;
   index_t cols, label;
@@ -33,10 +34,22 @@ struct logit_row {
 
   EXPUNGE_DEVICE void statistics(T* largest, T* others, T* of_label, T* total) const {
     T most = least, of_most = 0;  // of this thread; its sum in units of exp(most)
-    for_each_lane(lanes, cols, [&](index_t j) { return z[j]; }, [&](index_t j, T x) {
-      const T before = most, term = fn::exp(x - (most = fn::max(before, x)));
-      of_most = of_most * fn::exp(before - most) + (j == label ? T{0} : term);
-    });
+    constexpr int together = 4;   // logits a thread reads at once, for one change of the units
+    const index_t step = lanes.count();
+    for (index_t begin = lanes.index(); begin < cols; begin += together * step) {
+      T x[together], now = most;
+      for (int u = 0; u < together; ++u) {
+        const index_t j = begin + u * step;
+        x[u] = j < cols ? z[j] : nothing;
+        now = fn::max(now, x[u]);
+      }
+      of_most *= fn::exp(most - now);
+      most = now;
+      for (int u = 0; u < together; ++u) {
+        const T term = fn::exp(x[u] - most);  // of the label too: a branch would wait for every exponential
+        of_most += begin + u * step == label ? T{0} : term;
+      }
+    }
     const T before = start ? least : *largest, kept = start ? T{0} : *others;
     const T now = fn::max(before, lanes.max(most));
     const T sum = lanes.sum(of_most * fn::exp(most - now));

@@ -8,7 +8,7 @@ namespace expunge::cuda {
 
 /// What a kernel's arithmetic asks of its threads: index(), count(), a barrier, and reductions that every thread calls and whose
 /// result every thread gets: of the block (sum, max), and by f(a, b) of each `team` neighbours (team_reduce). copy() brings 4, 8 or 16
-/// bytes into the block's memory, where all threads see them behind arrive(), a barrier as well. The device's are block_lanes
+/// bytes, or zeros where they are not there, into the block's memory, where all threads see them behind arrive(), a barrier as well. The device's are block_lanes
 /// (include/expunge/cuda/block_lanes.cuh).
 struct serial_lanes {
   static constexpr int team = 1;
@@ -28,8 +28,8 @@ struct serial_lanes {
     return x;
   }
   template <class T>
-  EXPUNGE_DEVICE void copy(T* to, const T* from) const {
-    *to = *from;
+  EXPUNGE_DEVICE void copy(T* to, const T* from, bool there) const {
+    *to = there ? *from : T{};
   }
   EXPUNGE_DEVICE void arrive() const {}
 };

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <type_traits>
+#include <utility>
 
 #include "expunge/core/device.hpp"
 #include "expunge/core/shape.hpp"
@@ -47,36 +48,38 @@ EXPUNGE_DEVICE void store(E* to, index_t i, T value) {
 }  // namespace detail
 
 /// Calls f(value&...) for this thread's share, number `first` of `step`, of the elements; what f assigns is stored for the arrays that
-/// are not const. `packed`: every array begins at a multiple of its pack_bytes.
-template <class F, class E, class... Rest>
-EXPUNGE_DEVICE void map_elements(index_t first, index_t step, index_t size, bool packed, const F& f, E* array, Rest*... rest) {
-  using T = number_of<E>;
-  static_assert((std::same_as<number_of<Rest>, T> && ...), "an element-wise operation takes arrays of one type");
+/// are not const. `packed`: every array begins at a multiple of its pack_bytes. `Ahead` packs of every array are on their way at once.
+template <int Ahead = 1, class F, class... E>
+EXPUNGE_DEVICE void map_elements(index_t first, index_t step, index_t size, bool packed, const F& f, E*... arrays) {
+  using T = std::common_type_t<number_of<E>...>;
+  static_assert((std::same_as<number_of<E>, T> && ...), "an element-wise operation takes arrays of one type");
   constexpr int together = element_pack<T>::size;
   const index_t packs = packed ? size / together : 0;
-  for (index_t i = first; i < packs; i += step) {
-    const auto run = [&](auto value, auto... values) {
-      for (int u = 0; u < together; ++u) f(value.at[u], values.at[u]...);
-      detail::store_pack(array, i, value);
-      (detail::store_pack(rest, i, values), ...);
-    };
-    run(detail::load_pack(array, i), detail::load_pack(rest, i)...);
-  }
-  for (index_t i = packs * together + first; i < size; i += step) {
-    const auto run = [&](T value, auto... values) {
-      f(value, values...);
-      detail::store(array, i, value);
-      (detail::store(rest, i, values), ...);
-    };
-    run(detail::load(array, i), detail::load(rest, i)...);
-  }
+  [&]<std::size_t... A>(std::index_sequence<A...>) {
+    for (index_t i = first; i < packs; i += Ahead * step) {
+      element_pack<T> values[Ahead][sizeof...(A)];
+      for (int n = 0; n < Ahead; ++n)
+        if (i + n * step < packs) ((values[n][A] = detail::load_pack(arrays, i + n * step)), ...);
+      for (int n = 0; n < Ahead; ++n) {
+        if (i + n * step >= packs) break;
+        for (int u = 0; u < together; ++u) f(values[n][A].at[u]...);
+        (detail::store_pack(arrays, i + n * step, values[n][A]), ...);
+      }
+    }
+    for (index_t i = packs * together + first; i < size; i += step) {
+      T values[] = {detail::load(arrays, i)...};
+      f(values[A]...);
+      (detail::store(arrays, i, values[A]), ...);
+    }
+  }(std::index_sequence_for<E...>{});
 }
 
 /// The sum of what f returns for the elements of [0, size), in double; stores what f assigns.
 template <class Lanes, class F, class... E>
 EXPUNGE_DEVICE double map_sum_of(const Lanes& lanes, index_t size, bool packed, const F& f, E*... arrays) {
   double total = 0;
-  map_elements(lanes.index(), lanes.count(), size, packed, [&](auto&... values) { total += f(values...); }, arrays...);
+  constexpr int ahead = sizeof...(E) <= 2 ? 4 : 2;
+  map_elements<ahead>(lanes.index(), lanes.count(), size, packed, [&](auto&... values) { total += f(values...); }, arrays...);
   return lanes.sum(total);
 }
 
