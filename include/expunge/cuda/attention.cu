@@ -24,11 +24,15 @@ void run(const char* what, const attention_arguments<T>& a, T* out = nullptr, T*
   run_on_tiles<Which, sizeof(T) == 4 ? 64 : 16>(what, a, out, lse);
 }
 
+/// Of how many parts the columns of a tile's matrices are: more where registers would have room for few blocks of four warps, and where a
+/// block has the tiles of several heads to go through.
+template <pass Which, int Width>
+constexpr int parts = Which == pass::tangent_keys ? (Width == 64 ? 4 : 2) : Which == pass::pullback_keys || Which == pass::tangent_queries ? 2 : 1;
 /// Runs a pass on tensor cores.
 template <pass Which>
 void run(const char* what, const attention_arguments<float, __nv_bfloat16>& a, float* out = nullptr, float* lse = nullptr) {
-  if (a.sizes.dim <= 64) attention_on<bfloat16_products<64>>::run<Which>(what, a, out, lse);
-  else attention_on<bfloat16_products<128>>::run<Which>(what, a, out, lse);
+  if (a.sizes.dim <= 64) attention_on<bfloat16_products<64, parts<Which, 64>>>::template run<Which>(what, a, out, lse);
+  else attention_on<bfloat16_products<128, parts<Which, 128>>>::template run<Which>(what, a, out, lse);
 }
 
 // As the passes take operands.

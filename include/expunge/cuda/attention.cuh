@@ -47,7 +47,9 @@ constexpr unsigned least_blocks<pass::forward, bfloat16_products<64>> = 4;
 template <>
 constexpr unsigned least_blocks<pass::pullback_queries, bfloat16_products<64>> = 4;
 template <>
-constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
+constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64, 2>> = 2;
+template <>
+constexpr unsigned least_blocks<pass::tangent_queries, bfloat16_products<64, 2>> = 2;
 
 /// out and lse, or their tangents, are the outputs of forward and pushforward, which overwrite.
 template <pass Which, class Products, class T = typename Products::value_type>

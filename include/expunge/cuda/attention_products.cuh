@@ -6,14 +6,15 @@
 
 namespace expunge::cuda {
 
-/// For tiles of 64 queries by 64 keys, heads of at most Width numbers, a multiple of 8, and blocks of four warps, of which each has 16
-/// rows of every matrix and sum. See attention_tile for what its functions are asked.
-template <int Width>
+/// For tiles of 64 queries by 64 keys, heads of at most Width numbers, a multiple of 8, and blocks of four warps for each of Parts parts of
+/// a matrix's columns. A warp has 16 rows of its part of every matrix, and 16 rows of every sum: of what its columns add to it, until gather()
+/// has added the parts. See attention_tile for what its functions are asked.
+template <int Width, int Parts = 1>
 struct bfloat16_products {
   using value_type = float;
   using operand_type = __nv_bfloat16;
-  static constexpr int rows = 64, padding = 8, matrix_bytes = 0;
-  static constexpr unsigned threads = 128;
+  static constexpr int rows = 64, columns = rows / Parts, padding = 8, matrix_bytes = 0;
+  static constexpr unsigned threads = 128 * Parts;
   static constexpr bool whole_packs = true;  // operands begin at multiples of 16 bytes, and so do their rows
   static constexpr bool copies_ahead = true;
 
@@ -27,7 +28,7 @@ struct bfloat16_products {
     __device__ __forceinline__ float& operator[](const cell& c) { return at[c.block][c.of]; }
     __device__ __forceinline__ float operator[](const cell& c) const { return at[c.block][c.of]; }
   };
-  using matrix = registers<rows / 8>;
+  using matrix = registers<columns / 8>;
   using sum = registers<Width / 8>;
   /// One of the two rows that a lane shares with three others, who all have its numbers.
   struct row {
@@ -61,13 +62,13 @@ struct bfloat16_products {
                                                   int stride, matrix& m, bool add) {
     const int lane = lanes.index() % 32;
     const __nv_bfloat16* const left = x + (first_row(lanes) + lane % 16) * stride + lane / 16 * 8;
-    const __nv_bfloat16* const right = y + (lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8;
+    const __nv_bfloat16* const right = y + (first_column(lanes) + lane % 8 + lane / 16 * 8) * stride + lane / 8 % 2 * 8;
     if (!add) m = {};
 #pragma unroll
     for (int d = 0; d < Width; d += 16) {
       const matrix_registers a = load_matrices<false>(left + d);
 #pragma unroll
-      for (int j = 0; j < rows; j += 16) {
+      for (int j = 0; j < columns; j += 16) {
         const matrix_registers b = load_matrices<false>(right + j * stride + d);
         multiply_matrices(m.at[j / 8], a, b.at[0], b.at[1]);
         multiply_matrices(m.at[j / 8 + 1], a, b.at[2], b.at[3]);
@@ -79,9 +80,9 @@ struct bfloat16_products {
   static __device__ __forceinline__ void combine(const Lanes& lanes, const matrix& m, int /*count*/, int /*width*/, const __nv_bfloat16* y, int stride,
                                                  sum& s) {
     const int lane = lanes.index() % 32;
-    const __nv_bfloat16* const right = y + (lane % 16) * stride + lane / 16 * 8;
+    const __nv_bfloat16* const right = y + (first_column(lanes) + lane % 16) * stride + lane / 16 * 8;
 #pragma unroll
-    for (int j = 0; j < rows; j += 16) {
+    for (int j = 0; j < columns; j += 16) {
       const float(&left)[4] = m.at[j / 8], (&next)[4] = m.at[j / 8 + 1];
       const matrix_registers a{rounded_pair(left[0], left[1]), rounded_pair(left[2], left[3]), rounded_pair(next[0], next[1]),
                                rounded_pair(next[2], next[3])};
@@ -96,10 +97,11 @@ struct bfloat16_products {
 
   template <class Lanes, class F>
   static __device__ __forceinline__ void for_scores(const Lanes& lanes, const F& row_of) {
-    for_cells<rows>(lanes, rows, row_of);
+    for_cells<columns>(lanes, rows, first_column(lanes), row_of);
   }
   template <class Lanes, class F, class Op, class G>
   static __device__ __forceinline__ void reduce_rows(const Lanes& lanes, float start, const F& row_of, const Op& op, const G& take) {
+    static_assert(Parts == 1, "a row's numbers are with four threads of one warp");
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const row i = row_of_lane(lanes, half);
@@ -119,32 +121,53 @@ struct bfloat16_products {
   }
   template <class Lanes, class F>
   static __device__ __forceinline__ void for_sums(const Lanes& lanes, int count, int dim, int /*width*/, const F& row_of) {
-    for_cells<Width>(lanes, count, [&](const row& i) {
+    if (part(lanes) != 0) return;
+    for_cells<Width>(lanes, count, 0, [&](const row& i) {
       return [f = row_of(i), dim](int d, const cell& c) {
         if (d < dim) f(d, c);
       };
     });
+  }
+  template <class Lanes>
+  static __device__ __forceinline__ void gather(const Lanes& lanes, float* memory, sum& s) {
+    const auto for_sum = [&](const auto& f) {
+      for_cells<Width>(lanes, rows, 0, [&](const row& i) { return [&, to = memory + i * (Width + 4)](int d, const cell& c) { f(to[d], s[c]); }; });
+    };
+    for (int other = 1; other < Parts; ++other) {
+      lanes.sync();
+      if (part(lanes) == other) for_sum([](float& place, float mine) { place = mine; });
+      lanes.sync();
+      if (part(lanes) == 0) for_sum([](const float& place, float& mine) { mine += place; });
+    }
   }
 
  private:
   /// Of the warp that this thread is of.
   template <class Lanes>
   static __device__ __forceinline__ int first_row(const Lanes& lanes) {
-    return lanes.index() / 32 * 16;
+    return lanes.index() / 32 % 4 * 16;
+  }
+  template <class Lanes>
+  static __device__ __forceinline__ int part(const Lanes& lanes) {
+    return Parts == 1 ? 0 : lanes.index() / 128;
+  }
+  template <class Lanes>
+  static __device__ __forceinline__ int first_column(const Lanes& lanes) {
+    return part(lanes) * columns;
   }
   template <class Lanes>
   static __device__ __forceinline__ row row_of_lane(const Lanes& lanes, int half) {
     return {first_row(lanes) + lanes.index() % 32 / 4 + 8 * half, half};
   }
   template <int Columns, class Lanes, class F>
-  static __device__ __forceinline__ void for_cells(const Lanes& lanes, int count, const F& row_of) {
+  static __device__ __forceinline__ void for_cells(const Lanes& lanes, int count, int first, const F& row_of) {
 #pragma unroll
     for (int half = 0; half < 2; ++half) {
       const row i = row_of_lane(lanes, half);
       if (i >= count) continue;
       const auto f = row_of(i);
 #pragma unroll
-      for (int e = 0; e < Columns / 4; ++e) f(e / 2 * 8 + lanes.index() % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2});
+      for (int e = 0; e < Columns / 4; ++e) f(first + e / 2 * 8 + lanes.index() % 4 * 2 + e % 2, cell{e / 2, 2 * half + e % 2});
     }
   }
 };

@@ -60,7 +60,8 @@ struct attention_pass {
   }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
   /// Puts factor sum to the rows of the tile.
-  EXPUNGE_DEVICE_INLINE void put(const destination<T>& to, index_t heads, index_t head, T factor, const sum_type& sum) const {
+  EXPUNGE_DEVICE_INLINE void put(const destination<T>& to, index_t heads, index_t head, T factor, sum_type& sum) const {
+    tile.gather(sum);
     tile.for_sums(count(at.first), [&](int i) {
       return [&, of_row = to.at + ((at.first + i) * heads + head) * a.sizes.dim](int d, auto cell) {
         of_row[d] = (to.empty ? T{0} : of_row[d]) + factor * sum[cell];
@@ -114,7 +115,7 @@ struct attention_pass {
     ds = only(visible, tangent * centred + probable * (ds - ddelta));
     s = only(visible, probable * centred);
   }
-  EXPUNGE_DEVICE_INLINE void put_keys(index_t kv_head, const sum_type& of_k, const sum_type& of_v) const {
+  EXPUNGE_DEVICE_INLINE void put_keys(index_t kv_head, sum_type& of_k, sum_type& of_v) const {
     if (a.k_bar.at != nullptr) put(a.k_bar, a.sizes.kv_heads, kv_head, a.scale, of_k);
     if (a.v_bar.at != nullptr) put(a.v_bar, a.sizes.kv_heads, kv_head, T{1}, of_v);
   }

@@ -129,6 +129,8 @@ struct plain_products {
     }
     lanes.sync();
   }
+  template <class Lanes>
+  EXPUNGE_DEVICE_INLINE static void gather(const Lanes& /*lanes*/, T* /*memory*/, const sum& /*s*/) {}
 
  private:
   static constexpr int quarter = Rows / 4;

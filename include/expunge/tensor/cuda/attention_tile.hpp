@@ -179,6 +179,8 @@ class attention_tile {
   EXPUNGE_DEVICE_INLINE void for_sums(int count, const F& row_of) const {
     Products::for_sums(lanes, count, dim_, width_, row_of);
   }
+  /// Behind a walk, before for_sums finds a sum that products were combined to: whole only then, where threads share rows of the matrices.
+  EXPUNGE_DEVICE_INLINE void gather(sum_type& s) const { Products::gather(lanes, place<T>(0), s); }
   /// Calls f(i) once for every row.
   template <class F>
   EXPUNGE_DEVICE_INLINE void for_rows(const F& f) const {
