@@ -57,7 +57,8 @@ struct attention_case {
       for (index_t head = 0; head < heads; ++head) {
         values memory;
         cuda::attention_tile_place at{};
-        if (!cuda::find_attention_tile(sizes, a.offsets, a.key_offsets, products::rows, which, at)) continue;
+        const auto find = heads == sizes.kv_heads ? cuda::find_attention_tile_of_keys : cuda::find_attention_tile;
+        if (!find(sizes, a.offsets, a.key_offsets, products::rows, which, at)) continue;
         S::block::run([&]<class Lanes>(const Lanes& lanes) {
           using tile_type = cuda::attention_tile<products, Lanes>;
           if (lanes.index() == 0) memory.assign(tile_type::bytes(sizes.dim, needed) / sizeof(T), std::numeric_limits<T>::quiet_NaN());
@@ -82,6 +83,34 @@ void check(const std::vector<T>& found, const std::vector<T>& expected) {
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(cuda_attention)
+
+BOOST_AUTO_TEST_CASE(every_tile_is_found_once_and_those_of_keys_with_most_steps_first) {
+  const std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120, 183}, key_offsets{0, 11, 81, 81, 97, 130, 193};  // the first behind a past of 10
+  const attention_shape sizes{6, 1, 1, 8, 183};
+  for (const auto find : {cuda::find_attention_tile, cuda::find_attention_tile_of_keys}) {
+    std::vector<int> covered(183);
+    index_t before = 5;  // tiles of the longest example
+    const auto at_number = [&](index_t which) {
+      cuda::attention_tile_place at{};
+      if (!find(sizes, offsets.data(), key_offsets.data(), 16, which, at)) return false;
+      const auto e = static_cast<std::size_t>(std::ranges::find(offsets, at.end) - offsets.begin() - 1);
+      BOOST_TEST(at.first_key == key_offsets[e]);
+      BOOST_TEST(at.shift == key_offsets[e + 1] - at.end);
+      BOOST_TEST((at.first - offsets[e]) % 16 == 0);
+      const index_t steps = (at.end - at.first + 15) / 16;
+      if (find == cuda::find_attention_tile_of_keys) BOOST_TEST(steps <= before);
+      before = steps;
+      for (index_t r = at.first; r < std::min<index_t>(at.first + 16, at.end); ++r) ++covered[static_cast<std::size_t>(r)];
+      return true;
+    };
+    index_t tiles = 0;
+    while (at_number(tiles)) ++tiles;
+    BOOST_TEST(tiles == 1 + 5 + 0 + 1 + 3 + 4);
+    BOOST_TEST(tiles <= cuda::attention_tiles(sizes, 16));
+    BOOST_TEST(!at_number(tiles + 1));
+    BOOST_TEST(covered == std::vector<int>(183, 1), boost::test_tools::per_element());
+  }
+}
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   using T = typename S::type;

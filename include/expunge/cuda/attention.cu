@@ -24,10 +24,9 @@ void run(const char* what, const attention_arguments<T>& a, T* out = nullptr, T*
   run_on_tiles<Which, sizeof(T) == 4 ? 64 : 16>(what, a, out, lse);
 }
 
-/// Of how many parts the columns of a tile's matrices are: more where registers would have room for few blocks of four warps, and where a
-/// block has the tiles of several heads to go through.
+/// Of how many parts the columns of a tile's matrices are: more where registers would have room for only two blocks of four warps.
 template <pass Which, int Width>
-constexpr int parts = Which == pass::tangent_keys ? (Width == 64 ? 4 : 2) : Which == pass::pullback_keys || Which == pass::tangent_queries ? 2 : 1;
+constexpr int parts = Which == pass::tangent_keys && Width == 64 ? 4 : Which == pass::tangent_keys || Which == pass::tangent_queries ? 2 : 1;
 /// Runs a pass on tensor cores.
 template <pass Which>
 void run(const char* what, const attention_arguments<float, __nv_bfloat16>& a, float* out = nullptr, float* lse = nullptr) {

@@ -47,7 +47,7 @@ constexpr unsigned least_blocks<pass::forward, bfloat16_products<64>> = 4;
 template <>
 constexpr unsigned least_blocks<pass::pullback_queries, bfloat16_products<64>> = 4;
 template <>
-constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64, 2>> = 2;
+constexpr unsigned least_blocks<pass::pullback_keys, bfloat16_products<64>> = 3;
 template <>
 constexpr unsigned least_blocks<pass::tangent_queries, bfloat16_products<64, 2>> = 2;
 
@@ -58,10 +58,12 @@ __global__ void __launch_bounds__(Products::threads, least_blocks<Which, Product
   wait_for_earlier_work();
   using tile_type = tile_on_device<Products>;
   constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
-  const auto heads = static_cast<unsigned>(of_keys ? a.sizes.kv_heads : a.sizes.heads);  // side by side: of each the tiles that take longest first
+  // Heads side by side: of each the tiles that take longest first.
+  const auto heads = static_cast<unsigned>(of_keys ? a.sizes.kv_heads : a.sizes.heads);
   const index_t number = (of_keys ? blockIdx.x : gridDim.x - 1 - blockIdx.x) / heads;
+  constexpr auto find = of_keys ? find_attention_tile_of_keys : find_attention_tile;
   attention_tile_place at;
-  if (!find_attention_tile(a.sizes, a.offsets, a.key_offsets, tile_type::size, number, at)) return;
+  if (!find(a.sizes, a.offsets, a.key_offsets, tile_type::size, number, at)) return;
   const lanes_of<Products::threads> lanes;
   constexpr attention_room needed = room_of<Products>(Which);
   attention_room room = needed;

@@ -19,17 +19,52 @@ struct attention_tile_place {
 /// How many tiles there are at most.
 inline index_t attention_tiles(const attention_shape& sizes, int tile) { return sizes.rows / tile + sizes.examples; }
 
+namespace detail {
+EXPUNGE_DEVICE inline std::int32_t attention_tiles_of(const std::int32_t* offsets, std::int32_t example, int tile) {
+  return (offsets[example + 1] - offsets[example] + tile - 1) / tile;
+}
+}  // namespace detail
+
 /// The tile number `which`, counted through the examples; false where there are fewer.
 EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets,
                                                int tile, index_t which, attention_tile_place& found) {
-  for (index_t e = 0; e < sizes.examples; ++e) {
-    const index_t begin = offsets[e], end = offsets[e + 1], tiles = (end - begin + tile - 1) / tile;
+  for (std::int32_t e = 0; e < sizes.examples; ++e) {
+    const index_t tiles = detail::attention_tiles_of(offsets, e, tile);
     if (which < tiles) {
-      found = {end, begin + which * tile, key_offsets[e], key_offsets[e + 1] - end};
+      const index_t end = offsets[e + 1];
+      found = {end, offsets[e] + which * tile, key_offsets[e], key_offsets[e + 1] - end};
       return true;
     }
     which -= tiles;
   }
+  return false;
+}
+
+/// The same, counted from those with most tiles of their example from them on to those with fewest: a tile of keys takes a step for each, so
+/// that what is left for the end is short.
+EXPUNGE_DEVICE inline bool find_attention_tile_of_keys(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets,
+                                                       int tile, index_t which, attention_tile_place& found) {
+  const auto examples = static_cast<std::int32_t>(sizes.examples);
+  const auto tiles = [&](std::int32_t e) { return detail::attention_tiles_of(offsets, e, tile); };
+  const auto with_steps = [&](std::int32_t least) {  // how many tiles take so many at least
+    std::int32_t count = 0;
+    for (std::int32_t e = 0; e < examples; ++e) count += tiles(e) < least ? 0 : tiles(e) - least + 1;
+    return count;
+  };
+  std::int32_t above = 2;  // more steps than any tile takes
+  for (std::int32_t e = 0; e < examples; ++e) above = tiles(e) < above ? above : tiles(e) + 1;
+  std::int32_t steps = 1;  // of the tile: the most that more than `which` tiles take
+  while (above - steps > 1) {
+    const std::int32_t middle = (steps + above) / 2;
+    (with_steps(middle) > which ? steps : above) = middle;
+  }
+  which -= with_steps(steps + 1);
+  for (std::int32_t e = 0; e < examples; ++e)
+    if (tiles(e) >= steps && which-- == 0) {
+      const index_t end = offsets[e + 1];
+      found = {end, offsets[e] + (tiles(e) - steps) * tile, key_offsets[e], key_offsets[e + 1] - end};
+      return true;
+    }
   return false;
 }
 
