@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <span>
 #include <type_traits>
+#include <vector>
 
 #include <expunge/tensor/primitive.hpp>
 #include <expunge/tensor/tensor.hpp>
@@ -54,6 +55,12 @@ class masked_storage {
   template <class U>
   static U* unmasked(const masked_pointer<U>& p) {
     return reinterpret_cast<U*>(p.bits ^ mask);
+  }
+  template <class U>
+  static std::vector<array_of<U*>> unmasked(const std::span<const array_of<masked_pointer<U>>>& arrays) {
+    std::vector<array_of<U*>> out;
+    for (const auto& [first, size] : arrays) out.push_back({unmasked(first), size});
+    return out;
   }
   template <class A>
   static const A& unmasked(const A& a) {

@@ -144,6 +144,21 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(sums_gather, X, all) {
   BOOST_TEST(value_of(total) == 19);
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(squares_of_many_tensors_gather, X, all) {
+  const X long_one = random<X>({40001}, 8);  // of several blocks of a device
+  std::vector<X> parts;                      // more than a launch takes; of all sizes, beginning anywhere, and one empty
+  for (index_t i = 0, at = 0; i < 200; at += i++ % 7 * 10) parts.push_back(long_one.slice(at, at + i % 7 * 10));
+  parts.push_back(long_one);
+  double expected = 3;
+  for (const X& x : parts)
+    for (const auto v : x.to_vector()) expected += static_cast<double>(v) * static_cast<double>(v);
+  device_sum<X> total(shape{1}, std::vector<double>{3});
+  add_sum_of_squares(total, std::span<const X>(parts));
+  BOOST_TEST(std::abs(value_of(total) / expected - 1) < 1e-6);
+  add_sum_of_squares(total, std::span<const X>());
+  BOOST_TEST(std::abs(value_of(total) / expected - 1) < 1e-6);
+}
+
 BOOST_AUTO_TEST_CASE(long_sums_have_all_their_elements_once) {
   constexpr index_t wave = 64 * 65536;  // map_sum's blocks at a time
   auto x = zeros<tensor<float>>({wave + 70000});

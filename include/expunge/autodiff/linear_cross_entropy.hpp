@@ -18,7 +18,7 @@ inline constexpr index_t device_logits = index_t{1} << 26;
 /// Where they are few beside the weight, reading the weight again would cost more than keeping them; the range is then the whole vocabulary.
 constexpr bool few_logits(index_t rows, index_t width) { return 4 * rows <= width; }
 /// And on a device more of them are kept, in ranges: its memory has room for so many values.
-inline constexpr index_t most_kept_logits = index_t{1} << 29;
+inline constexpr index_t most_kept_logits = index_t{1} << 30;
 constexpr bool keeps_logits(index_t rows, index_t width, index_t vocabulary, bool on_device) {
   return few_logits(rows, width) || (on_device && rows * vocabulary <= most_kept_logits);
 }

@@ -15,15 +15,9 @@ constexpr index_t sum_block = 4096;        // elements at least; a matrix of a s
 constexpr index_t most_sum_blocks = 2048;  // and blocks that end do so one after the other
 constexpr unsigned sum_threads = 256;
 
-/// The block that is the last to end adds the sums of all in their order.
-template <class F, class... E>
-__global__ void map_sum_kernel(index_t size, index_t each, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total,
-                               E*... arrays) {
-  wait_for_earlier_work();
+/// *total += factor * the sum of the blocks' parts: the block that is the last to end adds them in their order.
+inline __device__ void add_parts(const block_lanes& lanes, double part, volatile double* partial, unsigned* ended, double factor, double* total) {
   __shared__ bool last;
-  const block_lanes lanes;
-  const index_t begin = blockIdx.x * each, count = size - begin < each ? size - begin : each;
-  const double part = map_sum_of(lanes, count, packed, f, (arrays + begin)...);
   if (threadIdx.x == 0) {
     partial[blockIdx.x] = part;
     __threadfence();
@@ -33,6 +27,16 @@ __global__ void map_sum_kernel(index_t size, index_t each, bool packed, F f, vol
   if (!last) return;
   const double sum = sum_over(lanes, gridDim.x, [&](index_t i) { return partial[i]; });
   if (threadIdx.x == 0) *total += factor * sum;
+}
+
+template <class F, class... E>
+__global__ void map_sum_kernel(index_t size, index_t each, bool packed, F f, volatile double* partial, unsigned* ended, double factor, double* total,
+                               E*... arrays) {
+  wait_for_earlier_work();
+  const block_lanes lanes;
+  const index_t begin = blockIdx.x * each, count = size - begin < each ? size - begin : each;
+  const double part = map_sum_of(lanes, count, packed, f, (arrays + begin)...);
+  add_parts(lanes, part, partial, ended, factor, total);
 }
 
 }  // namespace detail

@@ -2,6 +2,9 @@
 #pragma once
 
 #include <concepts>
+#include <span>
+#include <utility>
+#include <vector>
 
 #include "expunge/core/error.hpp"
 #include "expunge/tensor/functor.hpp"
@@ -151,6 +154,14 @@ void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const
   (detail::require_size_of(first, rest), ...);
   std::remove_const_t<X>::template run<primitive::map_sum>(first.size(), f, factor, total.mutable_data(), detail::elements(first),
                                                            detail::elements(rest)...);
+}
+
+/// total += the sum of the squares of all tensors' elements, as add_map_sum adds those of each; on a device in one sweep over all.
+template <class X>
+void add_sum_of_squares(device_sum<X>& total, std::span<const X> tensors) {
+  std::vector<array_of<decltype(std::declval<const X&>().data())>> arrays;
+  for (const X& x : tensors) arrays.push_back({x.data(), x.size()});
+  X::template run<primitive::sum_of_squares>(std::span(std::as_const(arrays)), total.mutable_data());
 }
 
 /// total += factor * inner product of a and b over all elements, as add_map_sum adds; of a alone where b is absent.

@@ -46,6 +46,13 @@ struct destination {
   bool empty = false;
 };
 
+/// So many elements from `first` on, one of the arrays of an operation over many.
+template <class Pointer>
+struct array_of {
+  Pointer first{};
+  index_t size = 0;
+};
+
 /// A storage that can give back all but the first n elements of memory with one handle.
 template <class S>
 concept shrinking_storage = requires(const S& s, index_t n) { s.shrink(n); };

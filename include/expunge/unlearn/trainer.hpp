@@ -111,7 +111,8 @@ class trainer {
         loss::step_sums<X> gathered;
         objective(model_, ids, to_forget, to_retain, gradients, gathered);
         loss::fill_absent(gradients, parameters);
-        for (const X& g : gradients) gathered.add(gathered.squared_norm, g, g);
+        auto squared_norm = gathered.sum(gathered.squared_norm);
+        add_sum_of_squares(squared_norm, std::span<const X>(gradients));
         return gathered.values();  // the one place where a step waits for the device
       }, "step ", report.step, " (the model is as it was before the step)");
       report.terms = loss::step_sums<X>::terms(sums);

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <span>
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/attention_shape.hpp"
@@ -20,6 +21,8 @@ void map(index_t size, const F& f, E*... arrays);
 /// include/expunge/cuda/map_sum.cuh).
 template <class F, class... E>
 void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays);
+template <class T>
+void sum_of_squares(std::span<const array_of<const T*>> arrays, double* out);
 
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);

@@ -8,6 +8,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/thread_pool.hpp"
+#include "expunge/tensor/functor.hpp"
 #include "expunge/tensor/host/batches.hpp"
 
 namespace expunge::host {
@@ -41,6 +42,12 @@ void map_sum(index_t size, const F& f, double factor, double* out, P*... arrays)
     for (const double sum : partial) total += sum;
   }
   *out += factor * total;
+}
+
+/// *out += the sum of the squares of all arrays' elements, those of one array after the other.
+template <class Arrays>
+void sum_of_squares(const Arrays& arrays, double* out) {
+  for (const auto& [first, size] : arrays) map_sum(size, functor::multiply{}, 1.0, out, first, first);
 }
 
 }  // namespace expunge::host
