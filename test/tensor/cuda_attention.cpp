@@ -72,12 +72,7 @@ struct attention_case {
 
 template <class T>
 void check(const std::vector<T>& found, const std::vector<T>& expected) {
-  T worst = 0, largest = 1;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    worst = testing::larger_error(worst, std::abs(found[i] - expected[i]));
-    largest = std::max(largest, std::abs(expected[i]));
-  }
-  BOOST_TEST(worst <= largest * (sizeof(T) == 4 ? T(2e-5) : T(1e-13)));
+  testing::check_beside_largest(found, expected, sizeof(T) == 4 ? T(2e-5) : T(1e-13));
 }
 
 }  // namespace

@@ -47,12 +47,7 @@ struct arrays {
 
 template <class T>
 void check(const std::vector<T>& found, const std::vector<T>& expected) {
-  T worst = 0, largest = 1;
-  for (std::size_t i = 0; i < expected.size(); ++i) {
-    worst = testing::larger_error(worst, std::abs(found[i] - expected[i]));
-    largest = std::max(largest, std::abs(expected[i]));
-  }
-  BOOST_TEST(worst <= largest * (sizeof(T) == 4 ? T(1e-5) : T(1e-14)));
+  testing::check_beside_largest(found, expected, sizeof(T) == 4 ? T(1e-5) : T(1e-14));
 }
 
 /// Calls f(lanes, row) for every row, a block of threads each.
