@@ -2,6 +2,7 @@
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
+#include <limits>
 
 #include <expunge/autodiff/attention.hpp>
 #include <expunge/autodiff/derivative_oracle.hpp>
@@ -191,6 +192,9 @@ BOOST_AUTO_TEST_CASE(heads_and_positions_that_do_not_fit_are_refused) {
   const auto indices = [](const std::vector<std::int32_t>& v) { return I({std::ssize(v)}, v); };
   BOOST_CHECK_THROW(causal_attention(of({3, 6}), of({3, 4}), of({3, 4}), indices({0, 3}), 3, 2, 1.0), error);
   BOOST_CHECK_THROW(causal_attention(of({3, 6}), of({3, 4}), of({3, 4}), indices({0, 3}), 0, 0, 1.0), error);
+  BOOST_CHECK_NO_THROW(causal_attention(of({3, 6}), of({3, 2}), of({3, 2}), indices({0, 3}), 3, 1, 1.0));
+  for (const double scale : {-1.0, 0.0, std::numeric_limits<double>::quiet_NaN()})
+    BOOST_CHECK_THROW(causal_attention(of({3, 6}), of({3, 2}), of({3, 2}), indices({0, 3}), 3, 1, scale), error);
   const rotary_table<X> table{of({8, 2}), of({8, 2})};
   BOOST_CHECK_NO_THROW(rotary(of({3, 8}), indices({0, 1, 2}), table, 2));
   BOOST_CHECK_THROW(rotary(of({3, 8}), indices({0, 1, 2, 3}), table, 2), error);

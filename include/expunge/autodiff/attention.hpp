@@ -129,7 +129,7 @@ V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const
   return apply(detail::rotary_rule<tensor_of<V>, detail::readers_of<V, Readers>>{positions, table.cosines, table.sines, heads}, x);
 }
 
-/// softmax(q k^T * scale, causal) v for each example and head; query heads share key-value heads in groups.
+/// softmax(q k^T * scale, causal) v for each example and head, scale > 0; query heads share key-value heads in groups.
 /// q [rows, heads * dim], k and v [rows, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1]
 /// (ascending, the last is the number of rows; not checked).
 template <differentiable_value V>

@@ -8,21 +8,22 @@ namespace expunge::cuda {
 
 namespace {
 
-constexpr std::size_t most_arrays = 128;  // of a launch, which takes them by value
+constexpr std::size_t most_arrays = 128;  // of a launch, which takes them by value; a power of two
 constexpr index_t most_blocks = 8192;
 
 template <class T>
 struct array_list {
   const T* first[most_arrays];
   index_t size[most_arrays];
-  unsigned block_end[most_arrays];  // the block behind those of each
+  unsigned block_end[most_arrays];  // the block behind those of each; behind the last array beyond all
 };
 
 template <class T>
 __global__ void sum_of_squares_kernel(array_list<T> arrays, index_t each, volatile double* partial, unsigned* ended, double* total) {
   detail::wait_for_earlier_work();
-  int a = 0;
-  while (arrays.block_end[a] <= blockIdx.x) ++a;
+  unsigned a = 0;  // the array of this block: the first that ends behind it
+  for (unsigned half = most_arrays / 2; half > 0; half /= 2)
+    if (arrays.block_end[a + half - 1] <= blockIdx.x) a += half;
   const index_t begin = (blockIdx.x - (a == 0 ? 0 : arrays.block_end[a - 1])) * each, left = arrays.size[a] - begin;
   const T* const from = arrays.first[a] + begin;
   const bool packed = reinterpret_cast<std::uintptr_t>(from) % pack_bytes<T> == 0;
@@ -41,6 +42,7 @@ void sum_of_squares(std::span<const array_of<const T*>> arrays, double* out) {
     for (const auto& array : some) size += array.size;
     const index_t each = detail::sum_block * std::max(1U, detail::blocks_for(size, detail::sum_block * most_blocks));
     array_list<T> list{};
+    std::ranges::fill(list.block_end, ~0U);
     unsigned blocks = 0;
     for (std::size_t a = 0; a < some.size(); ++a) {
       list.first[a] = some[a].first;
