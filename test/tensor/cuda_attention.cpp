@@ -107,6 +107,22 @@ BOOST_AUTO_TEST_CASE(every_tile_is_found_once_and_those_of_keys_with_most_steps_
   }
 }
 
+BOOST_AUTO_TEST_CASE_TEMPLATE(large_scores_neither_overflow_nor_vanish, S, settings) {
+  using T = typename S::type;
+  attention_case<S> c;
+  auto q = c.random(4);
+  for (T& x : q) x *= 150;  // the exponential of no score is a number, and no row is whole without its largest score taken off
+  const auto k = c.random(2), v = c.random(2);
+  std::vector<T> out(q.size()), lse(static_cast<std::size_t>(c.sizes.rows * 4)), found_out(q.size()), found_lse(lse.size());
+  const auto* offsets = c.offsets.data();
+  host::attention(c.sizes, offsets, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
+  const cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data()};
+  c.launch(a, 4, attention_case<S>::room::forward_room,
+           [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
+  testing::check_beside_largest(found_out, out, sizeof(T) == 4 ? T(1e-3) : T(1e-11));
+  testing::check_beside_largest(found_lse, lse, sizeof(T) == 4 ? T(1e-5) : T(1e-13));
+}
+
 BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   using T = typename S::type;
   using room = typename attention_case<S>::room;
