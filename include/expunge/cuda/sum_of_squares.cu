@@ -36,8 +36,9 @@ __global__ void sum_of_squares_kernel(array_list<T> arrays, index_t each, volati
 
 template <class T>
 void sum_of_squares(std::span<const array_of<const T*>> arrays, double* out) {
-  for (; !arrays.empty(); arrays = arrays.subspan(std::min(most_arrays, arrays.size()))) {
+  while (!arrays.empty()) {
     const auto some = arrays.first(std::min(most_arrays, arrays.size()));
+    arrays = arrays.subspan(some.size());
     index_t size = 0;
     for (const auto& array : some) size += array.size;
     const index_t each = detail::sum_block * std::max(1U, detail::blocks_for(size, detail::sum_block * most_blocks));

@@ -3,6 +3,7 @@
 
 #include <cmath>
 #include <concepts>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -151,7 +152,7 @@ adamw_state<X> adamw::start(const std::vector<X>& parameters) const {
 template <class X>
 double global_norm(const std::vector<X>& tensors) {
   auto total = zeros<device_sum<X>>(shape{1});
-  for (const X& t : tensors) add_inner_product(total, t, t);
+  add_sum_of_squares(total, std::span<const X>(tensors));
   return std::sqrt(value_of(total));
 }
 

@@ -177,7 +177,7 @@ struct attention_pass {
             const int count = rows_left(coming);
             const auto fetch = [&](of x, int i) {
               if (!there(x)) return;
-              const operand* const begin = array(x) + on.first * stride(x) + on.head * a.sizes.dim;  // the same at each step
+              const operand* const begin = rows_of(x, on.first, on.end, on.head).first;  // the same at each step
               const index_t further = static_cast<index_t>(coming.tile) * (Tile::size * stride(x)) + coming.head * static_cast<int>(a.sizes.dim);
               tile.fetch({begin + further, stride(x), count}, tile.moving_operand(stage, i));
             };

@@ -23,6 +23,12 @@ namespace detail {
 EXPUNGE_DEVICE inline std::int32_t attention_tiles_of(const std::int32_t* offsets, std::int32_t example, int tile) {
   return (offsets[example + 1] - offsets[example] + tile - 1) / tile;
 }
+/// The tile number `which` of an example.
+EXPUNGE_DEVICE inline attention_tile_place attention_tile_of(const std::int32_t* offsets, const std::int32_t* key_offsets, std::int32_t example,
+                                                             index_t which, int tile) {
+  const index_t end = offsets[example + 1];
+  return {end, offsets[example] + which * tile, key_offsets[example], key_offsets[example + 1] - end};
+}
 }  // namespace detail
 
 /// The tile number `which`, counted through the examples; false where there are fewer.
@@ -31,8 +37,7 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   for (std::int32_t e = 0; e < sizes.examples; ++e) {
     const index_t tiles = detail::attention_tiles_of(offsets, e, tile);
     if (which < tiles) {
-      const index_t end = offsets[e + 1];
-      found = {end, offsets[e] + which * tile, key_offsets[e], key_offsets[e + 1] - end};
+      found = detail::attention_tile_of(offsets, key_offsets, e, which, tile);
       return true;
     }
     which -= tiles;
@@ -61,8 +66,7 @@ EXPUNGE_DEVICE inline bool find_attention_tile_of_keys(const attention_shape& si
   which -= with_steps(steps + 1);
   for (std::int32_t e = 0; e < examples; ++e)
     if (tiles(e) >= steps && which-- == 0) {
-      const index_t end = offsets[e + 1];
-      found = {end, offsets[e] + (tiles(e) - steps) * tile, key_offsets[e], key_offsets[e + 1] - end};
+      found = detail::attention_tile_of(offsets, key_offsets, e, tiles(e) - steps, tile);
       return true;
     }
   return false;
