@@ -1,4 +1,5 @@
 // The two identities that make an exact SSIUU cheap (arXiv 2509.22263 with our derivation in docs/architecture.md).
+#include <boost/test/data/test_case.hpp>
 #include <boost/test/unit_test.hpp>
 
 #include <expunge/attribution/recording.hpp>
@@ -69,7 +70,7 @@ BOOST_AUTO_TEST_CASE(row_sums_of_parameter_attributions_are_neuron_attributions)
 }
 
 // The replay with tangents at the gates is the derivative of sum v A: here against central differences of the attributions.
-BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
+BOOST_DATA_TEST_CASE(a_gate_tangent_differentiates_the_attributions, boost::unit_test::data::make({true, false}), by_example) {
   const M m = biased_model();
   const auto batch = some_batch(m);
   philox g(9);
@@ -79,12 +80,14 @@ BOOST_AUTO_TEST_CASE(a_gate_tangent_differentiates_the_attributions) {
     const auto features = attributions(r, r.record(at, batch, {}));
     if (v.empty())
       for (const X& f : features) {
-        std::vector<double> values(static_cast<std::size_t>(f.size()));
+        std::vector<double> values(static_cast<std::size_t>(by_example ? f.size() : f.cols()));
         for (double& x : values) x = standard_normal(g);
-        v.push_back(X(f.extents(), values));
+        v.push_back(X(shape{by_example ? f.rows() : 1, f.cols()}, values));
       }
     double sum = 0;
-    for (std::size_t i = 0; i < v.size(); ++i) sum += inner_product(v[i], features[i]);
+    for (std::size_t i = 0; i < v.size(); ++i)
+      for (index_t e = 0; e < features[i].rows(); ++e)
+        sum += inner_product(by_example ? v[i].slice(e, e + 1) : v[i], features[i].slice(e, e + 1));
     return sum;
   };
   weighted(m);

@@ -209,7 +209,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   check(found_largest, largest);
   check(found_smallest, smallest);
   expected = found = start;
-  host::segment_multiply(few.data(), values.data(), offsets.data(), 4, cols, expected.data());
+  host::segment_multiply(few.data(), cols, values.data(), offsets.data(), 4, cols, expected.data());
   host::segment_broadcast(few.data(), offsets.data(), 4, cols, expected.data());
   for (const T* factor : {values.data(), static_cast<const T*>(nullptr)})
     columns([&](index_t begin, index_t end, index_t j, std::size_t i) {
@@ -226,7 +226,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(movement_and_sums, S, settings) {
   });
   BOOST_TEST(std::abs(total - found_total) <= (sizeof(T) == 4 ? 1e-5 : 1e-12));
   total = 0;
-  const functor::parameter_penalty<T> penalty{false, T(0.3)};
+  const functor::parameter_penalty<T> penalty{{false, T(0.3)}};
   auto previous = start, gradient = start, found_previous = start, found_gradient = start;
   host::map_sum(rows * cols, penalty, 1.0, &total, previous.data(), gradient.data(), values.data(), other.data());
   for_rows<S>(1, [&](const auto& lanes, index_t) {
@@ -324,8 +324,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(functors_agree_on_numbers_and_batches, T, numbers)
   c.template gives<1>(functor::measured_slope{true});
   c.template gives<1>(functor::measured_slope{false});
   c.template gives<3>(functor::second_seed{});
-  c.template writes<2>(functor::keep_where_negative{});
-  c.template gives<1>(functor::sign{});
+  for (const bool squared : {false, true}) {
+    c.template writes<2>(functor::growth_penalty<T>{squared, T(0.3)});
+    c.template writes<3>(functor::growth_penalty<T>{squared, T(0.3)});
+  }
   c.template gives<1>(functor::affine<T>{T(2), T(3)});
   c.template gives<1>(functor::product_with<T>{T(2)});
   c.template gives<2>(functor::combination<T>{T(2), T(3), T(4)});

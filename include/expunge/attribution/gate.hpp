@@ -29,7 +29,7 @@ struct gate_state {
   X sum{};       // over the example's tokens of neuron * cotangent
   X largest{};   // and its extremes, where the list asks for them
   X smallest{};
-  X tangent{};   // v; absent lets nothing in
+  X tangent{};   // v, or one row for all examples; absent lets nothing in
 
   /// After a sweep. Throws expunge::error where it did not come here.
   void check_reached() const {
@@ -109,8 +109,9 @@ struct gate_rule {
   /// out += v * factor
   void multiply_add(const X& factor, X& out) const {
     if (!out.unique()) out = clone(out);
-    X::template run<primitive::segment_multiply>(state->tangent.data(), factor.data(), offsets.data(), offsets.size() - 1,
-                                                 state->tangent.cols(), out.mutable_data());
+    const X& v = state->tangent;
+    X::template run<primitive::segment_multiply>(v.data(), v.rows() == 1 ? index_t{0} : v.cols(), factor.data(), offsets.data(), offsets.size() - 1,
+                                                 v.cols(), out.mutable_data());
   }
 };
 

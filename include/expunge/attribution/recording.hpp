@@ -104,7 +104,8 @@ class recording {
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
-  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f) and is constant. Once a feature, which is gone then.
+  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f), or is one row for all examples, and is
+  /// constant. Once a feature, which is gone then.
   void weigh(std::size_t f, const X& v) {
     with_tangents_ = order_ == curvature::exact;
     if constexpr (neurons) {

@@ -120,12 +120,9 @@ class cotangent_slot {
 
   /// The same for kernels that add on the host, and on a device write what nobody has written.
   [[nodiscard]] auto destination(const shape& extents) const {
-    if constexpr (device_storage<typename X::storage_type>) {
-      const bool empty = begin(extents);
-      return expunge::destination<value_type>{accumulator(extents), empty};
-    } else {
-      return accumulator(extents);
-    }
+    if (wanted() && target_->value.absent()) return new_destination(target_->value, extents);
+    if constexpr (device_storage<typename X::storage_type>) return expunge::destination<value_type>{accumulator(extents)};
+    else return accumulator(extents);
   }
 
  private:

@@ -36,7 +36,7 @@ struct linear_rule {
     if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
     if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
     if (b_bar.wanted())
-      X::template run<primitive::column_sum>(y_bar.data(), y_bar.rows(), y_bar.cols(), b_bar.accumulator({w.rows()}));
+      X::template run<primitive::column_sum>(y_bar.data(), y_bar.rows(), y_bar.cols(), b_bar.destination({w.rows()}));
   }
   void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& /*donto*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
                         cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar, cotangent_slot<X> donto_bar) const {

@@ -49,22 +49,23 @@ void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, cons
   detail::launch("norm_pushforward", pushforward_kernel<T, Y>, static_cast<unsigned>(rows), threads_for(cols), 0, n, dy);
 }
 template <class T>
-void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar, T* b_bar) {
+void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, destination<T> w_bar,
+                   destination<T> b_bar) {
   const char* const what = "norm_pullback";
   const norm_arguments<T> n{cols, x, w, mean, rstd, nullptr, nullptr, nullptr, y_bar, nullptr};
   if (x_bar != nullptr) detail::launch(what, pullback_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, n, x_bar);
-  if (w_bar != nullptr) detail::add_column_sums(what, norm_weight_share<T>{n}, rows, cols, w_bar);
-  if (b_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{y_bar, cols}, rows, cols, b_bar);
+  if (w_bar.at != nullptr) detail::put_column_sums(what, norm_weight_share<T>{n}, rows, cols, w_bar);
+  if (b_bar.at != nullptr) detail::put_column_sums(what, matrix_share<T>{y_bar, cols}, rows, cols, b_bar);
 }
 template <class T>
 void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
-                           index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar) {
+                           index_t rows, index_t cols, T* dx_bar, destination<T> dw_bar, destination<T> db_bar) {
   const char* const what = "norm_pullback_tangent";
   const norm_arguments<T> n{cols, x, w, mean, rstd, dx, dw, nullptr, y_bar, dy_bar};
   const detail::scratch<projection<T>> projections(rows);
   detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, n, dx_bar, projections.data());
-  if (dw_bar != nullptr) detail::add_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, cols, dw_bar);
-  if (db_bar != nullptr && dy_bar != nullptr) detail::add_column_sums(what, matrix_share<T>{dy_bar, cols}, rows, cols, db_bar);
+  if (dw_bar.at != nullptr) detail::put_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, cols, dw_bar);
+  if (db_bar.at != nullptr) detail::put_column_sums(what, matrix_share<T>{dy_bar, cols}, rows, cols, db_bar);
 }
 
 #define EXPUNGE_KERNELS(T) &rms_norm<T, T>, &layer_norm<T, T>, &norm_pushforward<T, T>, &norm_pullback<T>, &norm_pullback_tangent<T>

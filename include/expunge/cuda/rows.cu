@@ -44,11 +44,12 @@ __global__ void segment_sum_kernel(const T* values, const std::int32_t* offsets,
 constexpr int row_slices = 16;  // of a segment, that different threads take
 
 template <class T>
-__global__ void segment_multiply_kernel(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+__global__ void segment_multiply_kernel(const T* values, index_t step, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols,
+                                        T* out) {
   detail::wait_for_earlier_work();
-  const index_t i = this_thread(), s = i / cols;
+  const index_t i = this_thread(), s = i / cols, j = i % cols;
   const lane_of slice{static_cast<int>(blockIdx.y), row_slices};
-  if (s < segments) segment_multiply_column(slice, values[i], factor, offsets[s], offsets[s + 1], cols, i % cols, out);
+  if (s < segments) segment_multiply_column(slice, values[s * step + j], factor, offsets[s], offsets[s + 1], cols, j, out);
 }
 
 template <class T>
@@ -107,8 +108,8 @@ void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, 
 }
 
 template <class T>
-void column_sum(const T* values, index_t rows, index_t cols, T* out) {
-  detail::add_column_sums("column_sum", matrix_share<T>{values, cols}, rows, cols, out);
+void column_sum(const T* values, index_t rows, index_t cols, destination<T> out) {
+  detail::put_column_sums("column_sum", matrix_share<T>{values, cols}, rows, cols, out);
 }
 
 template <class T>
@@ -117,14 +118,14 @@ void segment_sum(const T* values, const std::int32_t* offsets, index_t segments,
 }
 
 template <class T>
-void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
-  detail::launch("segment_multiply", segment_multiply_kernel<T>, dim3(detail::blocks_for(segments * cols, 128), row_slices), 128, 0, values, factor,
-                 offsets, segments, cols, out);
+void segment_multiply(const T* values, index_t step, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+  detail::launch("segment_multiply", segment_multiply_kernel<T>, dim3(detail::blocks_for(segments * cols, 128), row_slices), 128, 0, values, step,
+                 factor, offsets, segments, cols, out);
 }
 
 template <class T>
 void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
-  segment_multiply(values, static_cast<const T*>(nullptr), offsets, segments, cols, out);
+  segment_multiply(values, cols, static_cast<const T*>(nullptr), offsets, segments, cols, out);
 }
 
 template <class T>

@@ -97,14 +97,11 @@ class ssiuu_objective {
 
   void weigh_neurons(recorder& r, std::size_t f, std::span<const index_t> ids, step_sums<X>& out) {
     const X all = r.feature(f);  // [units, width]
-    X total = zeros<X>(shape{1, all.cols()});
-    X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), total.mutable_data());
+    X total{};
+    X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), new_destination(total, shape{1, all.cols()}));
     if (against_step_before()) {
-      const X slope = growth_penalty(f, total, out);
-      if (slope.absent()) return;
-      X rows(all.extents());
-      X::template run<primitive::broadcast_row>(slope.data(), rows.rows(), rows.cols(), rows.mutable_data());
-      return r.weigh(f, rows);
+      if (const X slope = penalise_growth(f, total, out); !slope.absent()) r.weigh(f, slope);
+      return;
     }
     std::vector<X> units;
     for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
@@ -118,9 +115,8 @@ class ssiuu_objective {
 
   /// The batch's sum against the step before's: in one sweep over memory.
   void weigh_parameter(recorder& r, std::size_t f, step_sums<X>& out) {
-    const ssiuu_settings& s = policy_.settings;
     if (f < previous_.size())
-      r.weigh_by(f, functor::parameter_penalty<T>{s.norm == norm::squared, static_cast<T>(s.lambda)}, previous_[f], out.sum(out.penalty), s.lambda);
+      r.weigh_by(f, functor::parameter_penalty<T>{penalty()}, previous_[f], out.sum(out.penalty), policy_.settings.lambda);
     else
       previous_.push_back(r.feature(f));
   }
@@ -147,7 +143,7 @@ class ssiuu_objective {
       X total = count == 1 ? units[0] : clone(units[0]);
       for (std::size_t u = 1; u < count; ++u) axpy(total, 1, units[u]);
       const std::vector<X> slopes =
-          against_step_before() ? std::vector<X>(count, growth_penalty(f, total, out)) : penalise(f, total, units, ids, out);
+          against_step_before() ? std::vector<X>(count, penalise_growth(f, total, out)) : penalise(f, total, units, ids, out);
       for (std::size_t u = 0; u < count; ++u)
         if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
     }
@@ -166,12 +162,12 @@ class ssiuu_objective {
       const X* const before = reference_of(ids[u], f);
       if (before == nullptr) continue;
       X difference = minus(a[u], *before);
-      if (s.reduction == reduction::example) slopes[u] = apply_rho(total, difference, out);
+      if (s.reduction == reduction::example) slopes[u] = slope_of(total, difference, out);
       else if (together.absent()) together = difference;
       else axpy(together, 1, difference);
     }
     if (!together.absent()) {
-      const X slope = apply_rho(total, together, out);
+      const X slope = slope_of(total, together, out);
       for (std::size_t u = 0; u < a.size(); ++u)
         if (reference_of(ids[u], f) != nullptr) slopes[u] = slope;
     }
@@ -188,11 +184,13 @@ class ssiuu_objective {
     return policy_.settings.reference == reference::previous && policy_.settings.reduction == reduction::batch;
   }
   /// The penalty of feature f over the batch's sum against the step before's, which it replaces; absent at the first step.
-  X growth_penalty(std::size_t f, const X& total, step_sums<X>& out) {
-    X slope{};
-    if (f < previous_.size()) slope = apply_rho(total, minus(total, previous_[f]), out);
-    else previous_.resize(f + 1);
-    keep(previous_[f], total);
+  X penalise_growth(std::size_t f, const X& total, step_sums<X>& out) {
+    if (f == previous_.size()) {
+      previous_.push_back(total);
+      return {};
+    }
+    X slope(total.extents());
+    add_penalty(out, previous_[f], slope, total);
     return slope;
   }
 
@@ -207,15 +205,17 @@ class ssiuu_objective {
     return found == seen_.end() || found->second.size() <= f ? nullptr : &found->second[f];
   }
 
-  /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope. Overwrites `difference`.
-  X apply_rho(const X& total, X difference, step_sums<X>& out) const {
-    const double lambda = policy_.settings.lambda;
-    map_in_place(functor::keep_where_negative{}, difference, total);
-    const bool squared = policy_.settings.norm == norm::squared;
-    X slope = squared ? difference : mapped(functor::sign{}, difference);
-    out.add(out.penalty, slope, difference, lambda);  // d^2, or sign(d) d
-    scale_in_place(slope, static_cast<T>(squared ? 2 * lambda : lambda));
-    return slope;
+  [[nodiscard]] functor::growth_penalty<T> penalty() const {
+    return {policy_.settings.norm == norm::squared, static_cast<T>(policy_.settings.lambda)};
+  }
+  void add_penalty(step_sums<X>& out, auto&... arrays) const {
+    auto sum = out.sum(out.penalty);
+    add_map_sum(sum, policy_.settings.lambda, penalty(), arrays...);
+  }
+  /// Adds lambda rho(difference) over the features whose `total` is negative; returns its slope, in the memory of `difference`.
+  X slope_of(const X& total, X difference, step_sums<X>& out) const {
+    add_penalty(out, difference, total);
+    return difference;
   }
 
   static X minus(const X& a, const X& b) {
@@ -233,5 +233,4 @@ class ssiuu_objective {
 
 }  // namespace expunge::loss
 
-EXPUNGE_INSTANCES(EXPUNGE_LOSS_MAPS, EXPUNGE_HOST_MAP)
 EXPUNGE_INSTANCES(EXPUNGE_LOSS_SUMS, EXPUNGE_HOST_MAP_SUM)

@@ -104,6 +104,18 @@ X zeros(const shape& extents) {
   return made;
 }
 
+/// Makes x for kernels that add on the host, and on a device write what nobody has written: the memory for its first sum.
+template <class X>
+auto new_destination(X& x, const shape& extents) {
+  if constexpr (device_storage<typename X::storage_type>) {
+    x = X(extents);
+    return destination<typename X::value_type>{x.mutable_data(), true};
+  } else {
+    x = zeros<X>(extents);
+    return x.mutable_data();
+  }
+}
+
 template <class X>
 X clone(const X& x) {
   return mapped(functor::copy{}, x);

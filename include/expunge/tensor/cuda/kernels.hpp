@@ -43,13 +43,13 @@ void scatter_add_rows(const T* values, const std::int32_t* rows, index_t count, 
 template <class T>
 void broadcast_row(const T* row, index_t rows, index_t cols, T* out);
 template <class T>
-void column_sum(const T* values, index_t rows, index_t cols, T* out);
+void column_sum(const T* values, index_t rows, index_t cols, destination<T> out);
 template <class T>
 void segment_sum(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
 template <class T>
 void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
 template <class T>
-void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
+void segment_multiply(const T* values, index_t step, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
 template <class T>
 void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out);
 template <class T>
@@ -63,10 +63,11 @@ void layer_norm(const T* x, const T* w, const T* b, T epsilon, index_t rows, ind
 template <class T, class Y>
 void norm_pushforward(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* db, index_t rows, index_t cols, Y* dy);
 template <class T>
-void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar, T* w_bar, T* b_bar);
+void norm_pullback(const T* x, const T* w, const T* mean, const T* rstd, const T* y_bar, index_t rows, index_t cols, T* x_bar,
+    destination<T> w_bar, destination<T> b_bar);
 template <class T>
 void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd, const T* dx, const T* dw, const T* y_bar, const T* dy_bar,
-    index_t rows, index_t cols, T* dx_bar, T* dw_bar, T* db_bar);
+    index_t rows, index_t cols, T* dx_bar, destination<T> dw_bar, destination<T> db_bar);
 // X and Y are T, or bfloat16 where T is float; numbers in bfloat16 are not added to.
 template <class T, class X, class Y>
 void rotary(const X* x, const std::int32_t* positions, const T* cos, const T* sin, index_t rows, index_t heads, index_t dim, bool

@@ -141,12 +141,12 @@ struct norm_weight_tangent_share {
   }
 };
 
-/// values[r, j], what a row adds to a plain sum over rows.
+/// values[r, j], what a row adds to a plain sum over rows; null values are zeros.
 template <class T>
 struct matrix_share {
   const T* values;
   index_t cols;
-  EXPUNGE_DEVICE T operator()(index_t r, index_t j) const { return values[r * cols + j]; }
+  EXPUNGE_DEVICE T operator()(index_t r, index_t j) const { return values != nullptr ? values[r * cols + j] : T{0}; }
 };
 
 }  // namespace expunge::cuda

@@ -59,12 +59,13 @@ void column_sum(const T* values, index_t rows, index_t cols, T* out) {
   });
 }
 
-/// out[r, :] += values[s, :] * factor[r, :] for the rows r of segment s: a gate of one value per example and neuron.
+/// out[r, :] += values[s, :] * factor[r, :] for the rows r of segment s: a gate of one value per example and neuron. From one segment's
+/// values to the next are `step` elements: cols, or 0 where all have the same.
 template <class T>
-void segment_multiply(const T* values, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
+void segment_multiply(const T* values, index_t step, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out) {
   parallel_for(segments, [&](index_t s) {
     for (index_t r = offsets[s]; r < offsets[s + 1]; ++r)
-      detail::for_batches(cols, [](const auto& v, const auto& f, auto& to) { to += v * f; }, values + s * cols, factor + r * cols, out + r * cols);
+      detail::for_batches(cols, [](const auto& v, const auto& f, auto& to) { to += v * f; }, values + s * step, factor + r * cols, out + r * cols);
   });
 }
 
