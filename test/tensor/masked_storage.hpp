@@ -56,10 +56,10 @@ class masked_storage {
   static U* unmasked(const masked_pointer<U>& p) {
     return reinterpret_cast<U*>(p.bits ^ mask);
   }
-  template <class U>
-  static std::vector<array_of<U*>> unmasked(const std::span<const array_of<masked_pointer<U>>>& arrays) {
-    std::vector<array_of<U*>> out;
-    for (const auto& [first, size] : arrays) out.push_back({unmasked(first), size});
+  template <class... U>
+  static auto unmasked(const std::span<const arrays_of<masked_pointer<U>...>>& groups) {
+    std::vector<arrays_of<U*...>> out;
+    for (const auto& [first, size] : groups) out.push_back({std::apply([](const auto&... p) { return std::tuple(unmasked(p)...); }, first), size});
     return out;
   }
   template <class A>

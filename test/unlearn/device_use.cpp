@@ -85,13 +85,15 @@ BOOST_AUTO_TEST_CASE(operands_are_converted_once_and_are_never_old) {
   BOOST_TEST(steps(loss::ssiuu_exact(0.5)) == 46);
 
   X matrix = zeros<X>({2, 2}), product(shape{2, 2});
+  const std::vector<X> gradients{product};
   const auto multiply = [&] { gemm(false, false, 1, matrix, matrix, 0, product); };
   const index_t before = testing::conversions;
   multiply();
   float* const first = matrix.mutable_data();
   multiply();
   BOOST_TEST(testing::conversions == before + 2);  // once a product behind a write
-  update_in_place(functor::sgd<float>{1, 1, 0}, matrix, std::as_const(product));
+  std::vector<X> updated{matrix};
+  update_in_place(functor::sgd<float>{1, 1, 0}, updated, std::as_const(gradients));
   multiply();
   BOOST_TEST(testing::conversions == before + 2);  // an update writes both
   *first = 1;                                      // against the rule: behind a product, and is noticed

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <tuple>
 
+#include "expunge/core/device.hpp"
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/runtime.hpp"
@@ -67,7 +68,7 @@ inline unsigned blocks_for(index_t size, index_t each) { return static_cast<unsi
 
 /// Does every array begin where a pack of its elements may?
 template <class... E>
-bool packed(E*... arrays) {
+EXPUNGE_DEVICE bool packed(E*... arrays) {
   return ((reinterpret_cast<std::uintptr_t>(arrays) % pack_bytes<E> == 0) && ...);
 }
 

@@ -1,5 +1,6 @@
 // The element-wise operations of tensor/, optim/, attribution/ and loss/.
 #include "expunge/attribution/functor.hpp"
+#include "expunge/cuda/map_each.cuh"
 #include "expunge/cuda/map_sum.cuh"
 #include "expunge/loss/functor.hpp"
 #include "expunge/optim/functor.hpp"
@@ -7,11 +8,11 @@
 
 #define EXPUNGE_ALL(T)                            \
   EXPUNGE_TENSOR_MAPS(EXPUNGE_CUDA_MAP, T)        \
-  EXPUNGE_OPTIM_MAPS(EXPUNGE_CUDA_MAP, T)         \
+  EXPUNGE_OPTIM_MAPS(EXPUNGE_CUDA_MAP_EACH, T)    \
   EXPUNGE_ATTRIBUTION_MAPS(EXPUNGE_CUDA_MAP, T)   \
   EXPUNGE_TENSOR_SUMS(EXPUNGE_CUDA_MAP_SUM, T)    \
   EXPUNGE_LOSS_SUMS(EXPUNGE_CUDA_MAP_SUM, T)
 
 EXPUNGE_ALL(float)
 EXPUNGE_ALL(double)
-EXPUNGE_OPTIM_OPERAND_MAPS(EXPUNGE_CUDA_MAP, float, expunge::cuda::bfloat16)
+EXPUNGE_OPTIM_OPERAND_MAPS(EXPUNGE_CUDA_MAP_EACH, float, expunge::cuda::bfloat16)

@@ -65,12 +65,8 @@ class sgd_state {
     const T rate = static_cast<T>(settings_.learning_rate * rate_factor);
     const T scale = static_cast<T>(gradient_factor);
     const T decay = static_cast<T>(settings_.weight_decay), momentum = static_cast<T>(settings_.momentum);
-    for (std::size_t i = 0; i < parameters.size(); ++i) {
-      if (velocity_.empty())
-        update_in_place(functor::sgd<T>{rate, scale, decay}, parameters[i], gradients[i]);
-      else
-        update_in_place(functor::sgd_momentum<T>{rate, scale, decay, momentum}, parameters[i], velocity_[i], gradients[i]);
-    }
+    if (velocity_.empty()) update_in_place(functor::sgd<T>{rate, scale, decay}, parameters, gradients);
+    else update_in_place(functor::sgd_momentum<T>{rate, scale, decay, momentum}, parameters, velocity_, gradients);
   }
 
  private:
@@ -125,9 +121,7 @@ class adamw_state {
     const T size = static_cast<T>(rate / (1 - std::pow(settings_.beta1, step_)));
     const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(settings_.beta2, step_)));
     const T epsilon = static_cast<T>(settings_.epsilon);
-    for (std::size_t i = 0; i < parameters.size(); ++i)
-      update_in_place(functor::adamw<T>{keep, scale, b1, b2, c1, c2, size, correction, epsilon}, parameters[i], first_[i], second_[i],
-                   gradients[i]);
+    update_in_place(functor::adamw<T>{keep, scale, b1, b2, c1, c2, size, correction, epsilon}, parameters, first_, second_, gradients);
   }
 
  private:

@@ -80,16 +80,23 @@ X mapped(const F& f, const X& first, const Rest&... rest) {
   });
 }
 
-/// As map_in_place where f overwrites `first` alone of what products read: what they keep of it changes with it.
+/// As map_in_place(f, first[i], rest[i]...) for every i, where f overwrites first[i] alone of what products read: what they keep of it
+/// changes with it. A device takes many tensors a launch.
 template <class F, class X, class... Rest>
-void update_in_place(const F& f, X& first, Rest&... rest) {
-  if constexpr (converting_storage<typename X::storage_type>)
-    if (auto* const kept = first.operand_to_write()) {
-      (detail::require_size_of(first, rest), ...);
-      auto* const elements = const_cast<typename X::pointer>(first.data());
-      return X::template run<primitive::map>(first.size(), functor::along<F>{f}, kept, elements, detail::elements(rest)...);
-    }
-  map_in_place(f, first, rest...);
+void update_in_place(const F& f, std::vector<X>& first, Rest&... rest) {
+  constexpr bool converting = converting_storage<typename X::storage_type>;
+  using kept = decltype(first[0].operand_to_write());
+  std::vector<arrays_of<typename X::pointer, decltype(detail::elements(rest[0]))...>> alone;
+  std::vector<arrays_of<kept, typename X::pointer, decltype(detail::elements(rest[0]))...>> with_kept;
+  for (std::size_t i = 0; i < first.size(); ++i) {
+    (detail::require_size_of(first[i], rest[i]), ...);
+    if (const kept operand = first[i].operand_to_write(); converting && operand != nullptr)
+      with_kept.push_back({{operand, const_cast<typename X::pointer>(first[i].data()), detail::elements(rest[i])...}, first[i].size()});
+    else
+      alone.push_back({{detail::elements(first[i]), detail::elements(rest[i])...}, first[i].size()});
+  }
+  X::template run<primitive::map_each>(f, std::span(std::as_const(alone)));
+  if constexpr (converting) X::template run<primitive::map_each>(functor::along<F>{f}, std::span(std::as_const(with_kept)));
 }
 
 template <class X>
@@ -171,8 +178,8 @@ void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const
 /// total += the sum of the squares of all tensors' elements, as add_map_sum adds those of each; on a device in one sweep over all.
 template <class X>
 void add_sum_of_squares(device_sum<X>& total, std::span<const X> tensors) {
-  std::vector<array_of<decltype(std::declval<const X&>().data())>> arrays;
-  for (const X& x : tensors) arrays.push_back({x.data(), x.size()});
+  std::vector<arrays_of<typename X::const_pointer>> arrays;
+  for (const X& x : tensors) arrays.push_back({{x.data()}, x.size()});
   X::template run<primitive::sum_of_squares>(std::span(std::as_const(arrays)), total.mutable_data());
 }
 

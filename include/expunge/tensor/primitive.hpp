@@ -18,6 +18,7 @@ namespace expunge::primitive {
 // One line a primitive; the host kernel of the same name documents arguments and arithmetic.
 // clang-format off
 struct map { static void host(const auto&... a) { host::map(a...); } };
+struct map_each { static void host(const auto&... a) { host::map_each(a...); } };
 struct linear { static void host(const auto&... a) { host::linear([](const auto&... of) { host::gemm(of...); }, a...); } };
 struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
 struct map_sum { static void host(const auto&... a) { host::map_sum(a...); } };

@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <span>
+#include <tuple>
 
 #include "expunge/core/shape.hpp"
 
@@ -46,10 +47,10 @@ struct destination {
   bool empty = false;
 };
 
-/// So many elements from `first` on, one of the arrays of an operation over many.
-template <class Pointer>
-struct array_of {
-  Pointer first{};
+/// Arrays of `size` elements each: one of the groups of an operation over many.
+template <class... Pointer>
+struct arrays_of {
+  std::tuple<Pointer...> first{};
   index_t size = 0;
 };
 

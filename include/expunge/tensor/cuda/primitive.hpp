@@ -11,6 +11,7 @@ struct kernel;
 
 // clang-format off
 template <> struct kernel<primitive::map> { static void launch(const auto&... a) { cuda::map(a...); } };
+template <> struct kernel<primitive::map_each> { static void launch(const auto&... a) { cuda::map_each(a...); } };
 template <> struct kernel<primitive::linear> { static void launch(const auto&... a) { cuda::linear(a...); } };
 template <> struct kernel<primitive::gemm> { static void launch(const auto&... a) { cuda::gemm(a...); } };
 template <> struct kernel<primitive::map_sum> { static void launch(const auto&... a) { cuda::map_sum(a...); } };

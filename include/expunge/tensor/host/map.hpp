@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <array>
 #include <cstddef>
+#include <tuple>
 
 #include <xsimd/xsimd.hpp>
 
@@ -44,10 +45,16 @@ void map_sum(index_t size, const F& f, double factor, double* out, P*... arrays)
   *out += factor * total;
 }
 
+/// map over the arrays of each group.
+template <class F, class Groups>
+void map_each(const F& f, const Groups& groups) {
+  for (const auto& group : groups) std::apply([&](auto*... arrays) { map(group.size, f, arrays...); }, group.first);
+}
+
 /// *out += the sum of the squares of all arrays' elements, those of one array after the other.
-template <class Arrays>
-void sum_of_squares(const Arrays& arrays, double* out) {
-  for (const auto& [first, size] : arrays) map_sum(size, functor::multiply{}, 1.0, out, first, first);
+template <class Groups>
+void sum_of_squares(const Groups& arrays, double* out) {
+  for (const auto& group : arrays) map_sum(group.size, functor::multiply{}, 1.0, out, std::get<0>(group.first), std::get<0>(group.first));
 }
 
 }  // namespace expunge::host
