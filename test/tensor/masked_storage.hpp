@@ -20,9 +20,9 @@ struct masked_pointer {
   masked_pointer() = default;
   explicit(false) masked_pointer(std::nullptr_t) {}
   explicit masked_pointer(T* p) : bits(reinterpret_cast<std::uintptr_t>(p) ^ mask) {}
-  explicit(false) masked_pointer(const masked_pointer<std::remove_const_t<T>>& other)
-    requires std::is_const_v<T>
-      : bits(other.bits) {}
+  template <class U>
+    requires std::is_same_v<const U, T>
+  explicit(false) masked_pointer(const masked_pointer<U>& other) : bits(other.bits) {}
   friend masked_pointer operator+(masked_pointer p, index_t n) {
     return masked_pointer(reinterpret_cast<T*>(p.bits ^ mask) + n);
   }

@@ -118,24 +118,27 @@ class recording {
     }
   }
 
-  /// weigh() for a parameter in one sweep over memory: `penalty` is a functor like functor::parameter_penalty, which overwrites the
-  /// reference and whose values, times `factor`, are added up in `sum`.
+  /// weigh() for all parameters in one sweep over memory: `penalty` is a functor like functor::parameter_penalty, which overwrites the
+  /// `references`, one a parameter, and whose values, times `factor`, are added up in `sum`.
   template <class F>
-  void weigh_by(std::size_t f, const F& penalty, X& reference, device_sum<X> sum, double factor) {
+  void weigh_by(const F& penalty, std::vector<X>& references, device_sum<X> sum, double factor) {
     static_assert(!neurons, "recording: weigh_by is for parameters");
     with_tangents_ = order_ == curvature::exact;
-    node<dual<X>>& leaf = *leaves_[f].origin;
-    const X& phi = leaves_[f].value;
-    X& g = leaf.adjoint.value;
-    if (g.absent()) g = zeros<X>(phi.extents());  // the loss does not depend on it
-    cotangent<X>& gradient = leaf.adjoint_tangent;
-    if (gradient.value.absent()) gradient.value = zeros<X>(g.extents());
-    if (with_tangents_) {
-      leaf.tangent = X(g.extents());
-      add_map_sum(sum, factor, penalty, reference, gradient.value, leaf.tangent, std::as_const(g), phi);
-    } else {
-      add_map_sum(sum, factor, penalty, reference, gradient.value, std::as_const(g), phi);
+    std::vector<X> values, first, gradients, tangents;
+    for (const V& leaf : leaves_) {
+      node<dual<X>>& of = *leaf.origin;
+      const shape& extents = leaf.value.extents();
+      for (X* gradient : {&of.adjoint.value, &of.adjoint_tangent.value})
+        if (gradient->absent()) *gradient = zeros<X>(extents);  // the loss does not depend on it
+      values.push_back(leaf.value);
+      first.push_back(of.adjoint.value);
+      gradients.push_back(of.adjoint_tangent.value);
+      if (with_tangents_) tangents.push_back(of.tangent = X(extents));
     }
+    const auto& phi = values;
+    const auto& g = first;
+    if (with_tangents_) add_map_sum_each(sum, factor, penalty, references, gradients, tangents, g, phi);
+    else add_map_sum_each(sum, factor, penalty, references, gradients, g, phi);
   }
 
   /// The second sweep: adds d/dtheta of the base loss (its weights constant) and of what was weighed to the gradients given to record(),

@@ -1,7 +1,6 @@
 // The element-wise operations of tensor/, optim/, attribution/ and loss/.
 #include "expunge/attribution/functor.hpp"
 #include "expunge/cuda/map_each.cuh"
-#include "expunge/cuda/map_sum.cuh"
 #include "expunge/loss/functor.hpp"
 #include "expunge/optim/functor.hpp"
 #include "expunge/tensor/functor.hpp"
@@ -11,7 +10,9 @@
   EXPUNGE_OPTIM_MAPS(EXPUNGE_CUDA_MAP_EACH, T)    \
   EXPUNGE_ATTRIBUTION_MAPS(EXPUNGE_CUDA_MAP, T)   \
   EXPUNGE_TENSOR_SUMS(EXPUNGE_CUDA_MAP_SUM, T)    \
-  EXPUNGE_LOSS_SUMS(EXPUNGE_CUDA_MAP_SUM, T)
+  EXPUNGE_LOSS_SUMS(EXPUNGE_CUDA_MAP_SUM, T)      \
+  EXPUNGE_LOSS_SUMS_OVER_PARAMETERS(EXPUNGE_CUDA_MAP_SUM_EACH, T) \
+  EXPUNGE_CUDA_MAP_SUM_EACH(expunge::functor::square, const T*)
 
 EXPUNGE_ALL(float)
 EXPUNGE_ALL(double)

@@ -53,6 +53,7 @@ struct parameter_penalty {
 // Lists of them: tensor/functor.hpp.
 #define EXPUNGE_LOSS_SUMS(MAP_SUM, T)                                                                                 \
   MAP_SUM(expunge::functor::growth_penalty<T>, T*, const T*)                                                          \
-  MAP_SUM(expunge::functor::growth_penalty<T>, T*, T*, const T*)                                                      \
+  MAP_SUM(expunge::functor::growth_penalty<T>, T*, T*, const T*)
+#define EXPUNGE_LOSS_SUMS_OVER_PARAMETERS(MAP_SUM, T)                                                                 \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, const T*, const T*)                                         \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, T*, const T*, const T*)

@@ -88,10 +88,9 @@ class ssiuu_objective {
       return r.record(model, batch, gradients);
     }();
     r.attribute(detail::base_weights(policy_.base, nll, batch.lengths, forget, out));
-    for (std::size_t f = 0; f < r.features(); ++f) {
-      if constexpr (neurons) weigh_neurons(r, f, ids, out);
-      else weigh_parameter(r, f, out);
-    }
+    if constexpr (neurons)
+      for (std::size_t f = 0; f < r.features(); ++f) weigh_neurons(r, f, ids, out);
+    else weigh_parameters(r, out);
     r.finish(gradients);
   }
 
@@ -114,11 +113,9 @@ class ssiuu_objective {
   }
 
   /// The batch's sum against the step before's: in one sweep over memory.
-  void weigh_parameter(recorder& r, std::size_t f, step_sums<X>& out) {
-    if (f < previous_.size())
-      r.weigh_by(f, functor::parameter_penalty<T>{penalty()}, previous_[f], out.sum(out.penalty), policy_.settings.lambda);
-    else
-      previous_.push_back(r.feature(f));
+  void weigh_parameters(recorder& r, step_sums<X>& out) {
+    if (!previous_.empty()) return r.weigh_by(functor::parameter_penalty<T>{penalty()}, previous_, out.sum(out.penalty), policy_.settings.lambda);
+    for (std::size_t f = 0; f < r.features(); ++f) previous_.push_back(r.feature(f));
   }
 
   /// Parameters as features, examples one by one: as many recordings as the batch has examples.
@@ -234,3 +231,4 @@ class ssiuu_objective {
 }  // namespace expunge::loss
 
 EXPUNGE_INSTANCES(EXPUNGE_LOSS_SUMS, EXPUNGE_HOST_MAP_SUM)
+EXPUNGE_INSTANCES(EXPUNGE_LOSS_SUMS_OVER_PARAMETERS, EXPUNGE_HOST_MAP_SUM)

@@ -3,7 +3,6 @@
 
 #include <cmath>
 #include <concepts>
-#include <span>
 #include <string_view>
 #include <vector>
 
@@ -146,7 +145,7 @@ adamw_state<X> adamw::start(const std::vector<X>& parameters) const {
 template <class X>
 double global_norm(const std::vector<X>& tensors) {
   auto total = zeros<device_sum<X>>(shape{1});
-  add_sum_of_squares(total, std::span<const X>(tensors));
+  add_sum_of_squares(total, tensors);
   return std::sqrt(value_of(total));
 }
 

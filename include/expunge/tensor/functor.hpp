@@ -93,6 +93,7 @@ struct copy { template <class B> EXPUNGE_DEVICE B operator()(const B& x) const {
 struct negate { template <class B> EXPUNGE_DEVICE B operator()(const B& x) const { return -x; } };
 struct add { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a + b; } };
 struct subtract { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a - b; } };
+struct square { template <class B> EXPUNGE_DEVICE B operator()(const B& x) const { return x * x; } };
 struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, const B& b) const { return a * b; } };
 // clang-format on
 

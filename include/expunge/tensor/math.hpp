@@ -19,6 +19,11 @@ template <class X, class Y>
 void require_size_of(const X& x, const Y& y) {
   require(x.size() == y.size(), "element-wise operation on shapes ", x.extents(), " and ", y.extents());
 }
+template <class X, class... Rest>
+void require_groups(const std::vector<X>& first, const Rest&... rest) {
+  (require(rest.size() == first.size(), "element-wise operation on ", first.size(), " tensors and ", rest.size()), ...);
+  for (std::size_t i = 0; i < first.size(); ++i) (require_size_of(first[i], rest[i]), ...);
+}
 template <class X>
 void require_present(const X& x) {
   require(!x.absent(), "an operation on an absent tensor");
@@ -85,15 +90,16 @@ X mapped(const F& f, const X& first, const Rest&... rest) {
 template <class F, class X, class... Rest>
 void update_in_place(const F& f, std::vector<X>& first, Rest&... rest) {
   constexpr bool converting = converting_storage<typename X::storage_type>;
-  using kept = decltype(first[0].operand_to_write());
   std::vector<arrays_of<typename X::pointer, decltype(detail::elements(rest[0]))...>> alone;
-  std::vector<arrays_of<kept, typename X::pointer, decltype(detail::elements(rest[0]))...>> with_kept;
+  std::vector<arrays_of<decltype(first[0].operand_to_write()), typename X::pointer, decltype(detail::elements(rest[0]))...>> with_kept;
+  detail::require_groups(first, rest...);
   for (std::size_t i = 0; i < first.size(); ++i) {
-    (detail::require_size_of(first[i], rest[i]), ...);
-    if (const kept operand = first[i].operand_to_write(); converting && operand != nullptr)
-      with_kept.push_back({{operand, const_cast<typename X::pointer>(first[i].data()), detail::elements(rest[i])...}, first[i].size()});
-    else
-      alone.push_back({{detail::elements(first[i]), detail::elements(rest[i])...}, first[i].size()});
+    if constexpr (converting)
+      if (auto* const kept = first[i].operand_to_write()) {
+        with_kept.push_back({{kept, const_cast<typename X::pointer>(first[i].data()), detail::elements(rest[i])...}, first[i].size()});
+        continue;
+      }
+    alone.push_back({{detail::elements(first[i]), detail::elements(rest[i])...}, first[i].size()});
   }
   X::template run<primitive::map_each>(f, std::span(std::as_const(alone)));
   if constexpr (converting) X::template run<primitive::map_each>(functor::along<F>{f}, std::span(std::as_const(with_kept)));
@@ -175,12 +181,19 @@ void add_map_sum(device_sum<std::remove_const_t<X>>& total, double factor, const
                                                            detail::elements(rest)...);
 }
 
-/// total += the sum of the squares of all tensors' elements, as add_map_sum adds those of each; on a device in one sweep over all.
+/// add_map_sum(total, factor, f, first[i], rest[i]...) for every i of vectors of tensors; a device takes many a launch.
+template <class F, class First, class... Rest>
+void add_map_sum_each(device_sum<typename First::value_type>& total, double factor, const F& f, First& first, Rest&... rest) {
+  std::vector<arrays_of<decltype(detail::elements(first[0])), decltype(detail::elements(rest[0]))...>> groups;
+  detail::require_groups(first, rest...);
+  for (std::size_t i = 0; i < first.size(); ++i) groups.push_back({{detail::elements(first[i]), detail::elements(rest[i])...}, first[i].size()});
+  First::value_type::template run<primitive::map_sum_each>(f, std::span(std::as_const(groups)), factor, total.mutable_data());
+}
+
+/// total += the sum of the squares of all tensors' elements, as add_map_sum adds those of each.
 template <class X>
-void add_sum_of_squares(device_sum<X>& total, std::span<const X> tensors) {
-  std::vector<arrays_of<typename X::const_pointer>> arrays;
-  for (const X& x : tensors) arrays.push_back({{x.data()}, x.size()});
-  X::template run<primitive::sum_of_squares>(std::span(std::as_const(arrays)), total.mutable_data());
+void add_sum_of_squares(device_sum<X>& total, const std::vector<X>& tensors) {
+  add_map_sum_each(total, 1, functor::square{}, tensors);
 }
 
 /// total += factor * inner product of a and b over all elements, as add_map_sum adds; of a alone where b is absent.

@@ -22,7 +22,7 @@ struct map_each { static void host(const auto&... a) { host::map_each(a...); } }
 struct linear { static void host(const auto&... a) { host::linear([](const auto&... of) { host::gemm(of...); }, a...); } };
 struct gemm { static void host(const auto&... a) { host::gemm(a...); } };
 struct map_sum { static void host(const auto&... a) { host::map_sum(a...); } };
-struct sum_of_squares { static void host(const auto&... a) { host::sum_of_squares(a...); } };
+struct map_sum_each { static void host(const auto&... a) { host::map_sum_each(a...); } };
 struct gather_rows { static void host(const auto&... a) { host::gather_rows(a...); } };
 struct scatter_add_rows { static void host(const auto&... a) { host::scatter_add_rows(a...); } };
 struct broadcast_row { static void host(const auto&... a) { host::broadcast_row(a...); } };

@@ -112,7 +112,7 @@ class trainer {
         objective(model_, ids, to_forget, to_retain, gradients, gathered);
         loss::fill_absent(gradients, parameters);
         auto squared_norm = gathered.sum(gathered.squared_norm);
-        add_sum_of_squares(squared_norm, std::span<const X>(gradients));
+        add_sum_of_squares(squared_norm, gradients);
         return gathered.values();  // the one place where a step waits for the device
       }, "step ", report.step, " (the model is as it was before the step)");
       report.terms = loss::step_sums<X>::terms(sums);

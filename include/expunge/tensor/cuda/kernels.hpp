@@ -21,11 +21,11 @@ void map(index_t size, const F& f, E*... arrays);
 /// include/expunge/cuda/map_sum.cuh).
 template <class F, class... E>
 void map_sum(index_t size, const F& f, double factor, double* out, E*... arrays);
-template <class T>
-void sum_of_squares(std::span<const arrays_of<const T*>> arrays, double* out);
-/// map over the arrays of each group (EXPUNGE_CUDA_MAP_EACH, include/expunge/cuda/map_each.cuh).
+/// The same two over the arrays of each group (EXPUNGE_CUDA_MAP_EACH and EXPUNGE_CUDA_MAP_SUM_EACH, include/expunge/cuda/map_each.cuh).
 template <class F, class... E>
 void map_each(const F& f, std::span<const arrays_of<E*...>> groups);
+template <class F, class... E>
+void map_sum_each(const F& f, std::span<const arrays_of<E*...>> groups, double factor, double* out);
 
 template <class T>
 void gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, T alpha, const T* a, const T* b, T beta, T* c);

@@ -15,7 +15,7 @@ template <> struct kernel<primitive::map_each> { static void launch(const auto&.
 template <> struct kernel<primitive::linear> { static void launch(const auto&... a) { cuda::linear(a...); } };
 template <> struct kernel<primitive::gemm> { static void launch(const auto&... a) { cuda::gemm(a...); } };
 template <> struct kernel<primitive::map_sum> { static void launch(const auto&... a) { cuda::map_sum(a...); } };
-template <> struct kernel<primitive::sum_of_squares> { static void launch(const auto&... a) { cuda::sum_of_squares(a...); } };
+template <> struct kernel<primitive::map_sum_each> { static void launch(const auto&... a) { cuda::map_sum_each(a...); } };
 template <> struct kernel<primitive::gather_rows> { static void launch(const auto&... a) { cuda::gather_rows(a...); } };
 template <> struct kernel<primitive::scatter_add_rows> { static void launch(const auto&... a) { cuda::scatter_add_rows(a...); } };
 template <> struct kernel<primitive::broadcast_row> { static void launch(const auto&... a) { cuda::broadcast_row(a...); } };

@@ -9,7 +9,6 @@
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/thread_pool.hpp"
-#include "expunge/tensor/functor.hpp"
 #include "expunge/tensor/host/batches.hpp"
 
 namespace expunge::host {
@@ -51,10 +50,10 @@ void map_each(const F& f, const Groups& groups) {
   for (const auto& group : groups) std::apply([&](auto*... arrays) { map(group.size, f, arrays...); }, group.first);
 }
 
-/// *out += the sum of the squares of all arrays' elements, those of one array after the other.
-template <class Groups>
-void sum_of_squares(const Groups& arrays, double* out) {
-  for (const auto& group : arrays) map_sum(group.size, functor::multiply{}, 1.0, out, std::get<0>(group.first), std::get<0>(group.first));
+/// map_sum likewise, one group after the other.
+template <class F, class Groups>
+void map_sum_each(const F& f, const Groups& groups, double factor, double* out) {
+  for (const auto& group : groups) std::apply([&](auto*... arrays) { map_sum(group.size, f, factor, out, arrays...); }, group.first);
 }
 
 }  // namespace expunge::host
