@@ -108,6 +108,15 @@ struct postponing final : replayable<X, Rule, N> {
   Rule whole{};   // the rule with all rows
   X whole_bar{};  // and their cotangent of the first sweep
 
+  [[nodiscard]] read_by cotangent_readers() const override {
+    if constexpr (requires { Rule::weight; }) {
+      for (std::size_t i = 0; i < N; ++i)
+        if (i != Rule::weight && this->inputs[i] != nullptr && this->inputs[i]->of_parameters) return read_by::anyone;
+      return read_by::products;
+    } else {
+      return read_by::anyone;
+    }
+  }
   void pullback_into(bool parameters, cotangent<X> input::*target, const X& y_bar, const batch_part* part) override {
     if constexpr (requires { Rule::weight; })
       require(this->inputs[Rule::weight] == nullptr || this->inputs[Rule::weight]->of_parameters,
@@ -128,15 +137,26 @@ struct postponing final : replayable<X, Rule, N> {
     this->run_tangent({}, parameters);
     const index_t kept = this->adjoint.value.rows();
     this->adjoint.value = {};
-    if (!whole_bar.unique()) whole_bar = clone(whole_bar);
-    X own = whole_bar.slice(0, kept);
-    dy_bar.absent() ? fill(own, 0) : copy_into(own, dy_bar);
+    put_first(dy_bar, kept);
     this->run(whole, whole_bar, &input::adjoint_tangent, parameters);
   }
   void release() override {
     replayable<X, Rule, N>::release();
     whole = Rule{};
     whole_bar = {};
+  }
+
+ private:
+  /// Replaces the first `count` rows of whole_bar.
+  void put_first(const X& rows, index_t count) {
+    if constexpr (converting_storage<typename X::storage_type>)
+      if (cotangent_readers() == read_by::products && !rows.absent()) {
+        whole_bar = stacked_for_products(rows, whole_bar.slice(count, whole_bar.rows()));
+        return;
+      }
+    if (!whole_bar.unique()) whole_bar = clone(whole_bar);
+    X own = whole_bar.slice(0, count);
+    rows.absent() ? fill(own, 0) : copy_into(own, rows);
   }
 };
 

@@ -20,17 +20,19 @@ class row_weights {
   row_weights(const X& weights, const std::vector<index_t>& rows, const std::vector<index_t>& labels)
       : spread_{spread(weights, rows), spread(weights, labels), weights} {}
 
-  /// The part's rows of x, each times its example's weight. x is [examples, rows or labels of the whole batch, ...].
-  [[nodiscard]] X applied(X x, const batch_part& part) const {
+  /// The part's rows of x, each times its example's weight. x is [examples, rows or labels of the whole batch, ...]. For products alone
+  /// what they read may be all that is made.
+  [[nodiscard]] X applied(X x, const batch_part& part, read_by readers = read_by::anyone) const {
     const index_t whole = x.extents()[0];
     part.restrict(x);
     if (spread_[0].absent()) return x;
     for (X s : spread_)
       if (s.size() == whole) {
         part.restrict(s);
-        X out(x.extents());
-        X::template run<primitive::scale_rows>(x.data(), s.data(), s.size(), s.size() == 0 ? 0 : x.size() / s.size(), out.mutable_data());
-        return out;
+        const auto scale = [&](auto out) {
+          X::template run<primitive::scale_rows>(x.data(), s.data(), s.size(), s.size() == 0 ? index_t{0} : x.size() / s.size(), out);
+        };
+        return readers == read_by::products ? written<X, read_by::products>(x.extents(), scale) : written<X, read_by::anyone>(x.extents(), scale);
       }
     fail("row_weights: a value of shape ", x.extents(), " is not laid out by example");  // part.restrict has refused it already
   }

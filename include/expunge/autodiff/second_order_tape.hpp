@@ -29,6 +29,8 @@ struct node<dual<tensor<T, S>>> {
   virtual void release() {}
   // For a sweep that shares out the parameters' gradients (tape::pullback with shares):
   [[nodiscard]] virtual bool reads_parameters() const { return false; }
+  /// Who reads this node's cotangent for those gradients.
+  [[nodiscard]] virtual read_by cotangent_readers() const { return read_by::anyone; }
   /// Adds to `target` of the inputs that are, or are not, of parameters what the pullback of `y_bar` gives them; with a part, of
   /// its rows alone, which `y_bar` then has.
   virtual void pullback_into(bool /*parameters*/, cotangent<X> node::* /*target*/, const X& /*y_bar*/, const batch_part* /*part*/) {}
@@ -102,7 +104,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
       }
       if (reached) n.pullback_into(false, &node<dual<X>>::adjoint, n.adjoint.value, nullptr);
       const auto share = [&](const batch_part& part, const row_weights<X>& weights, cotangent<X> node<dual<X>>::*into) {
-        n.pullback_into(true, into, weights.applied(n.adjoint.value, part), &part);
+        n.pullback_into(true, into, weights.applied(n.adjoint.value, part, n.cotangent_readers()), &part);
       };
       if (reached && n.reads_parameters()) {
         for (const gradient_share<X>& s : shares) share(s.part, s.weights, s.into);

@@ -16,4 +16,5 @@
 
 EXPUNGE_ALL(float)
 EXPUNGE_ALL(double)
+EXPUNGE_CUDA_MAP_EACH(expunge::functor::assign<expunge::functor::copy>, expunge::cuda::bfloat16*, const float*)
 EXPUNGE_OPTIM_OPERAND_MAPS(EXPUNGE_CUDA_MAP_EACH, float, expunge::cuda::bfloat16)

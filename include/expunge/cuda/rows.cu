@@ -52,10 +52,16 @@ __global__ void segment_multiply_kernel(const T* values, index_t step, const T* 
   if (s < segments) segment_multiply_column(slice, values[s * step + j], factor, offsets[s], offsets[s + 1], cols, j, out);
 }
 
-template <class T>
-__global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
+/// A thread for Count neighbours of a row.
+template <int Count, class T, class Y>
+__global__ void scale_rows_kernel(const T* values, const T* factor, index_t rows, index_t cols, Y* out) {
   detail::wait_for_earlier_work();
-  if (const index_t i = this_thread(); i < rows * cols) out[i] = values[i] * factor[i / cols];
+  const index_t i = this_thread() * Count;
+  if (i >= rows * cols) return;
+  const auto from = reinterpret_cast<const neighbours<Count, T>*>(values)[i / Count];
+  neighbours<Count, Y> scaled;
+  for (int u = 0; u < Count; ++u) scaled.at[u] = from.at[u] * factor[i / cols];
+  reinterpret_cast<neighbours<Count, Y>*>(out)[i / Count] = scaled;
 }
 
 /// A warp for 32 columns and one of row_slices; the first adds what the others found, in order.
@@ -128,9 +134,14 @@ void segment_broadcast(const T* values, const std::int32_t* offsets, index_t seg
   segment_multiply(values, cols, static_cast<const T*>(nullptr), offsets, segments, cols, out);
 }
 
-template <class T>
-void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out) {
-  detail::launch("scale_rows", scale_rows_kernel<T>, detail::blocks_for(rows * cols, threads), threads, 0, values, factor, rows, cols, out);
+template <class T, class Y>
+void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, Y* out) {
+  constexpr int together = element_pack<T>::size;
+  const auto run = [&](auto kernel, int count) {
+    detail::launch("scale_rows", kernel, detail::blocks_for(rows * cols / count, threads), threads, 0, values, factor, rows, cols, out);
+  };
+  if (cols % together == 0 && detail::packed(values, out)) run(scale_rows_kernel<together, T, Y>, together);
+  else run(scale_rows_kernel<1, T, Y>, 1);
 }
 
 template <class T>
@@ -153,8 +164,8 @@ void rotary(const X* x, const std::int32_t* positions, const T* cos, const T* si
 
 #define EXPUNGE_KERNELS(T)                                                                                                             \
   &gather_rows<T>, &broadcast_row<T>, &scatter_add_rows<T>, &column_sum<T>, &segment_sum<T>, &segment_multiply<T>, &segment_broadcast<T>, \
-      &scale_rows<T>, &segment_products<T>, &rotary<T, T, T>
+      &scale_rows<T, T>, &segment_products<T>, &rotary<T, T, T>
 EXPUNGE_CUDA_KEEP(EXPUNGE_KERNELS)
-EXPUNGE_CUDA_KEEP_ALSO(&rotary<float, bfloat16, bfloat16>, &rotary<float, float, bfloat16>)
+EXPUNGE_CUDA_KEEP_ALSO(&scale_rows<float, bfloat16>, &rotary<float, bfloat16, bfloat16>, &rotary<float, float, bfloat16>)
 
 }  // namespace expunge::cuda

@@ -140,6 +140,18 @@ void copy_into(X& y, const X& x) {
   map_in_place(functor::assign{functor::copy{}}, y, x);
 }
 
+/// The rows of `first` above those of `second` in the form to which products convert, and in no other.
+template <class X>
+  requires converting_storage<typename X::storage_type>
+X stacked_for_products(const X& first, const X& second) {
+  X out = X::for_products(second.extents().with_first(first.extents()[0] + second.extents()[0]));
+  const auto to = out.operand_to_write();
+  const std::vector<arrays_of<std::remove_const_t<decltype(to)>, typename X::const_pointer>> parts{{{to, first.data()}, first.size()},
+                                                                                                   {{to + first.size(), second.data()}, second.size()}};
+  X::template run<primitive::map_each>(functor::assign{functor::copy{}}, std::span(parts));
+  return out;
+}
+
 /// Leaves the first rows of x. The memory of the others goes where nobody else has it.
 template <class X>
 void keep_rows(X& x, index_t count) {

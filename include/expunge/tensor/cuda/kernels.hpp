@@ -53,8 +53,9 @@ template <class T>
 void segment_broadcast(const T* values, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
 template <class T>
 void segment_multiply(const T* values, index_t step, const T* factor, const std::int32_t* offsets, index_t segments, index_t cols, T* out);
-template <class T>
-void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, T* out);
+/// Y is T, or bfloat16 where T is float.
+template <class T, class Y>
+void scale_rows(const T* values, const T* factor, index_t rows, index_t cols, Y* out);
 template <class T>
 void segment_products(const T* a, const T* b, const std::int32_t* offsets, index_t segments, index_t cols, T* sum, T* largest, T*
     smallest);
