@@ -213,6 +213,67 @@ BOOST_AUTO_TEST_CASE(freed_memory_is_lent_again) {
   testing::use_memory_lists();
 }
 
+BOOST_AUTO_TEST_CASE(what_a_piece_is_shrunk_by_is_lent_until_it_joins_the_rest) {
+  constexpr std::size_t part = 1 << 16;
+  cuda::release_unused();
+  cuda::keep_freed(true);
+  auto* const first = static_cast<std::byte*>(cuda::allocate(4 * part));
+  const auto pieces = [&] {
+    cuda::shrink(first, part);
+    std::byte* const rest = static_cast<std::byte*>(cuda::allocate(3 * part));
+    BOOST_TEST(rest == first + part);
+    cuda::shrink(rest, part + 1);  // whole blocks of 512 bytes
+    std::byte* const last = static_cast<std::byte*>(cuda::allocate(2 * part - 512));
+    BOOST_TEST(last == rest + part + 512);
+    return std::vector{first, rest, last};
+  };
+  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}}) {
+    const auto made = pieces();
+    for (const std::size_t i : order) {
+      cuda::release_unused();  // nothing that is in use, nor what lies beside that
+      cuda::release(made[i]);
+    }
+    const void* const again = cuda::allocate(4 * part);
+    BOOST_TEST(again == first);
+  }
+  cuda::forget_peak();
+  const std::size_t most = cuda::peak_bytes();
+  cuda::shrink(first, 8 * part);  // which it never had
+  cuda::shrink(first, 0);
+  cuda::forget_peak();
+  BOOST_TEST(cuda::peak_bytes() == most - 4 * part + 512);
+  cuda::release(first);
+  testing::use_memory_lists();
+}
+
+using shrinking_tensors = boost::mpl::list<device_tensor, tensor<float, bfloat16_cuda_storage<float>>>;
+BOOST_AUTO_TEST_CASE_TEMPLATE(the_rows_that_are_kept_are_what_they_were, X, shrinking_tensors) {
+  cuda::keep_freed(true);
+  const auto whole_numbers = [](const shape& extents, std::uint64_t seed) {  // whose products and sums are exact
+    auto values = random<host_tensor>(extents, seed).to_vector();
+    for (float& v : values) v = std::round(4 * v);
+    return X(extents, values);
+  };
+  X x = whole_numbers({50, 8}, 1);
+  const X w = whole_numbers({4, 8}, 2);
+  const auto rows = x.slice(0, 20).to_vector();
+  X product(shape{50, 4}), of_kept(shape{20, 4});
+  gemm(false, true, 1, x, w, 0, product);  // products may keep what they made of x
+  const auto expected = product.slice(0, 20).to_vector();
+  const auto* const place = x.data();
+  keep_rows(x, 20);
+  BOOST_TEST(x.data() == place);
+  const X other = random<X>({29, 8}, 3);  // where the other rows were
+  BOOST_TEST((other.data() > place && other.data() < place + 50 * 8));
+  BOOST_TEST((x.to_vector() == rows));
+  gemm(false, true, 1, x, w, 0, of_kept);
+  BOOST_TEST((of_kept.to_vector() == expected));
+  x.mutable_data();  // drops that
+  gemm(false, true, 1, x, w, 0, of_kept);
+  BOOST_TEST((of_kept.to_vector() == expected));
+  testing::use_memory_lists();
+}
+
 BOOST_AUTO_TEST_CASE(memory_does_not_grow_over_a_thousand_steps) {
   trained<device_tensor>(10);
   cuda::synchronise();

@@ -64,6 +64,13 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     kept_->elements = {};
   }
 
+  void shrink(index_t size) const {
+    const std::lock_guard lock(kept_->making);
+    cuda_storage<T>::shrink(size);
+    if (kept_->elements.unique()) kept_->elements.shrink(size);
+    size_ = size;
+  }
+
   explicit operator bool() const { return kept_ != nullptr; }
   void upload(index_t offset, std::span<const T> from) const {
     drop_operand();
@@ -164,7 +171,7 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     return kept_->elements;
   }
 
-  index_t size_ = 0;
+  mutable index_t size_ = 0;  // of the only handle, where that shrinks it
   std::shared_ptr<kept> kept_;
 };
 

@@ -44,6 +44,7 @@ void forget_peak();
 // Memory in stream order: what is released may be reused by work that is submitted later.
 [[nodiscard]] void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
+void shrink(void* memory, std::size_t bytes);  // releases what lies behind its first bytes
 void copy_to_device(void* to, const void* from, std::size_t bytes);  // `from` may change afterwards
 void copy_to_host(void* to, const void* from, std::size_t bytes);  // waits
 
