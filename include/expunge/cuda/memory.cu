@@ -2,14 +2,12 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <cstdint>
 #include <iterator>
-#include <limits>
 #include <map>
 #include <mutex>
-#include <set>
 #include <sstream>
-#include <tuple>
+#include <unordered_map>
+#include <vector>
 
 #include "expunge/core/error.hpp"
 #include "expunge/cuda/launch.cuh"
@@ -34,22 +32,23 @@ class kept_pieces {
 
   void release(void* memory) noexcept {
     const std::lock_guard lock(guard_);
-    const auto at = pieces_.find(static_cast<std::byte*>(memory));
-    in_use_ -= at->second.size;
-    make_idle(at);
+    piece& p = pieces_.find(memory)->second;
+    in_use_ -= p.size;
+    make_idle(p);
     if (!keep_) give_back_all();
   }
 
   void shrink(void* memory, std::size_t bytes) {
     const std::lock_guard lock(guard_);
-    const auto at = pieces_.find(static_cast<std::byte*>(memory));
+    piece& p = pieces_.find(memory)->second;
     const std::size_t kept = rounded(bytes);
-    if (kept >= at->second.size) return;
-    const std::size_t rest = at->second.size - kept;
-    const auto behind = pieces_.emplace(at->first + kept, piece{rest, at->second.whole}).first;
-    at->second.size = kept;
-    in_use_ -= rest;
-    make_idle(behind);
+    if (kept >= p.size) return;
+    piece& rest = pieces_.try_emplace(p.memory + kept, piece{p.memory + kept, p.size - kept, &p, p.behind}).first->second;
+    if (p.behind != nullptr) p.behind->before = &rest;
+    p.behind = &rest;
+    p.size = kept;
+    in_use_ -= rest.size;
+    make_idle(rest);
   }
 
   void keep(bool on) {
@@ -75,60 +74,58 @@ class kept_pieces {
   }
 
  private:
+  /// Of what the driver lent at once.
   struct piece {
-    std::size_t size;           // bytes
-    std::byte* whole;           // where what the driver lent begins
-    std::int64_t released = 0;  // when, for idle pieces: 1 is the first
+    std::byte* memory;
+    std::size_t size;                           // bytes
+    piece *before = nullptr, *behind = nullptr;  // its neighbours there
+    bool idle = false;
+    std::size_t place = 0;  // among the idle ones of its size
   };
-  using all_pieces = std::map<std::byte*, piece>;
-  using place = std::tuple<std::size_t, std::int64_t, std::byte*>;
 
   static std::size_t rounded(std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + 511) / 512 * 512; }
 
-  /// A piece of this size or up to an eighth more, as batches of facts differ a little in length, released as late as may be; null where
-  /// there is none.
+  /// A piece of this size or up to an eighth more, as batches of facts differ a little in length; null where there is none.
   std::byte* again(std::size_t size) {
-    const auto found = idle_.lower_bound({size, std::numeric_limits<std::int64_t>::min(), nullptr});
-    if (found == idle_.end() || std::get<0>(*found) > size + size / 8) return nullptr;
-    std::byte* const memory = std::get<2>(*found);
-    const auto at = pieces_.find(memory);
-    take_out(at);
-    in_use_ += at->second.size;
-    return memory;
+    const auto found = idle_.lower_bound(size);
+    if (found == idle_.end() || found->first > size + size / 8) return nullptr;
+    piece& p = *found->second.back();
+    take_out(p);
+    in_use_ += p.size;
+    return p.memory;
   }
 
-  static place place_of(const all_pieces::iterator& at) { return {at->second.size, -at->second.released, at->first}; }
-
-  void take_out(all_pieces::iterator at) noexcept {
-    idle_.erase(place_of(at));
-    idle_bytes_ -= at->second.size;
-    at->second.released = 0;
+  void take_out(piece& p) noexcept {
+    const auto same = idle_.find(p.size);
+    std::vector<piece*>& pieces = same->second;
+    pieces[p.place] = pieces.back();
+    pieces[p.place]->place = p.place;
+    pieces.pop_back();
+    if (pieces.empty()) idle_.erase(same);
+    p.idle = false;
+    idle_bytes_ -= p.size;
   }
 
   /// Joins it with what is idle beside it.
-  void make_idle(all_pieces::iterator at) noexcept {
-    const auto join = [&](all_pieces::iterator first, all_pieces::iterator second) {
-      first->second.size += second->second.size;
-      pieces_.erase(second);
-      return first;
-    };
-    const auto idle_beside = [&](all_pieces::iterator other) { return other->second.whole == at->second.whole && other->second.released != 0; };
-    if (const auto next = std::next(at); next != pieces_.end() && idle_beside(next)) {
-      take_out(next);
-      join(at, next);
-    }
-    if (at != pieces_.begin())
-      if (const auto before = std::prev(at); idle_beside(before)) {
-        take_out(before);
-        at = join(before, at);
-      }
+  void make_idle(piece& p) noexcept {
+    if (p.behind != nullptr && p.behind->idle) take_out(*p.behind), absorb_behind(p);
+    piece& joined = p.before != nullptr && p.before->idle ? *p.before : p;
+    if (&joined != &p) take_out(joined), absorb_behind(joined);
     try {
-      at->second.released = ++releases_;
-      idle_.insert(place_of(at));
-      idle_bytes_ += at->second.size;
+      std::vector<piece*>& same = idle_[joined.size];
+      same.push_back(&joined);
+      joined.place = same.size() - 1;
+      joined.idle = true;
+      idle_bytes_ += joined.size;
     } catch (...) {  // the host's memory is exhausted: nobody will be lent this piece
-      at->second.released = 0;
     }
+  }
+  void absorb_behind(piece& p) noexcept {
+    piece* const gone = p.behind;
+    p.size += gone->size;
+    p.behind = gone->behind;
+    if (p.behind != nullptr) p.behind->before = &p;
+    pieces_.erase(gone->memory);
   }
 
   std::byte* from_driver(std::size_t size, std::size_t bytes) {
@@ -158,29 +155,33 @@ class kept_pieces {
       throw out_of_memory(message.str());
     }
     auto* const memory = static_cast<std::byte*>(lent);
-    pieces_.emplace(memory, piece{size, memory});
+    pieces_.try_emplace(memory, piece{memory, size});
     in_use_ += size;
     return memory;
   }
 
-  /// But what is a part of something in use.
+  /// But parts of what is in use.
   void give_back_all() noexcept {
-    for (auto each = idle_.begin(); each != idle_.end();) {
-      const auto at = pieces_.find(std::get<2>(*each++));
-      const auto next = std::next(at);
-      if (at->first != at->second.whole || (next != pieces_.end() && next->second.whole == at->first)) continue;
-      take_out(at);
-      static_cast<void>(cudaFreeAsync(at->first, detail::stream_in_use()));  // at exit the driver may be gone
-      pieces_.erase(at);
+    for (auto same = idle_.begin(); same != idle_.end();) {
+      std::vector<piece*>& pieces = same->second;
+      const auto parts = std::partition(pieces.begin(), pieces.end(), [](const piece* p) { return p->before != nullptr || p->behind != nullptr; });
+      for (auto each = parts; each != pieces.end(); ++each) {
+        std::byte* const memory = (*each)->memory;
+        idle_bytes_ -= same->first;
+        pieces_.erase(memory);
+        static_cast<void>(cudaFreeAsync(memory, detail::stream_in_use()));  // at exit the driver may be gone
+      }
+      pieces.erase(parts, pieces.end());
+      for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i]->place = i;
+      same = pieces.empty() ? idle_.erase(same) : std::next(same);
     }
   }
 
   mutable std::mutex guard_;
-  all_pieces pieces_;
-  std::set<place> idle_;
+  std::unordered_map<void*, piece> pieces_;
+  std::map<std::size_t, std::vector<piece*>> idle_;  // by size
   std::size_t in_use_ = 0, idle_bytes_ = 0;
   std::size_t most_ = 0, peak_ = 0;  // in use at once: ever, and since forget_peak()
-  std::int64_t releases_ = 0;
   bool keep_ = true;
 };
 
