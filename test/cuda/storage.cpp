@@ -168,12 +168,17 @@ BOOST_AUTO_TEST_CASE(host_and_device_agree) {
   BOOST_TEST((tail(random<device_tensor>({9, 7}, 1)) == tail(random<host_tensor>({9, 7}, 1))));
 }
 
-BOOST_AUTO_TEST_CASE(sums_over_more_rows_than_a_grid_has_blocks_for) {
-  const index_t rows = 512 * 65535 + 1;
-  device_tensor ones(shape{rows, 1}), sum = zeros<device_tensor>({1});
-  fill(ones, 1.0F);
-  device_tensor::run<primitive::column_sum>(ones.data(), rows, 1, destination<float>{sum.mutable_data(), true});
-  BOOST_TEST(sum.to_vector()[0] == static_cast<float>(rows), boost::test_tools::tolerance(1e-6F));
+BOOST_AUTO_TEST_CASE(sums_over_rows_of_no_block_one_and_many) {
+  for (const index_t rows : {index_t{0}, index_t{1}, index_t{1024}, index_t{1025}, index_t{1024 * 1024 + 3}}) {
+    device_tensor ones(shape{rows, 3}), sums(shape{3});
+    fill(ones, 1.0F);
+    const auto sum = [&](bool empty) {
+      device_tensor::run<primitive::column_sum>(ones.data(), rows, 3, destination<float>{sums.mutable_data(), empty});
+      return sums.to_vector();
+    };
+    BOOST_TEST(sum(true) == std::vector<float>(3, static_cast<float>(rows)), boost::test_tools::per_element());
+    BOOST_TEST(sum(false) == std::vector<float>(3, static_cast<float>(2 * rows)), boost::test_tools::per_element());
+  }
 }
 
 BOOST_AUTO_TEST_CASE(two_threads_attend_at_once) {

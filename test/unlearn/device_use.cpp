@@ -134,6 +134,22 @@ BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
   for (const auto c : {curvature::first_order, curvature::exact}) check(loss::ssiuu<>{{}, {.curvature = c}, {}});
 }
 
+BOOST_AUTO_TEST_CASE(a_step_is_so_many_operations) {  // with the conversions of operands; with few examples a device's host is what takes the time: some 3 us each
+  const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 4, 9, 4, 32); };
+  const auto operations = [&](const auto& policy) {
+    auto m = model::random_decoder<X>({.vocabulary = 32, .width = 16, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 24, .context = 16, .tied = true}, 1);
+    std::vector<std::size_t> ends;
+    testing::submitted.clear();
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4, .on_step = [&](const auto&) { ends.push_back(testing::submitted.size() + static_cast<std::size_t>(testing::conversions)); }})
+        .run(sequences(1), sequences(2), unlearn::after_steps(3));
+    return ends[2] - ends[1];
+  };
+  BOOST_TEST(operations(loss::gradient_difference{}) == 192U);
+  BOOST_TEST(operations(loss::ssiuu<>{}) == 324U);
+  BOOST_TEST(operations(loss::ssiuu<>{{}, {.curvature = attribution::curvature::exact}, {}}) == 554U);
+  BOOST_TEST(operations(loss::ssiuu_exact(0.5)) == 570U);
+}
+
 BOOST_AUTO_TEST_CASE(steps_of_the_same_shapes_submit_the_same_work) {
   const auto check = [](const auto& policy) {
     auto m = model::random_mlp<X>({3, 8, 4}, 1);

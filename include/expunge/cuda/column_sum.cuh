@@ -9,17 +9,17 @@
 
 namespace expunge::cuda::detail {
 
-inline constexpr index_t column_sum_rows = 512, most_column_sum_blocks = 65535;  // rows of a block at least; a grid's extent along y
-inline constexpr unsigned column_slices = 8;  // of a block's rows: a warp sums 32 columns of one
+inline constexpr index_t column_sum_rows = 1024;  // of a block
+inline constexpr unsigned column_slices = 16;     // of those: a warp sums 32 columns of one
 
-/// Row blockIdx.y of `out` from that block's rows.
+/// Row blockIdx.x of `out` from that block's rows.
 template <class T, class Share>
-__global__ void column_sum_kernel(Share share, index_t rows, index_t each, index_t cols, destination<T> out) {
+__global__ void column_sum_kernel(Share share, index_t rows, index_t cols, destination<T> out) {
   wait_for_earlier_work();
   __shared__ T found[column_slices][32];
   const unsigned slice = threadIdx.x / 32, lane = threadIdx.x % 32;
-  const index_t j = static_cast<index_t>(blockIdx.x) * 32 + lane, begin = blockIdx.y * each;
-  const index_t end = begin + each < rows ? begin + each : rows;
+  const index_t j = static_cast<index_t>(blockIdx.y) * 32 + lane, begin = blockIdx.x * column_sum_rows;
+  const index_t end = begin + column_sum_rows < rows ? begin + column_sum_rows : rows;
   T sum = 0;
   if (j < cols) {
 #pragma unroll 8
@@ -29,17 +29,16 @@ __global__ void column_sum_kernel(Share share, index_t rows, index_t each, index
   __syncthreads();
   if (slice != 0 || j >= cols) return;
   for (unsigned s = 1; s < column_slices; ++s) sum += found[s][lane];
-  T& to = out.at[blockIdx.y * cols + j];
+  T& to = out.at[blockIdx.x * cols + j];
   to = out.empty ? sum : to + sum;
 }
 
 /// out[j] becomes, or grows by, the sum over rows r of share(r, j).
 template <class T, class Share>
 void put_column_sums(const char* what, const Share& share, index_t rows, index_t cols, destination<T> out) {
-  const index_t each = column_sum_rows * std::max(1U, blocks_for(rows, column_sum_rows * most_column_sum_blocks));
-  const unsigned blocks = std::max(1U, blocks_for(rows, each));
+  const unsigned blocks = std::max(1U, blocks_for(rows, column_sum_rows));
   const auto sum_blocks = [&](destination<T> to) {
-    launch(what, column_sum_kernel<T, Share>, dim3(blocks_for(cols, 32), blocks), 32 * column_slices, 0, share, rows, each, cols, to);
+    launch(what, column_sum_kernel<T, Share>, dim3(blocks, blocks_for(cols, 32)), 32 * column_slices, 0, share, rows, cols, to);
   };
   if (blocks == 1) return sum_blocks(out);
   const scratch<T> partial(blocks * cols);
