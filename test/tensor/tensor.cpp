@@ -5,6 +5,7 @@
 
 #include <expunge/core/random.hpp>
 #include <expunge/core/thread_pool.hpp>
+#include <expunge/optim/functor.hpp>
 #include <expunge/tensor/eigen.hpp>
 #include <expunge/tensor/math.hpp>
 #include <expunge/tensor/xtensor.hpp>
@@ -157,6 +158,32 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(squares_of_many_tensors_gather, X, all) {
   BOOST_TEST(std::abs(value_of(total) / expected - 1) < 1e-6);
   add_sum_of_squares(total, std::vector<X>{});
   BOOST_TEST(std::abs(value_of(total) / expected - 1) < 1e-6);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(many_tensors_are_updated, X, all) {
+  using T = typename X::value_type;
+  const X w = random<X>({40001}, 9), g = random<X>({40002}, 10);
+  std::vector<X> parameters, gradients;  // as above; w's second half is one of them, and 3 of its elements are in none
+  index_t at = 0;
+  for (index_t i = 0; i < 200; at += i++ % 7 * 10) {
+    parameters.push_back(w.slice(at, at + i % 7 * 10));
+    gradients.push_back(g.slice(at + 1, at + 1 + i % 7 * 10));
+  }
+  parameters.push_back(w.slice(at + 3, 40001));
+  gradients.push_back(g.slice(at + 4, 40002));
+  const std::vector<T> before = w.to_vector(), along = g.to_vector();
+  update_in_place(functor::sgd<T>{T(0.5), T(1), T(0)}, parameters, std::as_const(gradients));
+  const std::vector<T> after = w.to_vector();
+  index_t wrong = 0;
+  for (std::size_t i = 0; i < before.size(); ++i) {
+    const bool stays = i >= static_cast<std::size_t>(at) && i < static_cast<std::size_t>(at) + 3;
+    wrong += std::abs(after[i] - (before[i] - (stays ? T(0) : along[i + 1] / 2))) > T(1e-6) ? 1 : 0;
+  }
+  BOOST_TEST(wrong == 0);
+  gradients.pop_back();
+  BOOST_CHECK_EXCEPTION(update_in_place(functor::sgd<T>{T(0.5), T(1), T(0)}, parameters, std::as_const(gradients)), error,
+                        [](const error& e) { return std::string(e.what()).find("201 tensors and 200") != std::string::npos; });
+  BOOST_TEST((w.to_vector() == after));
 }
 
 BOOST_AUTO_TEST_CASE(long_sums_have_all_their_elements_once) {

@@ -104,8 +104,8 @@ class recording {
     else return product(leaves_[f].value, gradient_of(leaves_[f]));
   }
 
-  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f), or is one row for all examples, and is
-  /// constant. Once a feature, which is gone then.
+  /// Adds sum v A_f to what finish() differentiates; v has the shape of feature(f) and is constant; for neurons one
+  /// row for all examples will do. Once a feature, which is gone then.
   void weigh(std::size_t f, const X& v) {
     with_tangents_ = order_ == curvature::exact;
     if constexpr (neurons) {
@@ -124,21 +124,19 @@ class recording {
   void weigh_by(const F& penalty, std::vector<X>& references, device_sum<X> sum, double factor) {
     static_assert(!neurons, "recording: weigh_by is for parameters");
     with_tangents_ = order_ == curvature::exact;
-    std::vector<X> values, first, gradients, tangents;
+    std::vector<X> phi, g, gradients, tangents;
     for (const V& leaf : leaves_) {
       node<dual<X>>& of = *leaf.origin;
       const shape& extents = leaf.value.extents();
       for (X* gradient : {&of.adjoint.value, &of.adjoint_tangent.value})
         if (gradient->absent()) *gradient = zeros<X>(extents);  // the loss does not depend on it
-      values.push_back(leaf.value);
-      first.push_back(of.adjoint.value);
+      phi.push_back(leaf.value);
+      g.push_back(of.adjoint.value);
       gradients.push_back(of.adjoint_tangent.value);
       if (with_tangents_) tangents.push_back(of.tangent = X(extents));
     }
-    const auto& phi = values;
-    const auto& g = first;
-    if (with_tangents_) add_map_sum_each(sum, factor, penalty, references, gradients, tangents, g, phi);
-    else add_map_sum_each(sum, factor, penalty, references, gradients, g, phi);
+    if (with_tangents_) add_map_sum_each(sum, factor, penalty, references, gradients, tangents, std::as_const(g), std::as_const(phi));
+    else add_map_sum_each(sum, factor, penalty, references, gradients, std::as_const(g), std::as_const(phi));
   }
 
   /// The second sweep: adds d/dtheta of the base loss (its weights constant) and of what was weighed to the gradients given to record(),

@@ -88,7 +88,7 @@ class kept_pieces {
   /// A piece of this size or up to an eighth more, as batches of facts differ a little in length; null where there is none.
   std::byte* again(std::size_t size) {
     const auto found = idle_.lower_bound(size);
-    if (found == idle_.end() || found->first > size + size / 8) return nullptr;
+    if (found == idle_.end() || found->first > size + size / 8 || found->second.empty()) return nullptr;
     piece& p = *found->second.back();
     take_out(p);
     in_use_ += p.size;
@@ -107,18 +107,26 @@ class kept_pieces {
   }
 
   /// Joins it with what is idle beside it.
-  void make_idle(piece& p) noexcept {
-    if (p.behind != nullptr && p.behind->idle) take_out(*p.behind), absorb_behind(p);
-    piece& joined = p.before != nullptr && p.before->idle ? *p.before : p;
-    if (&joined != &p) take_out(joined), absorb_behind(joined);
-    try {
-      std::vector<piece*>& same = idle_[joined.size];
-      same.push_back(&joined);
-      joined.place = same.size() - 1;
-      joined.idle = true;
-      idle_bytes_ += joined.size;
-    } catch (...) {  // the host's memory is exhausted: nobody will be lent this piece
+  void make_idle(piece& released) noexcept {
+    piece* p = &released;
+    if (p->before != nullptr && p->before->idle) {
+      p = p->before;
+      take_out(*p);
+      absorb_behind(*p);
     }
+    if (p->behind != nullptr && p->behind->idle) {
+      take_out(*p->behind);
+      absorb_behind(*p);
+    }
+    try {
+      std::vector<piece*>& same = idle_[p->size];
+      p->place = same.size();
+      same.push_back(p);
+    } catch (...) {  // the host's memory is exhausted: nobody will be lent this piece
+      return;
+    }
+    p->idle = true;
+    idle_bytes_ += p->size;
   }
   void absorb_behind(piece& p) noexcept {
     piece* const gone = p.behind;

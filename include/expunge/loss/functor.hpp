@@ -54,6 +54,6 @@ struct parameter_penalty {
 #define EXPUNGE_LOSS_SUMS(MAP_SUM, T)                                                                                 \
   MAP_SUM(expunge::functor::growth_penalty<T>, T*, const T*)                                                          \
   MAP_SUM(expunge::functor::growth_penalty<T>, T*, T*, const T*)
-#define EXPUNGE_LOSS_SUMS_OVER_PARAMETERS(MAP_SUM, T)                                                                 \
+#define EXPUNGE_LOSS_SUMS_OF_MANY(MAP_SUM, T)                                                                         \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, const T*, const T*)                                         \
   MAP_SUM(expunge::functor::parameter_penalty<T>, T*, T*, T*, const T*, const T*)

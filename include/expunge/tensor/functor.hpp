@@ -100,7 +100,7 @@ struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, con
 }  // namespace expunge::functor
 
 // Lists of functors with the arrays that they take, for whoever compiles them by name: MAP(functor, pointers...), and
-// MAP_SUM likewise for those whose results are summed. A type given to a list may hold no comma. EXPUNGE_ADDED_MAPS: of an F that a
+// MAP_SUM likewise for those whose results are summed, of many groups of arrays at once for lists OF_MANY. A type given to a list may hold no comma. EXPUNGE_ADDED_MAPS: of an F that a
 // cotangent_slot adds, too (add_mapped), or host::linear.
 #define EXPUNGE_ADDED_MAPS(MAP, T, F, ...)                                                                             \
   MAP(expunge::functor::assign<F>, T*, __VA_ARGS__)                                                                    \
@@ -117,3 +117,4 @@ struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, con
 #define EXPUNGE_TENSOR_SUMS(MAP_SUM, T)                                                                               \
   MAP_SUM(expunge::functor::copy, const T*)                                                                           \
   MAP_SUM(expunge::functor::multiply, const T*, const T*)
+#define EXPUNGE_TENSOR_SUMS_OF_MANY(MAP_SUM, T) MAP_SUM(expunge::functor::square, const T*)
