@@ -38,6 +38,7 @@ BOOST_AUTO_TEST_CASE(steps_in_bfloat16_are_the_hosts_but_for_rounding) {
   model::decoder_config llama{.vocabulary = 64, .width = 32, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 8, .ffn_width = 48, .context = 16, .tied = true};
   const auto first = check("gd", llama, loss::gradient_difference{}), second = check("gd", llama, loss::gradient_difference{});
   BOOST_TEST((first == second));
+  check("first order", llama, loss::ssiuu<>{});
   check("exact per parameter", llama, loss::ssiuu<>{{}, {.curvature = attribution::curvature::exact}, {}});
   check("exact per neuron", llama, loss::ssiuu_exact(0.5));
   llama.head_dim = 4;  // tensor cores do not take such heads
@@ -47,6 +48,8 @@ BOOST_AUTO_TEST_CASE(steps_in_bfloat16_are_the_hosts_but_for_rounding) {
   gpt2.kv_heads = gpt2.heads;
   gpt2.head_dim = 8;
   check("gd, gpt2", gpt2, loss::gradient_difference{});
+  check("first order, gpt2", gpt2, loss::ssiuu<>{});
+  check("exact per neuron, gpt2", gpt2, loss::ssiuu_exact(0.5));
 }
 
 BOOST_AUTO_TEST_CASE(the_memory_plan_holds_what_a_step_takes) {
