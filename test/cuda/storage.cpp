@@ -169,16 +169,41 @@ BOOST_AUTO_TEST_CASE(host_and_device_agree) {
 }
 
 BOOST_AUTO_TEST_CASE(sums_over_rows_of_no_block_one_and_many) {
-  for (const index_t rows : {index_t{0}, index_t{1}, index_t{1024}, index_t{1025}, index_t{1024 * 1024 + 3}}) {
-    device_tensor ones(shape{rows, 3}), sums(shape{3});
-    fill(ones, 1.0F);
+  for (const index_t rows : {0, 1, 1024, 1025, 1024 * 1024 + 3}) {
+    std::vector<float> values, expected(3);
+    for (index_t i = 0; i < 3 * rows; ++i) values.push_back(static_cast<float>((i / 3 * 7 + i % 3) % 5));  // sums are exact
+    for (std::size_t i = 0; i < values.size(); ++i) expected[i % 3] += values[i];
+    const device_tensor x(shape{rows, 3}, values);
+    device_tensor sums(shape{3});
     const auto sum = [&](bool empty) {
-      device_tensor::run<primitive::column_sum>(ones.data(), rows, 3, destination<float>{sums.mutable_data(), empty});
+      device_tensor::run<primitive::column_sum>(x.data(), rows, 3, destination<float>{sums.mutable_data(), empty});
       return sums.to_vector();
     };
-    BOOST_TEST(sum(true) == std::vector<float>(3, static_cast<float>(rows)), boost::test_tools::per_element());
-    BOOST_TEST(sum(false) == std::vector<float>(3, static_cast<float>(2 * rows)), boost::test_tools::per_element());
+    BOOST_TEST(sum(true) == expected, boost::test_tools::per_element());
+    for (float& e : expected) e *= 2;
+    BOOST_TEST(sum(false) == expected, boost::test_tools::per_element());
   }
+}
+
+BOOST_AUTO_TEST_CASE(one_value_may_be_several_inputs) {
+  const auto gradients = []<class X>(const X& x, const X& w) {
+    std::vector<X> out;
+    const auto of = [&](const X& at, const auto& f) {
+      tape<X> t;
+      const auto v = t.leaf(at);
+      const auto y = f(v);
+      t.pullback(y, random<X>(y.value.extents(), 7));
+      out.push_back(gradient_of(v));
+    };
+    const typename X::index_tensor offsets(shape{3}, std::vector<std::int32_t>{0, 3, 8});
+    of(x, [&](const var<X>& v) { return causal_attention(v, v, v, offsets, 2, 2, 0.5F); });
+    of(w, [&](const var<X>& v) { return layer_norm(var<X>(x), v, v, 1e-5F); });
+    of(w, [&](const var<X>& v) { return rms_norm(v, v, 1e-5F); });
+    return out;
+  };
+  const auto on_device = gradients(random<device_tensor>({8, 8}, 1), random<device_tensor>({8}, 2));
+  const auto on_host = gradients(random<host_tensor>({8, 8}, 1), random<host_tensor>({8}, 2));
+  for (std::size_t i = 0; i < on_host.size(); ++i) testing::check_beside_largest(on_device[i].to_vector(), on_host[i].to_vector(), 1e-5F);
 }
 
 BOOST_AUTO_TEST_CASE(two_threads_attend_at_once) {
@@ -225,15 +250,17 @@ BOOST_AUTO_TEST_CASE(what_a_piece_is_shrunk_by_is_lent_until_it_joins_the_rest) 
   cuda::keep_freed(true);
   auto* const first = static_cast<std::byte*>(cuda::allocate(4 * part));
   const auto pieces = [&] {
-    cuda::shrink(first, part);
+    BOOST_TEST(cuda::shrink(first, part));
     std::byte* const rest = static_cast<std::byte*>(cuda::allocate(3 * part));
     BOOST_TEST(rest == first + part);
-    cuda::shrink(rest, part + 1);  // whole blocks of 512 bytes
-    std::byte* const last = static_cast<std::byte*>(cuda::allocate(2 * part - 512));
-    BOOST_TEST(last == rest + part + 512);
-    return std::vector{first, rest, last};
+    BOOST_TEST(cuda::shrink(rest, part + 1));  // whole blocks of 512 bytes
+    std::byte* const middle = static_cast<std::byte*>(cuda::allocate(part));  // cut from what is left
+    BOOST_TEST(middle == rest + part + 512);
+    std::byte* const last = static_cast<std::byte*>(cuda::allocate(part - 512));
+    BOOST_TEST(last == middle + part);
+    return std::vector{first, rest, middle, last};
   };
-  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{0, 1, 2}, {2, 1, 0}, {0, 2, 1}, {1, 0, 2}}) {
+  for (const std::vector<std::size_t>& order : {std::vector<std::size_t>{0, 1, 2, 3}, {3, 2, 1, 0}, {0, 2, 1, 3}, {1, 3, 0, 2}}) {
     const auto made = pieces();
     for (const std::size_t i : order) {
       cuda::release_unused();  // nothing that is in use, nor what lies beside that
@@ -244,8 +271,8 @@ BOOST_AUTO_TEST_CASE(what_a_piece_is_shrunk_by_is_lent_until_it_joins_the_rest) 
   }
   cuda::forget_peak();
   const std::size_t most = cuda::peak_bytes();
-  cuda::shrink(first, 8 * part);  // which it never had
-  cuda::shrink(first, 0);
+  BOOST_TEST(cuda::shrink(first, 8 * part));  // which it never had
+  BOOST_TEST(cuda::shrink(first, 0));
   cuda::forget_peak();
   BOOST_TEST(cuda::peak_bytes() == most - 4 * part + 512);
   cuda::release(first);

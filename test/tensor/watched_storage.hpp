@@ -48,10 +48,10 @@ class watched_storage : public host_storage<T> {
     made.size_ = size_;
     return made;
   }
-  void shrink(index_t n) const {
+  bool shrink(index_t n) const {
     drop_operand();
     size_ = static_cast<std::size_t>(n);
-    host_storage<T>::shrink(n);
+    return host_storage<T>::shrink(n);
   }
   static watched_storage operand_of(index_t n) {
     watched_storage made;

@@ -129,7 +129,7 @@ class recording {
       node<dual<X>>& of = *leaf.origin;
       const shape& extents = leaf.value.extents();
       for (X* gradient : {&of.adjoint.value, &of.adjoint_tangent.value})
-        if (gradient->absent()) *gradient = zeros<X>(extents);  // the loss does not depend on it
+        if (gradient->absent()) *gradient = zeros<X>(extents);
       phi.push_back(leaf.value);
       g.push_back(of.adjoint.value);
       gradients.push_back(of.adjoint_tangent.value);

@@ -79,16 +79,16 @@ struct attention_rule {
     return dout;
   }
   void pullback(const X& out_bar, cotangent_slot<X> q_bar, cotangent_slot<X> k_bar, cotangent_slot<X> v_bar) const {
+    const auto to_q = q_bar.destination(q.extents()), to_k = k_bar.destination(k.extents()), to_v = v_bar.destination(v.extents());
     X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(),
-                                                   lse.data(), out_bar.operand(), q_bar.destination(q.extents()),
-                                                   k_bar.destination(k.extents()), v_bar.destination(v.extents()));
+                                                   lse.data(), out_bar.operand(), to_q, to_k, to_v);
   }
   void pullback_tangent(const X& dq, const X& dk, const X& dv, const X& out_bar, const X& dout_bar, cotangent_slot<X> dq_bar,
                         cotangent_slot<X> dk_bar, cotangent_slot<X> dv_bar) const {
+    const auto to_q = dq_bar.destination(q.extents()), to_k = dk_bar.destination(k.extents()), to_v = dv_bar.destination(v.extents());
     X::template run<primitive::attention_pullback_tangent>(
         sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(), dk.operand(),
-        dv.operand(), dout.data(), dlse.data(), out_bar.operand(), dout_bar.operand(), dq_bar.destination(q.extents()),
-        dk_bar.destination(k.extents()), dv_bar.destination(v.extents()));
+        dv.operand(), dout.data(), dlse.data(), out_bar.operand(), dout_bar.operand(), to_q, to_k, to_v);
   }
   void restrict(const batch_part& part) {
     for (X* saved : {&q, &k, &v, &out, &lse}) part.restrict(*saved);

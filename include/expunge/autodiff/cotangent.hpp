@@ -118,7 +118,8 @@ class cotangent_slot {
     return target_->value.mutable_data();
   }
 
-  /// The same for kernels that add on the host, and on a device write what nobody has written.
+  /// The same for kernels that add on the host, and on a device write what nobody has written. Called in the order in which they put
+  /// their results: several inputs may be one value.
   [[nodiscard]] auto destination(const shape& extents) const {
     if (wanted() && target_->value.absent()) return new_destination(target_->value, extents);
     if constexpr (device_storage<typename X::storage_type>) return expunge::destination<value_type>{accumulator(extents)};

@@ -44,6 +44,7 @@ struct linear_rule {
     if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
     if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }
+  [[nodiscard]] bool weight_takes_operand() const { return w.rows() > 1 && w.cols() > 1; }  // products with vectors are of the elements
   void restrict(const batch_part& part) { part.restrict(x); }
   bool forget(const X& value) {
     const bool mine = x.data() != nullptr && x.data() == value.data();  // an operand alone is worth keeping

@@ -37,14 +37,16 @@ struct norm_rule {
     });
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar) const {
-    X::template run<primitive::norm_pullback>(x.data(), w.data(), average.data(), rstd.data(), y_bar.data(), x.rows(), x.cols(),
-                                              x_bar.accumulator(x.extents()), w_bar.destination(w.extents()), b_bar.destination(w.extents()));
+    const auto to_x = x_bar.accumulator(x.extents());
+    const auto to_w = w_bar.destination(w.extents()), to_b = b_bar.destination(w.extents());
+    X::template run<primitive::norm_pullback>(x.data(), w.data(), average.data(), rstd.data(), y_bar.data(), x.rows(), x.cols(), to_x, to_w, to_b);
   }
   void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
                         cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar) const {
-    X::template run<primitive::norm_pullback_tangent>(
-        x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(), y_bar.data(), dy_bar.data(), x.rows(), x.cols(),
-        dx_bar.accumulator(x.extents()), dw_bar.destination(w.extents()), db_bar.destination(w.extents()));
+    const auto to_x = dx_bar.accumulator(x.extents());
+    const auto to_w = dw_bar.destination(w.extents()), to_b = db_bar.destination(w.extents());
+    X::template run<primitive::norm_pullback_tangent>(x.data(), w.data(), average.data(), rstd.data(), dx.data(), dw.data(), y_bar.data(),
+                                                      dy_bar.data(), x.rows(), x.cols(), to_x, to_w, to_b);
   }
   void restrict(const batch_part& part) { part.restrict(x), part.restrict(average), part.restrict(rstd); }
   X again() { return forward(x, w, b); }

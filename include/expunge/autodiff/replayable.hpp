@@ -109,13 +109,12 @@ struct postponing final : replayable<X, Rule, N> {
   X whole_bar{};  // and their cotangent of the first sweep
 
   [[nodiscard]] read_by cotangent_readers() const override {
-    if constexpr (requires { Rule::weight; }) {
+    if constexpr (requires { this->rule.weight_takes_operand(); }) {
       for (std::size_t i = 0; i < N; ++i)
         if (i != Rule::weight && this->inputs[i] != nullptr && this->inputs[i]->of_parameters) return read_by::anyone;
-      return read_by::products;
-    } else {
-      return read_by::anyone;
+      if (this->rule.weight_takes_operand()) return read_by::products;
     }
+    return read_by::anyone;
   }
   void pullback_into(bool parameters, cotangent<X> input::*target, const X& y_bar, const batch_part* part) override {
     if constexpr (requires { Rule::weight; })

@@ -2,7 +2,6 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
-#include <iterator>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -38,17 +37,14 @@ class kept_pieces {
     if (!keep_) give_back_all();
   }
 
-  void shrink(void* memory, std::size_t bytes) {
+  bool shrink(void* memory, std::size_t bytes) {
     const std::lock_guard lock(guard_);
+    if (!keep_) return false;
     piece& p = pieces_.find(memory)->second;
-    const std::size_t kept = rounded(bytes);
-    if (kept >= p.size) return;
-    piece& rest = pieces_.try_emplace(p.memory + kept, piece{p.memory + kept, p.size - kept, &p, p.behind}).first->second;
-    if (p.behind != nullptr) p.behind->before = &rest;
-    p.behind = &rest;
-    p.size = kept;
-    in_use_ -= rest.size;
-    make_idle(rest);
+    const std::size_t before = p.size;
+    cut(p, rounded(bytes));
+    in_use_ -= before - p.size;
+    return true;
   }
 
   void keep(bool on) {
@@ -77,33 +73,56 @@ class kept_pieces {
   /// Of what the driver lent at once.
   struct piece {
     std::byte* memory;
-    std::size_t size;                           // bytes
+    std::size_t size;                            // bytes
     piece *before = nullptr, *behind = nullptr;  // its neighbours there
     bool idle = false;
     std::size_t place = 0;  // among the idle ones of its size
+
+    [[nodiscard]] bool whole() const { return before == nullptr && behind == nullptr; }
   };
+  using by_size = std::map<std::size_t, std::vector<piece*>>;
 
   static std::size_t rounded(std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + 511) / 512 * 512; }
 
-  /// A piece of this size or up to an eighth more, as batches of facts differ a little in length; null where there is none.
+  /// A whole piece of this size or up to an eighth more, as batches of facts differ a little in length, or a part that is cut to it; null
+  /// where there is none.
   std::byte* again(std::size_t size) {
-    const auto found = idle_.lower_bound(size);
-    if (found == idle_.end() || found->first > size + size / 8 || found->second.empty()) return nullptr;
-    piece& p = *found->second.back();
-    take_out(p);
-    in_use_ += p.size;
-    return p.memory;
+    const auto smallest = [&](by_size& idle) {
+      const auto found = idle.lower_bound(size);
+      return found == idle.end() || found->second.empty() ? nullptr : found->second.back();
+    };
+    piece* p = smallest(idle_);
+    if (p == nullptr || p->size > size + size / 8) p = smallest(idle_parts_);
+    if (p == nullptr) return nullptr;
+    take_out(*p);
+    if (!p->whole()) cut(*p, size);
+    in_use_ += p->size;
+    return p->memory;
   }
 
+  /// What lies behind the first `size` bytes becomes a piece of its own.
+  void cut(piece& p, std::size_t size) {
+    if (size >= p.size) return;
+    std::byte* const memory = p.memory + size;
+    piece& rest = pieces_.try_emplace(memory, piece{memory, p.size - size, &p, p.behind}).first->second;
+    if (p.behind != nullptr) p.behind->before = &rest;
+    p.behind = &rest;
+    p.size = size;
+    make_idle(rest);
+  }
+
+  by_size& idle_like(const piece& p) { return p.whole() ? idle_ : idle_parts_; }
+
   void take_out(piece& p) noexcept {
-    const auto same = idle_.find(p.size);
+    by_size& idle = idle_like(p);
+    const auto same = idle.find(p.size);
     std::vector<piece*>& pieces = same->second;
     pieces[p.place] = pieces.back();
     pieces[p.place]->place = p.place;
     pieces.pop_back();
-    if (pieces.empty()) idle_.erase(same);
+    if (pieces.empty()) idle.erase(same);
     p.idle = false;
-    idle_bytes_ -= p.size;
+    if (p.whole()) idle_bytes_ -= p.size;
   }
 
   /// Joins it with what is idle beside it.
@@ -119,14 +138,14 @@ class kept_pieces {
       absorb_behind(*p);
     }
     try {
-      std::vector<piece*>& same = idle_[p->size];
+      std::vector<piece*>& same = idle_like(*p)[p->size];
       p->place = same.size();
       same.push_back(p);
-    } catch (...) {  // the host's memory is exhausted: nobody will be lent this piece
-      return;
+      p->idle = true;
+      if (p->whole()) idle_bytes_ += p->size;
+    } catch (...) {  // the host's memory is exhausted
+      if (p->whole()) give_back(*p);
     }
-    p->idle = true;
-    idle_bytes_ += p->size;
   }
   void absorb_behind(piece& p) noexcept {
     piece* const gone = p.behind;
@@ -168,27 +187,22 @@ class kept_pieces {
     return memory;
   }
 
-  /// But parts of what is in use.
   void give_back_all() noexcept {
-    for (auto same = idle_.begin(); same != idle_.end();) {
-      std::vector<piece*>& pieces = same->second;
-      const auto parts = std::partition(pieces.begin(), pieces.end(), [](const piece* p) { return p->before != nullptr || p->behind != nullptr; });
-      for (auto each = parts; each != pieces.end(); ++each) {
-        std::byte* const memory = (*each)->memory;
-        idle_bytes_ -= same->first;
-        pieces_.erase(memory);
-        static_cast<void>(cudaFreeAsync(memory, detail::stream_in_use()));  // at exit the driver may be gone
-      }
-      pieces.erase(parts, pieces.end());
-      for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i]->place = i;
-      same = pieces.empty() ? idle_.erase(same) : std::next(same);
-    }
+    for (const auto& [size, pieces] : idle_)
+      for (const piece* const p : pieces) give_back(*p);
+    idle_.clear();
+    idle_bytes_ = 0;
+  }
+  void give_back(const piece& p) noexcept {
+    std::byte* const memory = p.memory;
+    pieces_.erase(memory);
+    static_cast<void>(cudaFreeAsync(memory, detail::stream_in_use()));  // at exit the driver may be gone
   }
 
   mutable std::mutex guard_;
   std::unordered_map<void*, piece> pieces_;
-  std::map<std::size_t, std::vector<piece*>> idle_;  // by size
-  std::size_t in_use_ = 0, idle_bytes_ = 0;
+  by_size idle_, idle_parts_;  // whole pieces, which the driver can have back, and parts of those that are not idle
+  std::size_t in_use_ = 0, idle_bytes_ = 0;  // of the former
   std::size_t most_ = 0, peak_ = 0;  // in use at once: ever, and since forget_peak()
   bool keep_ = true;
 };
@@ -207,7 +221,7 @@ void release(void* piece) noexcept {
   if (piece != nullptr) memory().release(piece);
 }
 
-void shrink(void* piece, std::size_t bytes) { memory().shrink(piece, bytes); }
+bool shrink(void* piece, std::size_t bytes) { return memory().shrink(piece, bytes); }
 
 void keep_freed(bool keep) { memory().keep(keep); }
 

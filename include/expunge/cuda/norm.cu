@@ -65,7 +65,7 @@ void norm_pullback_tangent(const T* x, const T* w, const T* mean, const T* rstd,
   const detail::scratch<projection<T>> projections(rows);
   detail::launch(what, pullback_tangent_kernel<T>, static_cast<unsigned>(rows), threads_for(cols), 0, n, dx_bar, projections.data());
   if (dw_bar.at != nullptr) detail::put_column_sums(what, norm_weight_tangent_share<T>{n, projections.data()}, rows, cols, dw_bar);
-  if (db_bar.at != nullptr) detail::put_column_sums(what, matrix_share<T>{dy_bar, cols}, rows, cols, db_bar);
+  if (db_bar.at != nullptr && (dy_bar != nullptr || db_bar.empty)) detail::put_column_sums(what, matrix_share<T>{dy_bar, cols}, rows, cols, db_bar);
 }
 
 #define EXPUNGE_KERNELS(T) &rms_norm<T, T>, &layer_norm<T, T>, &norm_pushforward<T, T>, &norm_pullback<T>, &norm_pullback_tangent<T>

@@ -7,6 +7,7 @@
 #include <map>
 #include <memory>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include "expunge/attribution/recording.hpp"
@@ -18,7 +19,8 @@ namespace expunge::loss {
 
 /// Run state: recordings to reuse and the reference attributions. A unit is what has one attribution a feature: an example
 /// (neurons), or the whole batch (parameters; the examples one by one where reference or reduction ask for it). The penalty is
-/// applied feature by feature, so that a step holds one feature's attributions beside the references. The forget set must outlive it.
+/// applied feature by feature, so that a step holds one feature's attributions beside the references, or, of the batch's parameters, in one
+/// sweep that holds none. The forget set must outlive it.
 template <nn::model M, class Base, attribution::attribution_policy Attribution>
 class ssiuu_objective {
  public:
@@ -98,9 +100,11 @@ class ssiuu_objective {
     const X all = r.feature(f);  // [units, width]
     X total{};
     X::template run<primitive::column_sum>(all.data(), all.rows(), all.cols(), new_destination(total, shape{1, all.cols()}));
-    if (against_step_before()) {
-      if (const X slope = penalise_growth(f, total, out); !slope.absent()) r.weigh(f, slope);
-      return;
+    if (!by_example()) {  // the batch's sum against the step before's, which it replaces; nothing at the first step
+      if (f == previous_.size()) return previous_.push_back(total);
+      X slope(total.extents());
+      add_penalty(out, previous_[f], slope, std::as_const(total));
+      return r.weigh(f, slope);
     }
     std::vector<X> units;
     for (index_t u = 0; u < std::ssize(ids); ++u) units.push_back(all.slice(u, u + 1));
@@ -139,8 +143,7 @@ class ssiuu_objective {
       for (std::size_t u = 0; u < count; ++u) units.push_back(records[u]->feature(f));
       X total = count == 1 ? units[0] : clone(units[0]);
       for (std::size_t u = 1; u < count; ++u) axpy(total, 1, units[u]);
-      const std::vector<X> slopes =
-          against_step_before() ? std::vector<X>(count, penalise_growth(f, total, out)) : penalise(f, total, units, ids, out);
+      const std::vector<X> slopes = penalise(f, total, units, ids, out);
       for (std::size_t u = 0; u < count; ++u)
         if (!slopes[u].absent()) records[u]->weigh(f, slopes[u]);
     }
@@ -175,20 +178,6 @@ class ssiuu_objective {
         keep(kept[f], a[u]);
       }
     return slopes;
-  }
-
-  [[nodiscard]] bool against_step_before() const {
-    return policy_.settings.reference == reference::previous && policy_.settings.reduction == reduction::batch;
-  }
-  /// The penalty of feature f over the batch's sum against the step before's, which it replaces; absent at the first step.
-  X penalise_growth(std::size_t f, const X& total, step_sums<X>& out) {
-    if (f == previous_.size()) {
-      previous_.push_back(total);
-      return {};
-    }
-    X slope(total.extents());
-    add_penalty(out, previous_[f], slope, total);
-    return slope;
   }
 
   /// Copies x to where its predecessor was, so that a step leaves memory as it found it.

@@ -64,11 +64,12 @@ class bfloat16_cuda_storage : public cuda_storage<T> {
     kept_->elements = {};
   }
 
-  void shrink(index_t size) const {
+  bool shrink(index_t size) const {
     const std::lock_guard lock(kept_->making);
-    cuda_storage<T>::shrink(size);
+    if (!cuda_storage<T>::shrink(size)) return false;
     if (kept_->elements.unique()) kept_->elements.shrink(size);
     size_ = size;
+    return true;
   }
 
   explicit operator bool() const { return kept_ != nullptr; }

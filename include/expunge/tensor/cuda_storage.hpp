@@ -35,8 +35,8 @@ class cuda_storage {
   [[nodiscard]] bool unique() const { return memory_.use_count() == 1; }
   [[nodiscard]] pointer data() const { return static_cast<T*>(memory_.get()); }
 
-  /// Gives back all but the first `size` elements; for the only handle.
-  void shrink(index_t size) const { cuda::shrink(memory_.get(), static_cast<std::size_t>(size) * sizeof(T)); }
+  /// Gives back all but the first `size` elements, where freed memory is kept; for the only handle.
+  bool shrink(index_t size) const { return cuda::shrink(memory_.get(), static_cast<std::size_t>(size) * sizeof(T)); }
 
   void upload(index_t offset, std::span<const T> from) const { cuda::copy_to_device(data() + offset, from.data(), from.size_bytes()); }
   void download(index_t offset, std::span<T> to) const { cuda::copy_to_host(to.data(), data() + offset, to.size_bytes()); }

@@ -55,7 +55,10 @@ class host_storage {
   }
 
   /// Gives back all but the first `size` elements of memory that is ours and has no other handle.
-  void shrink(index_t size) const { host::buffer_pool::instance().shrink(*buffer_, static_cast<std::size_t>(size) * sizeof(T)); }
+  bool shrink(index_t size) const {
+    host::buffer_pool::instance().shrink(*buffer_, static_cast<std::size_t>(size) * sizeof(T));
+    return true;
+  }
 
   [[nodiscard]] pointer data() const { return reinterpret_cast<T*>(buffer_->data); }
 

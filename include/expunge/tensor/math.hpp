@@ -158,8 +158,9 @@ void keep_rows(X& x, index_t count) {
   const bool frees = x.unique() && count < x.extents()[0];
   x = x.slice(0, count);
   if (!frees) return;
-  if constexpr (shrinking_storage<typename X::storage_type>) x.release_rest();
-  else if constexpr (std::floating_point<typename X::value_type>) x = clone(x);
+  if constexpr (shrinking_storage<typename X::storage_type>)
+    if (x.release_rest()) return;
+  if constexpr (std::floating_point<typename X::value_type>) x = clone(x);
 }
 
 /// y += factor * x

@@ -54,8 +54,10 @@ struct arrays_of {
   index_t size = 0;
 };
 
-/// A storage that can give back all but the first n elements of memory with one handle.
+/// A storage that can give back all but the first n elements of memory with one handle; false where it does not.
 template <class S>
-concept shrinking_storage = requires(const S& s, index_t n) { s.shrink(n); };
+concept shrinking_storage = requires(const S& s, index_t n) {
+  { s.shrink(n) } -> std::same_as<bool>;
+};
 
 }  // namespace expunge

@@ -141,11 +141,11 @@ class tensor {
     return made;
   }
 
-  /// Gives back the memory behind the last element, which nobody else has: call only where unique().
-  void release_rest() const
+  /// Gives back the memory behind the last element, which nobody else has: call only where unique(). False where the storage does not.
+  bool release_rest() const
     requires shrinking_storage<Storage>
   {
-    storage_.shrink(offset_ + size());
+    return storage_.shrink(offset_ + size());
   }
 
   void upload(std::span<const T> values) const {

@@ -5,7 +5,7 @@
 #include "expunge/tensor/fn.hpp"
 
 // y = u w + b with u = (x - mean) rstd; null mean and b stand for RMSNorm. Null tangents (prefix d) are zero; cotangents
-// (suffix _bar) are added to.
+// (suffix _bar) are added to; sums over rows for w and b are made elsewhere.
 namespace expunge::cuda {
 
 template <class T>

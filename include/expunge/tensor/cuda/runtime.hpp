@@ -32,7 +32,7 @@ void allow_tf32(bool allow);
 /// Waits for all work; a kernel's failure is reported here at the latest.
 void synchronise();
 
-/// Gives memory that nobody uses back to the driver.
+/// Gives memory that nobody uses back to the driver, but for parts of a piece whose rest is in use.
 void release_unused();
 /// Whether freed memory is kept to be lent again (on at first). Without it every piece comes from the driver, for tools that watch that.
 void keep_freed(bool keep);
@@ -44,7 +44,7 @@ void forget_peak();
 // Memory in stream order: what is released may be reused by work that is submitted later.
 [[nodiscard]] void* allocate(std::size_t bytes);
 void release(void* memory) noexcept;
-void shrink(void* memory, std::size_t bytes);  // releases what lies behind its first bytes
+bool shrink(void* memory, std::size_t bytes);  // releases what lies behind its first bytes; false where freed memory is not kept
 void copy_to_device(void* to, const void* from, std::size_t bytes);  // `from` may change afterwards
 void copy_to_host(void* to, const void* from, std::size_t bytes);  // waits
 
