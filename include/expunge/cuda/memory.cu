@@ -202,8 +202,8 @@ class kept_pieces {
   mutable std::mutex guard_;
   std::unordered_map<void*, piece> pieces_;
   by_size idle_, idle_parts_;  // whole pieces, which the driver can have back, and parts of those that are not idle
-  std::size_t in_use_ = 0, idle_bytes_ = 0;  // of the former
-  std::size_t most_ = 0, peak_ = 0;  // in use at once: ever, and since forget_peak()
+  std::size_t idle_bytes_ = 0;  // of the whole ones
+  std::size_t in_use_ = 0, most_ = 0, peak_ = 0;  // and the most at once: ever, and since forget_peak()
   bool keep_ = true;
 };
 

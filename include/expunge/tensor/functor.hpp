@@ -100,8 +100,8 @@ struct multiply { template <class B> EXPUNGE_DEVICE B operator()(const B& a, con
 }  // namespace expunge::functor
 
 // Lists of functors with the arrays that they take, for whoever compiles them by name: MAP(functor, pointers...), and
-// MAP_SUM likewise for those whose results are summed, of many groups of arrays at once for lists OF_MANY. A type given to a list may hold no comma. EXPUNGE_ADDED_MAPS: of an F that a
-// cotangent_slot adds, too (add_mapped), or host::linear.
+// MAP_SUM likewise for those whose results are summed; lists OF_MANY are for operations over many groups of arrays. A type
+// given to a list may hold no comma. EXPUNGE_ADDED_MAPS: of an F that a cotangent_slot adds, too (add_mapped), or host::linear.
 #define EXPUNGE_ADDED_MAPS(MAP, T, F, ...)                                                                             \
   MAP(expunge::functor::assign<F>, T*, __VA_ARGS__)                                                                    \
   MAP(expunge::functor::accumulate<F>, T*, __VA_ARGS__)
