@@ -32,6 +32,12 @@ std::vector<model::labelled_sample> some(std::uint64_t seed) {
   return out;
 }
 
+const model::decoder_config llama{.vocabulary = 32, .width = 16, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 24, .context = 16, .tied = true};
+
+std::vector<nn::token_sequence> sequences(std::uint64_t seed) {
+  return testing::random_sequences(seed, 4, 9, 4, 32);
+}
+
 struct outcome {
   std::vector<double> weights;
   std::string message;
@@ -107,8 +113,6 @@ BOOST_AUTO_TEST_CASE(operands_are_converted_once_and_are_never_old) {
 }
 
 BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
-  const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 4, 9, 4, 32); };
-  model::decoder_config llama{.vocabulary = 32, .width = 16, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 24, .context = 16, .tied = true};
   model::decoder_config gpt2 = llama;
   gpt2.family = model::decoder_family::gpt2;
   gpt2.kv_heads = gpt2.heads;
@@ -134,14 +138,14 @@ BOOST_AUTO_TEST_CASE(what_products_alone_read_needs_no_elements) {
   for (const auto c : {curvature::first_order, curvature::exact}) check(loss::ssiuu<>{{}, {.curvature = c}, {}});
 }
 
-BOOST_AUTO_TEST_CASE(a_step_is_so_many_operations) {  // with the conversions of operands; with few examples a device's host is what takes the time: some 3 us each
-  const auto sequences = [](std::uint64_t seed) { return testing::random_sequences(seed, 4, 9, 4, 32); };
+// With the conversions of operands. With few examples a device's host is what takes the time, some 3 us each.
+BOOST_AUTO_TEST_CASE(a_step_is_so_many_operations) {
   const auto operations = [&](const auto& policy) {
-    auto m = model::random_decoder<X>({.vocabulary = 32, .width = 16, .layers = 3, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 24, .context = 16, .tied = true}, 1);
+    auto m = model::random_decoder<X>(llama, 1);
     std::vector<std::size_t> ends;
     testing::submitted.clear();
-    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4, .on_step = [&](const auto&) { ends.push_back(testing::submitted.size() + static_cast<std::size_t>(testing::conversions)); }})
-        .run(sequences(1), sequences(2), unlearn::after_steps(3));
+    const auto count = [&](const auto&) { ends.push_back(testing::submitted.size() + static_cast<std::size_t>(testing::conversions)); };
+    unlearn::trainer(m, policy, optim::adamw{}, {.batch = 4, .on_step = count}).run(sequences(1), sequences(2), unlearn::after_steps(3));
     return ends[2] - ends[1];
   };
   BOOST_TEST(operations(loss::gradient_difference{}) <= 192U);
