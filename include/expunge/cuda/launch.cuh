@@ -9,6 +9,7 @@
 
 #include "expunge/core/device.hpp"
 #include "expunge/core/shape.hpp"
+#include "expunge/cuda/submission.cuh"
 #include "expunge/tensor/cuda/element_pack.hpp"
 #include "expunge/tensor/cuda/runtime.hpp"
 
@@ -16,9 +17,7 @@ struct cublasLtContext;
 
 namespace expunge::cuda::detail {
 
-/// The stream of the device in use, which becomes the calling thread's current device.
-cudaStream_t stream();
-/// The same where work was submitted before.
+/// The stream of the device in use, where work was submitted before.
 cudaStream_t stream_in_use() noexcept;
 
 /// Of the device in use.
@@ -36,6 +35,9 @@ inline constexpr std::size_t matmul_workspace_bytes = std::size_t{32} << 20;
 
 /// The device in use, with so many bytes more counted as free.
 device_description describe(std::size_t idle);
+/// Where graphs are used: from the next allocation on memory is lent in an order that depends on what is idle then and on nothing else, so
+/// that a step which repeats finds the addresses that it had.
+void order_idle_memory();
 /// Gives the driver back what its pool does not use, after all that was submitted.
 void trim_pool();
 
@@ -72,12 +74,10 @@ EXPUNGE_DEVICE bool packed(E*... arrays) {
   return ((reinterpret_cast<std::uintptr_t>(arrays) % pack_bytes<E> == 0) && ...);
 }
 
-/// Submits a kernel; an empty grid is no work.
-template <class... P, class... A>
-void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
-  if (grid.x == 0 || grid.y == 0) return;
+template <class... P>
+void launch_on(cudaStream_t stream, const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, P... arguments) {
   cudaLaunchConfig_t config{};
-  config.stream = stream();  // first of all, for it makes the device current
+  config.stream = stream;
   if (shared_bytes > 48 * 1024) {  // the limit is the device's and not what this launch takes: another thread's launch may come first
     const auto limit = static_cast<int>(shared_memory_per_block());
     check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, limit), what);
@@ -91,6 +91,13 @@ void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads,
   config.attrs = &early;
   config.numAttrs = may_begin_early(reinterpret_cast<const void*>(kernel)) ? 1 : 0;
   check(cudaLaunchKernelEx(&config, kernel, arguments...), what);
+}
+
+/// Submits a kernel; an empty grid is no work.
+template <class... P, class... A>
+void launch(const char* what, void (*kernel)(P...), dim3 grid, unsigned threads, std::size_t shared_bytes, const A&... arguments) {
+  if (grid.x == 0 || grid.y == 0) return;
+  submit(&launch_on<P...>, what, kernel, grid, threads, shared_bytes, arguments...);
 }
 
 }  // namespace expunge::cuda::detail

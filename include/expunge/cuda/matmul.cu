@@ -3,6 +3,7 @@
 
 #include <array>
 #include <cstdint>
+#include <cstring>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -27,12 +28,13 @@ constexpr const char* describing = "describing a product";
 
 /// What cublasLtMatmul is told of a kind of product, and the algorithm; stays where it was made.
 struct plan {
+  std::uint64_t number;  // no other plan ever has it
   cublasLtMatmulDescOpaque_t product{};
   cublasLtMatrixLayoutOpaque_t left{}, right{}, out{};
   cublasLtMatmulAlgo_t algorithm{};
   bool found = false;
 
-  plan(const matmul_key& key, const alignments& aligned, const void* bias) {
+  plan(const matmul_key& key, const alignments& aligned, const void* bias) : number(++made) {
     const column_product by_columns(key.transpose_a, key.transpose_b, key.m, key.n, key.k);
     check_blas(cublasLtMatmulDescInit(&product, key.compute, key.scale), describing);
     set(CUBLASLT_MATMUL_DESC_TRANSA, by_columns.transpose_left ? CUBLAS_OP_T : CUBLAS_OP_N);
@@ -56,6 +58,8 @@ struct plan {
   static void lay_out(cublasLtMatrixLayoutOpaque_t& to, cudaDataType_t type, const column_matrix& m) {
     check_blas(cublasLtMatrixLayoutInit(&to, type, static_cast<std::uint64_t>(m.rows), static_cast<std::uint64_t>(m.cols), m.rows), describing);
   }
+
+  static inline std::uint64_t made = 0;
 
   void choose(const alignments& aligned) {
     cublasLtMatmulPreferenceOpaque_t preference{};
@@ -81,6 +85,23 @@ struct plan {
 
 constexpr std::size_t most_plans = 4096;  // ragged batches are of many sizes
 
+using factor = std::array<std::byte, sizeof(double)>;  // in the key's scale type
+
+factor factor_at(const void* value, cudaDataType_t type) {
+  factor out{};
+  std::memcpy(out.data(), value, type == CUDA_R_64F ? sizeof(double) : sizeof(float));
+  return out;
+}
+
+/// out = alpha a b + beta c; the plan's number makes its address one that never stands for another plan.
+void multiply_on(cudaStream_t stream, plan* p, std::uint64_t /*number*/, factor alpha, const void* a, const void* b, factor beta, const void* c,
+                 void* out, const void* bias) {
+  if (bias != nullptr) p->set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
+  check_blas(cublasLtMatmul(blas(), &p->product, alpha.data(), b, &p->left, a, &p->right, beta.data(), c, &p->out, out, &p->out, &p->algorithm,
+                            matmul_workspace(), matmul_workspace_bytes, stream),
+             "a matrix product");
+}
+
 }  // namespace
 
 bool matmul(const matmul_key& key, const void* alpha, const void* a, const void* b, const void* beta, const void* c, void* out,
@@ -89,13 +110,13 @@ bool matmul(const matmul_key& key, const void* alpha, const void* a, const void*
   static std::map<std::pair<matmul_key, alignments>, plan> plans;
   const std::lock_guard lock(guard);  // also for the plan's bias and the order of the products that share a workspace
   const alignments aligned{alignment(b), alignment(a), alignment(c), alignment(out), alignment(bias)};
-  if (plans.size() == most_plans) plans.clear();
+  if (plans.size() == most_plans) {
+    submit_recorded();
+    plans.clear();
+  }
   plan& p = plans.try_emplace({key, aligned}, key, aligned, bias).first->second;
   if (!p.found) return false;
-  if (bias != nullptr) p.set(CUBLASLT_MATMUL_DESC_BIAS_POINTER, bias);
-  check_blas(cublasLtMatmul(blas(), &p.product, alpha, b, &p.left, a, &p.right, beta, c, &p.out, out, &p.out, &p.algorithm, matmul_workspace(),
-                            matmul_workspace_bytes, stream()),
-             "a matrix product");
+  submit(&multiply_on, &p, p.number, factor_at(alpha, key.scale), a, b, factor_at(beta, key.scale), c, out, bias);
   return true;
 }
 

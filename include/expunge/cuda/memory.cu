@@ -2,6 +2,8 @@
 #include <cuda_runtime.h>
 
 #include <algorithm>
+#include <atomic>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <sstream>
@@ -21,6 +23,7 @@ class kept_pieces {
  public:
   void* allocate(std::size_t bytes) {
     const std::lock_guard lock(guard_);
+    if (to_be_ordered_.exchange(false)) order();
     const std::size_t size = keep_ ? rounded(bytes) : std::max<std::size_t>(bytes, 16);  // a tensor without elements is not absent
     std::byte* memory = keep_ ? again(size) : nullptr;
     if (memory == nullptr) memory = from_driver(size, bytes);
@@ -48,14 +51,21 @@ class kept_pieces {
   }
 
   void keep(bool on) {
+    if (!on) use_graphs(false);
     const std::lock_guard lock(guard_);
     keep_ = on;
     if (!on) give_back_all();
   }
+  bool keeps() const {
+    const std::lock_guard lock(guard_);
+    return keep_;
+  }
   void forget_idle() {
     const std::lock_guard lock(guard_);
+    detail::submit_recorded();
     give_back_all();
   }
+  void order_next() { to_be_ordered_ = true; }
   std::size_t peak() const {
     const std::lock_guard lock(guard_);
     return peak_;
@@ -80,6 +90,7 @@ class kept_pieces {
 
     [[nodiscard]] bool whole() const { return before == nullptr && behind == nullptr; }
   };
+  static constexpr std::size_t always_kept = std::size_t{64} << 20;  // bytes: small models need many sizes, of which few fit another use
   using by_size = std::map<std::size_t, std::vector<piece*>>;
 
   static std::size_t rounded(std::size_t bytes) { return (std::max<std::size_t>(bytes, 1) + 511) / 512 * 512; }
@@ -98,6 +109,14 @@ class kept_pieces {
     if (!p->whole()) cut(*p, size);
     in_use_ += p->size;
     return p->memory;
+  }
+
+  void order() {
+    for (by_size* const idle : {&idle_, &idle_parts_})
+      for (auto& [size, pieces] : *idle) {
+        std::ranges::sort(pieces, std::greater{}, &piece::memory);
+        for (std::size_t i = 0; i < pieces.size(); ++i) pieces[i]->place = i;
+      }
   }
 
   /// What lies behind the first `size` bytes becomes a piece of its own.
@@ -143,8 +162,7 @@ class kept_pieces {
       same.push_back(p);
       p->idle = true;
       if (p->whole()) idle_bytes_ += p->size;
-    } catch (...) {  // the host's memory is exhausted
-      if (p->whole()) give_back(*p);
+    } catch (...) {  // the host's memory is exhausted: nobody has this piece again
     }
   }
   void absorb_behind(piece& p) noexcept {
@@ -163,11 +181,15 @@ class kept_pieces {
       else static_cast<void>(cudaGetLastError());
       return status == cudaSuccess;
     };
+    const auto give_back = [&] {
+      detail::submit_recorded();
+      give_back_all();
+    };
     const std::size_t most = std::max(most_, in_use_ + size);
-    if (in_use_ + size + idle_bytes_ > most + most / 4) give_back_all();  // what is kept are sizes of former days
+    if (in_use_ + size + idle_bytes_ > most + std::max(most / 4, always_kept)) give_back();  // what is kept are sizes of former days
     bool found = ask();
     if (!found) {
-      give_back_all();
+      give_back();
       found = ask();
     }
     if (!found) {  // again, with whatever the pool holds in unfitting pieces
@@ -205,6 +227,7 @@ class kept_pieces {
   std::size_t idle_bytes_ = 0;  // of the whole ones
   std::size_t in_use_ = 0, most_ = 0, peak_ = 0;  // and the most at once: ever, and since forget_peak()
   bool keep_ = true;
+  std::atomic<bool> to_be_ordered_ = false;
 };
 
 /// Lives until the process ends: tensors may outlive every other object.
@@ -224,10 +247,15 @@ void release(void* piece) noexcept {
 bool shrink(void* piece, std::size_t bytes) { return memory().shrink(piece, bytes); }
 
 void keep_freed(bool keep) { memory().keep(keep); }
+bool freed_is_kept() { return memory().keeps(); }
 
 void release_unused() {
   memory().forget_idle();
   detail::trim_pool();
+}
+
+void detail::order_idle_memory() {
+  if (graphs_in_use()) memory().order_next();
 }
 
 std::size_t peak_bytes() { return memory().peak(); }

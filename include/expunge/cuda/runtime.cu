@@ -185,10 +185,15 @@ void select_device(int number) {
 
 void allow_tf32(bool allow) { instance().tf32 = allow; }
 
-void synchronise() { detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device"); }
+void synchronise() {
+  detail::submit_recorded();
+  detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device");
+  detail::order_idle_memory();
+}
 
 void copy_to_device(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  detail::submit_recorded();
   detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyHostToDevice, detail::stream()), "copying to the device");
   cudaPointerAttributes host{};
   detail::check(cudaPointerGetAttributes(&host, from), "looking at memory of the host");
@@ -198,6 +203,7 @@ void copy_to_device(void* to, const void* from, std::size_t bytes) {
 
 void copy_to_host(void* to, const void* from, std::size_t bytes) {
   if (bytes == 0) return;
+  detail::submit_recorded();
   detail::check(cudaMemcpyAsync(to, from, bytes, cudaMemcpyDeviceToHost, detail::stream()), "copying to the host");
   synchronise();
 }

@@ -215,7 +215,7 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, const cublasLtMatmulDescOpaque_t
                               const void* a, const layout* a_layout, const void* b, const layout* b_layout,
                               const void* beta, const void* c, const layout* c_layout, void* d, const layout* d_layout,
                               const cublasLtMatmulAlgo_t* algorithm, void* workspace, std::size_t workspace_bytes,
-                              cudaStream_t) {
+                              cudaStream_t stream) {
   const layout* const layouts[] = {a_layout, b_layout, c_layout, d_layout};
   const void* const memory[] = {a, b, c, d};
   const auto& chosen_for = algorithm->product;
@@ -243,11 +243,11 @@ cublasStatus_t cublasLtMatmul(cublasLtHandle_t, const cublasLtMatmulDescOpaque_t
   if (!algorithm->ordered) std::shuffle(work.order.begin(), work.order.end(), timing);
   cudaError_t status = cudaSuccess;
   if (product->scale == CUDA_R_64F)
-    status = emulation::submit([work, x = *static_cast<const double*>(alpha), y = *static_cast<const double*>(beta)] {
+    status = emulation::submit(stream, [work, x = *static_cast<const double*>(alpha), y = *static_cast<const double*>(beta)] {
       multiply(work, x, y);
     });
   else
     status = emulation::submit(
-        [work, x = *static_cast<const float*>(alpha), y = *static_cast<const float*>(beta)] { multiply(work, x, y); });
+        stream, [work, x = *static_cast<const float*>(alpha), y = *static_cast<const float*>(beta)] { multiply(work, x, y); });
   return status == cudaSuccess ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }

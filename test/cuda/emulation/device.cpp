@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "../memory_lists.hpp"
 #include "cublasLt.h"
 #include "cuda_pipeline_primitives.h"
 #include "emulation.hpp"
@@ -226,6 +227,68 @@ BOOST_AUTO_TEST_CASE(work_is_done_when_the_host_waits) {
   BOOST_TEST(cudaMemcpyAsync(&back, out.data + 127, 8, cudaMemcpyDeviceToHost, nullptr) == cudaErrorInvalidValue);
   BOOST_TEST(cudaFreeAsync(out.data + 1, nullptr) == cudaErrorInvalidValue);
   emulation::recover();
+}
+
+BOOST_AUTO_TEST_CASE(graphs_are_of_kernels_and_products_alone) {
+  cudaStream_t stream = nullptr;
+  BOOST_TEST(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking) == cudaSuccess);
+  const array out(128);
+  const auto refused = [&](const auto& call) {
+    cudaGraph_t graph = nullptr;
+    BOOST_TEST(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+    BOOST_TEST(call() == cudaErrorStreamCaptureUnsupported);
+    emulation::recover();
+    BOOST_TEST(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+    cudaGraphDestroy(graph);
+  };
+  float* memory = nullptr;
+  refused([&] { return cudaMallocAsync(&memory, 16, stream); });
+  refused([&] { return cudaFreeAsync(out.data, stream); });
+  refused([&] { return cudaMemsetAsync(out.data, 0, 16, stream); });
+  refused([&] { return cudaStreamSynchronize(stream); });
+
+  cudaGraph_t graph = nullptr;
+  cudaGraphExec_t executable = nullptr;
+  BOOST_TEST(cudaStreamBeginCapture(stream, cudaStreamCaptureModeThreadLocal) == cudaSuccess);
+  cudaLaunchConfig_t config{};
+  config.stream = stream;
+  config.gridDim = 2, config.blockDim = 64;
+  BOOST_TEST(cudaLaunchKernelEx(&config, reverse, out.data, true) == cudaSuccess);
+  BOOST_TEST(cudaStreamEndCapture(stream, &graph) == cudaSuccess);
+  BOOST_TEST(cudaGraphInstantiate(&executable, graph, 0) == cudaSuccess);
+  cudaGraphDestroy(graph);
+  for (int launched = 0; launched < 2; ++launched) {
+    float values[128];
+    BOOST_TEST(cudaMemsetAsync(out.data, 0, sizeof values, nullptr) == cudaSuccess);
+    BOOST_TEST(cudaGraphLaunch(executable, nullptr) == cudaSuccess);
+    BOOST_TEST(cudaMemcpyAsync(values, out.data, sizeof values, cudaMemcpyDeviceToHost, nullptr) == cudaSuccess);
+    BOOST_TEST(cudaStreamSynchronize(nullptr) == cudaSuccess);
+    BOOST_TEST(values[0] == 63);
+  }
+  BOOST_TEST(cudaGraphLaunch(executable, nullptr) == cudaSuccess);
+  BOOST_TEST(cudaGraphExecDestroy(executable) == cudaErrorInvalidValue);  // it has work to do
+  emulation::recover();
+  cudaStreamDestroy(stream);
+}
+
+BOOST_AUTO_TEST_CASE(without_room_for_graphs_steps_go_on) {
+  using X = tensor<float, cuda_storage<float>>;
+  cuda::keep_freed(true);
+  std::size_t least = 0;
+  while (!trained<X>(12, least).message.empty()) least += 4096;
+  const auto expected = trained<X>(12, plenty / 2);
+  cuda::use_graphs(true);
+  const auto in_graphs = [&](std::size_t room) {
+    const std::size_t before = cuda::count_submitted().in_graphs;
+    const auto found = trained<X>(12, room);
+    BOOST_TEST(found.message == "");
+    BOOST_TEST((found.weights == expected.weights));
+    return cuda::count_submitted().in_graphs - before;
+  };
+  const std::size_t few = in_graphs(least), many = in_graphs(plenty / 2);
+  BOOST_TEST(few < many);
+  cuda::use_graphs(false);
+  testing::use_memory_lists();
 }
 
 BOOST_AUTO_TEST_CASE(what_is_uploaded_may_change_afterwards) {

@@ -9,6 +9,18 @@
 
 #include "emulation.hpp"
 
+/// One beside the device's stream, null, whose work is that stream's too, but where it is captured.
+struct CUstream_st {
+  cudaGraph_t captured = nullptr;
+};
+struct CUgraph_st {
+  std::vector<std::function<void()>> work{};
+};
+struct CUgraphExec_st {
+  std::vector<std::function<void()>> work;
+  int waiting = 0;  // launches whose turn has not come
+};
+
 namespace emulation {
 
 namespace {
@@ -62,14 +74,27 @@ void trim(std::size_t to) {
 }
 
 /// With the lock held.
-cudaError_t enqueue(std::function<void()> work) {
+cudaError_t enqueue(cudaStream_t stream, std::function<void()> work) {
   device& d = the();
   if (d.failure != cudaSuccess) return d.failure;
+  if (stream != nullptr && stream->captured != nullptr) {
+    stream->captured->work.push_back(std::move(work));
+    return cudaSuccess;
+  }
   d.stream.push_back(std::move(work));
   static const bool at_once = std::getenv("CUDA_LAUNCH_BLOCKING") != nullptr;
   if (at_once) drain();
   return d.failure;
 }
+
+/// What is no part of a graph here, for its memory would be the graph's or its bytes those of now.
+bool is_captured(cudaStream_t stream) {
+  if (stream == nullptr || stream->captured == nullptr) return false;
+  fail(cudaErrorStreamCaptureUnsupported, "a stream that is captured was given what expunge puts into no graph");
+  return true;
+}
+
+constexpr std::size_t graph_bytes = 4096;  // that a graph takes of the device
 
 /// Do these bytes lie in memory that is in use?
 bool in_use(const void* begin, std::size_t bytes) {
@@ -134,9 +159,9 @@ void set_aside(void* memory) {
   the().memory.at(static_cast<char*>(memory)).aside = true;
 }
 
-cudaError_t submit(std::function<void()> work) {
+cudaError_t submit(cudaStream_t stream, std::function<void()> work) {
   const std::lock_guard lock(the().guard);
-  return enqueue(std::move(work));
+  return enqueue(stream, std::move(work));
 }
 
 void fail(cudaError_t error, const char* why) {
@@ -159,7 +184,7 @@ cudaError_t submit_kernel(const cudaLaunchConfig_t& config, const void* kernel, 
   const auto limit = the().shared_limits.find(kernel);
   if (config.dynamicSmemBytes > (limit == the().shared_limits.end() ? shared_bytes_unasked : limit->second))
     return report(cudaErrorInvalidValue);
-  return report(enqueue([config, kernel, thread = std::move(thread)] { run_kernel(config, kernel, thread); }));
+  return report(enqueue(config.stream, [config, kernel, thread = std::move(thread)] { run_kernel(config, kernel, thread); }));
 }
 
 }  // namespace emulation
@@ -208,16 +233,65 @@ cudaError_t cudaGetDeviceProperties(cudaDeviceProp* properties, int device) {
 }
 
 cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = nullptr;  // all streams are one
+  *stream = new CUstream_st;
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamDestroy(cudaStream_t) {
+cudaError_t cudaStreamDestroy(cudaStream_t stream) {
+  delete stream;
   return cudaSuccess;
 }
 
-cudaError_t cudaStreamSynchronize(cudaStream_t) {
+cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard lock(the().guard);
+  if (stream == nullptr || stream->captured != nullptr) return report(cudaErrorInvalidValue);
+  stream->captured = new CUgraph_st;
+  return cudaSuccess;
+}
+
+cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
+  const std::lock_guard lock(the().guard);
+  if (stream->captured == nullptr) return report(cudaErrorInvalidValue);
+  *graph = std::exchange(stream->captured, nullptr);
+  return report(the().failure);
+}
+
+cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
+  delete graph;
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long) {
+  const std::lock_guard lock(the().guard);
+  device& d = the();
+  if (d.reserved + graph_bytes > d.total) return report(cudaErrorMemoryAllocation);
+  d.reserved += graph_bytes;
+  *made = new CUgraphExec_st{graph->work};
+  return cudaSuccess;
+}
+
+cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
+  const std::lock_guard lock(the().guard);
+  if (graph->waiting > 0) fail(cudaErrorInvalidValue, "a graph was destroyed before its work was done");
+  the().reserved -= graph_bytes;
+  delete graph;
+  return report(the().failure);
+}
+
+cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
+  const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
+  ++graph->waiting;
+  return report(enqueue(stream, [graph] {
+    --graph->waiting;
+    for (const auto& work : graph->work)
+      if (the().failure == cudaSuccess) work();
+  }));
+}
+
+cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
+  const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
   drain();
   trim(the().kept);
   return report(the().failure);
@@ -257,8 +331,9 @@ cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   return report(the().failure);
 }
 
-cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
   device& d = the();
   const std::size_t piece = piece_of(bytes);
   if (auto& pieces = d.unused[piece]; pieces > 0)
@@ -275,8 +350,9 @@ cudaError_t cudaMallocAsync(void** memory, std::size_t bytes, cudaStream_t) {
   return report(d.failure);
 }
 
-cudaError_t cudaFreeAsync(void* memory, cudaStream_t) {
+cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
   device& d = the();
   const auto found = d.memory.find(static_cast<char*>(memory));
   if (found == d.memory.end() || found->second.freed) {
@@ -286,31 +362,33 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t) {
   found->second.freed = true;
   d.used -= piece_of(found->second.bytes);
   ++d.unused[piece_of(found->second.bytes)];
-  return report(enqueue([found] {
+  return report(enqueue(stream, [found] {
     std::free(found->first);
     the().memory.erase(found);
   }));
 }
 
-cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t) {
+cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind, cudaStream_t stream) {
   const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
   const bool up = kind == cudaMemcpyHostToDevice;
   if (!in_use(up ? to : from, bytes)) return report(cudaErrorInvalidValue);
   if (!up) {
     std::memset(to, 0xFF, bytes);  // nobody may count on what is there before the copy
-    return report(enqueue([=] { std::memcpy(to, from, bytes); }));
+    return report(enqueue(stream, [=] { std::memcpy(to, from, bytes); }));
   }
   const auto* const first = static_cast<const char*>(from);
-  if (is_registered(first)) return report(enqueue([=] { std::memcpy(to, from, bytes); }));
-  return report(enqueue([to, staged = std::vector<char>(first, first + bytes)] {
+  if (is_registered(first)) return report(enqueue(stream, [=] { std::memcpy(to, from, bytes); }));
+  return report(enqueue(stream, [to, staged = std::vector<char>(first, first + bytes)] {
     std::copy(staged.begin(), staged.end(), static_cast<char*>(to));
   }));
 }
 
-cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t) {
+cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream) {
   const std::lock_guard lock(the().guard);
+  if (is_captured(stream)) return report(the().failure);
   if (!in_use(to, bytes)) return report(cudaErrorInvalidValue);
-  return report(enqueue([=] { std::memset(to, value, bytes); }));
+  return report(enqueue(stream, [=] { std::memset(to, value, bytes); }));
 }
 
 cudaError_t cudaPointerGetAttributes(cudaPointerAttributes* attributes, const void* memory) {

@@ -29,6 +29,15 @@ void select_device(int number);
 /// Products of floats in TF32 (10 bits of mantissa) on tensor cores; off at first.
 void allow_tf32(bool allow);
 
+/// Whether work that repeats is submitted as CUDA graphs (off at first; also ended by keep_freed(false)): a step whose batch has the sizes of
+/// an earlier one's is then some launches of up to 128 operations each. What a step computes, and in which order, stays as it is.
+void use_graphs(bool use);
+/// Kernels and products that were submitted while graphs were used.
+struct submitted_operations {
+  std::size_t alone = 0, in_graphs = 0;
+};
+[[nodiscard]] submitted_operations count_submitted();
+
 /// Waits for all work; a kernel's failure is reported here at the latest.
 void synchronise();
 
@@ -36,6 +45,7 @@ void synchronise();
 void release_unused();
 /// Whether freed memory is kept to be lent again (on at first). Without it every piece comes from the driver, for tools that watch that.
 void keep_freed(bool keep);
+[[nodiscard]] bool freed_is_kept();
 
 /// The most bytes that tensors and scratch memory in use took at once since forget_peak().
 [[nodiscard]] std::size_t peak_bytes();
