@@ -1,6 +1,6 @@
 #!/bin/sh
 # Everything that is measured on a GPU, beside PyTorch on the same one: SmolLM2-135M and the shape of Llama 3.2 1B (random weights), a batch
-# of facts and sequences of 1,024 tokens, products in float and in bf16. Writes Markdown tables to build/gpu/.
+# of facts (also with CUDA graphs) and sequences of 1,024 tokens, products in float and in bf16. Writes Markdown tables to build/gpu/.
 # Exit status 1: values differ, or a program failed.
 # usage: benchmark/gpu.sh [DEVICE]      DEVICE is cuda (the first) or cuda:N. Needs what `./expunge.sh test cuda` installs, Debian's
 # libbenchmark-dev, and in PYTHON the name of an interpreter with benchmark/peers/requirements.txt and a PyTorch for CUDA.
@@ -36,6 +36,7 @@ measure() {
 }
 training="--only plain_eager plain_compile tuned_eager tuned_compile first_order double_backward forward_over_reverse"
 measure smollm2-facts --batch 32
+measure smollm2-facts-graphs --batch 32 --graphs --only tuned_eager tuned_compile first_order double_backward
 # shellcheck disable=SC2086
 measure smollm2-1024 --batch 8 --length 1024 $training
 # shellcheck disable=SC2086

@@ -25,6 +25,11 @@ void report_memory(benchmark::State& state, const model::decoder<X>& m) {
   for (const X& p : nn::parameters(m)) parameters += static_cast<double>(p.size());
   state.counters["peak_bytes"] = peak_memory<X>();
   state.counters["peak_over_4_copies"] = peak_memory<X>() / (4 * parameters * sizeof(float));
+#ifdef EXPUNGE_WITH_CUDA
+  const auto [alone, in_graphs] = cuda::count_submitted();
+  state.counters["operations_alone"] = static_cast<double>(alone);
+  state.counters["operations_in_graphs"] = static_cast<double>(in_graphs);
+#endif
 }
 
 /// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty.
@@ -139,17 +144,17 @@ void add(const std::string& prefix, const settings& s, double& reference) {
 
 int main(int argc, char** argv) {
   benchmark::Initialize(&argc, argv);
-  if (argc < 4 || argc > 6) {
-    std::cerr << "usage: unlearning_step [--benchmark_...] MODEL FACTS.jsonl BATCH [cpu|cuda[:N] [TOKENS]]\n";
+  if (argc < 4 || argc > 7 || (argc == 7 && argv[6] != std::string("graphs"))) {
+    std::cerr << "usage: unlearning_step [--benchmark_...] MODEL FACTS.jsonl BATCH [cpu|cuda[:N] [TOKENS [graphs]]]\n";
     return 2;
   }
   try {
-    const settings s{argv[1], argv[2], std::stoul(argv[3]), argc > 4 ? argv[4] : "cpu", argc > 5 ? std::stol(argv[5]) : 0};
+    const settings s{argv[1], argv[2], std::stoul(argv[3]), argc > 4 ? argv[4] : "cpu", argc > 5 ? std::stol(argv[5]) : 0, argc > 6};
     static_cast<void>(model::read_decoder_config(s.model));  // bad input ends the program; what has no room ends a benchmark
     static_cast<void>(facts_of(s));
     double reference = 0;
     for (const std::string products : {"float", "bf16"})
-      program::on_device(s.device, products, [&]<class X>() { add<X>(products == "bf16" ? "bfloat16_" : "", s, reference); });
+      program::on_device({s.device, products, s.graphs}, [&]<class X>() { add<X>(products == "bf16" ? "bfloat16_" : "", s, reference); });
     benchmark::RunSpecifiedBenchmarks();
   } catch (const std::exception& e) {
     std::cerr << "unlearning_step: " << e.what() << '\n';

@@ -1,4 +1,4 @@
-// --device cpu|cuda[:N] and --products float|bf16: generic code runs on tensors of the device and the products that were asked for.
+// --device cpu|cuda[:N], --products float|bf16 and --graphs: generic code runs on tensors of the device and the products that were asked for.
 #pragma once
 
 #include <expunge/core/error.hpp>
@@ -10,6 +10,7 @@
 
 #include <charconv>
 #include <concepts>
+#include <iostream>
 #include <string>
 
 namespace program {
@@ -28,6 +29,7 @@ template <class X>
 inline constexpr bool on_cuda = std::same_as<X, cuda_tensor> || std::same_as<X, rounding_cuda_tensor>;
 
 inline constexpr const char* device_help = "cpu, cuda or cuda:N (device N)";
+inline constexpr const char* graphs_help = "on a GPU: submit steps that repeat as CUDA graphs";
 inline constexpr const char* products_help = "operands of matrix products: float, or rounded to bf16 with sums in float";
 
 /// Calls f.operator()<X>() with Host, or Cuda where `device` is one. Throws expunge::error for any other name, where the program was
@@ -53,12 +55,28 @@ auto on_device(const std::string& device, const F& f) {
   return choose_device<host_tensor, cuda_tensor>(device, f);
 }
 
-/// The same, with the products that were asked for (float or bf16).
+struct device_options {
+  std::string device = "cpu", products = "float";
+  bool graphs = false;
+};
+
+/// The same, with the products that were asked for (float or bf16) and with CUDA graphs, whose share of the work goes to the standard error.
 template <class F>
-auto on_device(const std::string& device, const std::string& products, const F& f) {
-  if (products == "float") return on_device(device, f);
-  expunge::require(products == "bf16", "--products '", products, "': expected float or bf16");
-  return choose_device<rounding_host_tensor, rounding_cuda_tensor>(device, f);
+void on_device(const device_options& o, const F& f) {
+  expunge::require(!o.graphs || o.device != "cpu", "--graphs: only a GPU has them; add --device cuda");
+  const auto run = [&]<class X>() {
+#ifdef EXPUNGE_WITH_CUDA
+    if constexpr (on_cuda<X>) expunge::cuda::use_graphs(o.graphs);
+#endif
+    f.template operator()<X>();
+#ifdef EXPUNGE_WITH_CUDA
+    const auto [alone, in_graphs] = expunge::cuda::count_submitted();
+    if (alone + in_graphs > 0) std::cerr << "in CUDA graphs: " << in_graphs << " of " << alone + in_graphs << " operations\n";
+#endif
+  };
+  if (o.products == "float") return on_device(o.device, run);
+  expunge::require(o.products == "bf16", "--products '", o.products, "': expected float or bf16");
+  choose_device<rounding_host_tensor, rounding_cuda_tensor>(o.device, run);
 }
 
 }  // namespace program

@@ -58,7 +58,7 @@ def ours(a, name):
     environment = {**os.environ, "OMP_NUM_THREADS": str(a.threads)}
     prefix = "bfloat16_" if a.products == "bf16" else ""
     text = output_of([a.benchmark, f"--benchmark_filter=^{prefix}{name}/", "--benchmark_format=json", a.model, a.facts, str(a.batch), a.device,
-                      str(a.length)], env=environment)
+                      str(a.length), *(["graphs"] if a.graphs else [])], env=environment)
     found = json.loads(text)["benchmarks"][0]
     if found.get("error_occurred"):
         if "has no room" in found["error_message"]:
@@ -111,7 +111,7 @@ def table(a, pairs, no_room):
     lines = [
         f"{peer['device'] or processor()}, {os.cpu_count()} processors, {a.threads} threads; {', '.join(f'{k} {v}' for k, v in versions.items())}; "
         f"{datetime.date.today().isoformat()}; load average at the end {os.getloadavg()[1]:.1f} (of 5 minutes).",
-        f"{os.path.basename(a.model)}, products {a.products}, batch {a.batch}{f' of {a.length} tokens' if a.length else ''}, {a.repetitions} pairs; a time is the median of a run's steps, a figure the median of the runs, a ratio that of "
+        f"{os.path.basename(a.model)}, products {a.products}{', CUDA graphs' if a.graphs else ''}, batch {a.batch}{f' of {a.length} tokens' if a.length else ''}, {a.repetitions} pairs; a time is the median of a run's steps, a figure the median of the runs, a ratio that of "
         "the pairs (least to most).", "", f"    python benchmark/peers/run.py {shlex.join(sys.argv[1:])}", "",
         "| figure | ours, s | PyTorch, s | time, PyTorch / ours | goal | ours, MiB | PyTorch, MiB | memory, PyTorch / ours | goal "
         "| ours, of the peak | PyTorch, of the peak |",
@@ -141,6 +141,7 @@ def main():
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--products", choices=TOLERANCE, default="float")
+    parser.add_argument("--graphs", action="store_true", help="ours with CUDA graphs")
     parser.add_argument("--length", type=int, default=0, help="tokens an example; 0: an example is a fact")
     parser.add_argument("--shape", help="random weights of this shape (prepare.py) with the model's tokenizer")
     a = parser.parse_args()

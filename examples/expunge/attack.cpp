@@ -90,7 +90,7 @@ void add_attack(CLI::App& app, action& run) {
   c->add_option("--optimizer", o->optimizer)->check(CLI::IsMember({"sgd", "adamw"}))->capture_default_str();
   c->add_option("--json", o->json, "file for the runs and their curves");
   o->text.add_to(*c);
-  c->callback([o, &run] { run = [o] { on_device(o->text.device, o->text.products, [&]<class X>() { run_attack<X>(*o); }); }; });
+  c->callback([o, &run] { run = [o] { on_device(o->text.device, [&]<class X>() { run_attack<X>(*o); }); }; });
 }
 
 }  // namespace program

@@ -97,7 +97,7 @@ void add_audit(CLI::App& app, action& run) {
   c->add_option("--json", o->json, "file for sums, top-m, layers and modules, cumulative curves");
   o->text.add_to(*c);
   c->callback([o, &run] {
-    run = [o] { on_device(o->text.device, o->text.products, [&]<class X>() { run_audit<X>(*o); }); };
+    run = [o] { on_device(o->text.device, [&]<class X>() { run_audit<X>(*o); }); };
   });
 }
 

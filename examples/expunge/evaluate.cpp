@@ -57,7 +57,7 @@ void add_evaluate(CLI::App& app, action& run) {
   c->add_option("--known", o->known, "write the facts answered right, by generation and (where they have false answers) by choice, to this JSONL");
   o->text.add_to(*c);
   c->callback([o, &run] {
-    run = [o] { on_device(o->text.device, o->text.products, [&]<class X>() { run_evaluate<X>(*o); }); };
+    run = [o] { on_device(o->text.device, [&]<class X>() { run_evaluate<X>(*o); }); };
   });
 }
 

@@ -17,8 +17,9 @@ namespace program {
 void text_options::add_to(CLI::App& command) {
   command.add_option("--template", form, "text before the answer, with {question}; \\n is a line break")->capture_default_str();
   command.add_flag("--eos", eos, "the end token is part of the answer");
-  command.add_option("--device", device, device_help)->capture_default_str();
-  command.add_option("--products", products, products_help)->check(CLI::IsMember({"float", "bf16"}))->capture_default_str();
+  command.add_option("--device", device.device, device_help)->capture_default_str();
+  command.add_flag("--graphs", device.graphs, graphs_help);
+  command.add_option("--products", device.products, products_help)->check(CLI::IsMember({"float", "bf16"}))->capture_default_str();
 }
 
 data::prompt_template text_options::prompt() const {

@@ -52,7 +52,7 @@ inline CLI::Validator whole(std::uint64_t least, std::uint64_t most = 1'000'000'
 struct text_options {
   std::string form = expunge::data::prompt_template{}.text;
   bool eos = false;
-  std::string device = "cpu", products = "float";
+  device_options device;
 
   void add_to(CLI::App& command);
   [[nodiscard]] expunge::data::prompt_template prompt() const;

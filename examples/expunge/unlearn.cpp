@@ -188,7 +188,7 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
-  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, o->text.products, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
+  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
 }
 
 }  // namespace program

@@ -212,6 +212,7 @@ check_refusals() {
   refused --device $some --method gd --steps 2 --device cuda:x
   refused CUDA $some --method gd --steps 2 --device cuda:999
   refused --products $some --method gd --steps 2 --products half
+  refused --graphs $some --method gd --steps 2 --graphs
   refused --template $some --method gd --steps 2 --template "no mark"
   refused --sites $some --method ssiuu --steps 2 --sites ffn
   refused --until-forget-accuracy $some --method gd --until-forget-accuracy 2

@@ -312,6 +312,47 @@ BOOST_AUTO_TEST_CASE(the_pool_is_trimmed_where_nothing_fits) {
   emulation::set_memory(plenty);
 }
 
+BOOST_AUTO_TEST_CASE(memory_is_given_back_behind_the_work_that_waits_to_be_a_graph) {
+  using X = tensor<float, cuda_storage<float>>;
+  cuda::keep_freed(true);
+  cuda::use_graphs(true);
+  const shape extents{1 << 18};  // of a MiB
+  const auto given_back_by = [&](const auto& f) {
+    cuda::release_unused();
+    const auto d = cuda::describe_device();
+    emulation::set_memory(d.total_bytes - d.free_bytes + (std::size_t{3} << 20));
+    X y(extents);
+    {
+      const X x(extents, std::vector<float>(std::size_t{1} << 18, 1));
+      copy_into(y, x);
+    }
+    f();
+    emulation::set_memory(plenty);
+    BOOST_TEST(sum_of(y) == 1 << 18);
+  };
+  given_back_by([] { cuda::release_unused(); });
+  given_back_by([] { cuda::release(cuda::allocate(std::size_t{2} << 20)); });
+  cuda::use_graphs(false);
+  testing::use_memory_lists();
+}
+
+BOOST_AUTO_TEST_CASE(a_little_memory_of_many_sizes_stays_in_the_lists) {
+  cuda::release_unused();
+  cuda::keep_freed(true);
+  const auto lent = [] {
+    std::uint64_t bytes = 0;
+    cudaMemPoolGetAttribute(nullptr, cudaMemPoolAttrUsedMemCurrent, &bytes);
+    return bytes;
+  };
+  const std::uint64_t before = lent();
+  for (const std::size_t size : {100 << 20, 40 << 20}) cuda::release(cuda::allocate(size));
+  BOOST_TEST(lent() == before + (140 << 20));
+  cuda::release(cuda::allocate(300 << 20));  // too much beside what was ever used at once
+  BOOST_TEST(lent() == before + (300 << 20));
+  cuda::release_unused();
+  testing::use_memory_lists();
+}
+
 BOOST_AUTO_TEST_CASE(memory_ends_anywhere_and_the_model_is_that_of_the_last_step) {
   check_every_end_of_memory<tensor<float, cuda_storage<float>>>();
   check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>();

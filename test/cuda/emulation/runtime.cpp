@@ -363,6 +363,7 @@ cudaError_t cudaFreeAsync(void* memory, cudaStream_t stream) {
   d.used -= piece_of(found->second.bytes);
   ++d.unused[piece_of(found->second.bytes)];
   return report(enqueue(stream, [found] {
+    std::memset(found->first, 0xFF, found->second.bytes);  // for work that comes too late
     std::free(found->first);
     the().memory.erase(found);
   }));
