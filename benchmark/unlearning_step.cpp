@@ -25,11 +25,6 @@ void report_memory(benchmark::State& state, const model::decoder<X>& m) {
   for (const X& p : nn::parameters(m)) parameters += static_cast<double>(p.size());
   state.counters["peak_bytes"] = peak_memory<X>();
   state.counters["peak_over_4_copies"] = peak_memory<X>() / (4 * parameters * sizeof(float));
-#ifdef EXPUNGE_WITH_CUDA
-  const auto [alone, in_graphs] = cuda::count_submitted();
-  state.counters["operations_alone"] = static_cast<double>(alone);
-  state.counters["operations_in_graphs"] = static_cast<double>(in_graphs);
-#endif
 }
 
 /// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty.

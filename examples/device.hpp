@@ -70,8 +70,9 @@ void on_device(const device_options& o, const F& f) {
 #endif
     f.template operator()<X>();
 #ifdef EXPUNGE_WITH_CUDA
-    const auto [alone, in_graphs] = expunge::cuda::count_submitted();
+    const auto [alone, in_graphs, given_up] = expunge::cuda::describe_graphs();
     if (alone + in_graphs > 0) std::cerr << "in CUDA graphs: " << in_graphs << " of " << alone + in_graphs << " operations\n";
+    if (!given_up.empty()) std::cerr << "CUDA graphs were given up: " << given_up << '\n';
 #endif
   };
   if (o.products == "float") return on_device(o.device, run);

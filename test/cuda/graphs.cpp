@@ -62,15 +62,17 @@ void check_repeated_steps(const Loss& policy) {
   const unlearn::trainer_settings all{.batch = 4};  // in other orders
   const auto expected = trained<X>(policy, 8, all);
   const with_graphs used;
-  const auto begin = cuda::count_submitted();
-  std::vector<cuda::submitted_operations> counts;
-  const auto found = trained<X>(policy, 8, all, [&](const auto&, const auto&) { counts.push_back(cuda::count_submitted()); });
+  std::vector<cuda::graph_use> counts;
+  const auto found = trained<X>(policy, 8, all, [&](const auto&, const auto&) { counts.push_back(cuda::describe_graphs()); });
   BOOST_TEST((found == expected));
-  BOOST_TEST(counts[0].in_graphs == begin.in_graphs);
+  BOOST_TEST(counts[0].in_graphs == 0U);
+  BOOST_TEST(counts[7].given_up == "");
+#if __has_builtin(__builtin_clear_padding)  // or bytes without a meaning may differ
   const std::size_t alone = counts[7].alone - counts[6].alone, in_graphs = counts[7].in_graphs - counts[6].in_graphs;
   BOOST_TEST(alone <= 16U);
   BOOST_TEST(in_graphs >= 100U);
   BOOST_TEST(alone + in_graphs == counts[6].alone + counts[6].in_graphs - counts[5].alone - counts[5].in_graphs);
+#endif
 }
 
 }  // namespace
@@ -104,28 +106,27 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(whatever_comes_between_steps_is_seen, X, device_te
     const auto measured = std::exchange(likelihoods, {});
     const with_graphs used;
     BOOST_TEST((trained<X>(loss::ssiuu_exact(0.5), 13, s, [&](auto& m, const auto& r) { interfere(m, r, true); }) == expected));
+    BOOST_TEST(cuda::describe_graphs().in_graphs > 0U);
     BOOST_TEST((likelihoods == measured));
   }
 }
 
 BOOST_AUTO_TEST_CASE(products_of_more_kinds_than_are_kept) {
   const auto products = [] {
-    std::vector<float_tensor> out;
+    device_sum<float_tensor> total = zeros<device_sum<float_tensor>>({1});
     for (index_t m = 1; m <= 65; ++m)
       for (index_t n = 1; n <= 65; ++n) {
-        float_tensor a(shape{m, 1}), b(shape{1, n});
+        float_tensor a(shape{m, 1}), b(shape{1, n}), product(shape{m, n});
         fill(a, static_cast<float>(m));
         fill(b, static_cast<float>(n));
-        out.emplace_back(shape{m, n});
-        gemm(false, false, 1, a, b, 0, out.back());
+        gemm(false, false, 1, a, b, 0, product);
+        add_inner_product(total, product, float_tensor{}, static_cast<double>(m + 100 * n));
       }
-    std::vector<double> sums;
-    for (const auto& p : out) sums.push_back(sum_of(p));
-    return sums;
+    return total.to_vector();
   };
   const auto expected = products();
   const with_graphs used;
-  BOOST_TEST((products() == expected));
+  for (int round = 0; round < 2; ++round) BOOST_TEST((products() == expected));
 }
 
 BOOST_AUTO_TEST_CASE(several_threads_submit_at_once) {
@@ -135,29 +136,28 @@ BOOST_AUTO_TEST_CASE(several_threads_submit_at_once) {
   auto beside = std::async(std::launch::async, train);
   BOOST_TEST((train() == expected));
   BOOST_TEST((beside.get() == expected));
+  BOOST_TEST((train() == expected));
+  BOOST_TEST(cuda::describe_graphs().in_graphs > 0U);
 }
 
 BOOST_AUTO_TEST_CASE(waiting_submits_what_was_recorded) {
   const with_graphs used;
   float_tensor x(shape{4});
-  const auto alone = [] { return cuda::count_submitted().alone; };
-  const std::size_t before = alone();
   fill(x, 1.0F);
-  BOOST_TEST(alone() == before);
+  BOOST_TEST(cuda::describe_graphs().alone == 0U);
   cuda::synchronise();
-  BOOST_TEST(alone() == before + 1);
+  BOOST_TEST(cuda::describe_graphs().alone == 1U);
 }
 
 BOOST_AUTO_TEST_CASE(what_was_submitted_with_graphs_comes_before_what_is_submitted_without) {
   const with_graphs used;
   float_tensor x(shape{4}), other(shape{4});
   const std::vector<float> values(4, 3);
-  const std::size_t before = cuda::count_submitted().in_graphs;
   for (int round = 0; round < 3; ++round) {
     for (int i = 0; i < 10; ++i) fill(x, static_cast<float>(i));
     other.upload(values);  // submits them, and does not wait
   }
-  BOOST_TEST(cuda::count_submitted().in_graphs == before + 20);
+  BOOST_TEST(cuda::describe_graphs().in_graphs == 20U);
   fill(x, 1.0F);
   cuda::use_graphs(false);
   fill(x, 2.0F);
@@ -169,10 +169,9 @@ BOOST_AUTO_TEST_CASE(graphs_need_memory_that_is_kept) {
   BOOST_TEST(testing::message_of([] { cuda::use_graphs(true); }).find("keep_freed(true)") != std::string::npos);
   {
     const with_graphs used;
-    const auto before = cuda::count_submitted();
     cuda::keep_freed(false);
     BOOST_TEST(sum_of(zeros<float_tensor>({1000})) == 0);
-    BOOST_TEST(cuda::count_submitted().alone == before.alone);
+    BOOST_TEST(cuda::describe_graphs().alone == 0U);
   }
   testing::use_memory_lists();
 }

@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <type_traits>
 #include <unordered_map>
 #include <unordered_set>
 #include <utility>
@@ -20,24 +21,27 @@ namespace {
 
 constexpr std::size_t most_operations = 128;  // of a graph: the device begins while the host records the next ones
 constexpr std::size_t fewest_operations = 8;  // for which a graph is worth its launch
-constexpr std::size_t most_graphs = 1024;
+constexpr std::size_t most_graphs = 1024;     // what comes then goes out as it is
 constexpr std::size_t most_seen = 65536;
 
 struct destroy_graph {
+  void operator()(cudaGraph_t graph) const noexcept { static_cast<void>(cudaGraphDestroy(graph)); }
   void operator()(cudaGraphExec_t graph) const noexcept { static_cast<void>(cudaGraphExecDestroy(graph)); }
 };
-using executable_graph = std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, destroy_graph>;
+template <class Handle>
+using owned = std::unique_ptr<std::remove_pointer_t<Handle>, destroy_graph>;
 
 class recorder {
  public:
-  void record(detail::resubmission submit, std::initializer_list<std::span<const std::byte>> parts) {
+  void record(detail::submission submit, std::initializer_list<std::span<const std::byte>> parts) {
     const std::lock_guard lock(guard_);
     std::size_t bytes = 0;
     for (const auto& part : parts) bytes += part.size();
+    recorded_.reserve(recorded_.size() + sizeof submit + sizeof bytes + bytes);  // a record is whole or is not there
     append(detail::bytes_of(submit));
     append(detail::bytes_of(bytes));
     for (const auto& part : parts) append(part);
-    if (++operations_ == most_operations) submit_all();
+    if (++operations_ == most_operations || !in_use_) submit_all();  // another thread may have ended it
   }
 
   void submit_recorded() {
@@ -48,13 +52,20 @@ class recorder {
   void use(bool on) {
     const std::lock_guard lock(guard_);
     submit_all();
-    in_use_ = on;
-    if (!on) forget();
+    if (!on) return end();
+    in_use_ = true;
+    state_ = {};
+  }
+  void give_up(const char* why) {
+    const std::lock_guard lock(guard_);
+    submit_all();
+    state_.given_up = why;
+    end();
   }
   [[nodiscard]] bool in_use() const { return in_use_; }
-  [[nodiscard]] submitted_operations count() const {
+  [[nodiscard]] graph_use state() const {
     const std::lock_guard lock(guard_);
-    return count_;
+    return state_;
   }
 
  private:
@@ -65,62 +76,70 @@ class recorder {
     if (operations == 0) return;
     work_.swap(recorded_);  // nothing is recorded then, whatever happens
     recorded_.clear();
-    const cudaGraphExec_t graph = operations < fewest_operations ? nullptr : graph_of_work();
-    if (graph != nullptr) detail::check(cudaGraphLaunch(graph, detail::stream()), "launching a graph");
-    else resubmit(detail::stream());
-    (graph != nullptr ? count_.in_graphs : count_.alone) += operations;
+    if (in_use_ && operations >= fewest_operations && submitted_as_graph()) {
+      state_.in_graphs += operations;
+      return;
+    }
+    submit_each(detail::stream());
+    state_.alone += operations;
+    if (!state_.given_up.empty()) end();
   }
 
-  void resubmit(cudaStream_t to) const {
+  void submit_each(cudaStream_t to) const {
     const auto* at = reinterpret_cast<const std::byte*>(work_.data());
     for (const auto* const end = at + work_.size(); at != end;) {
-      const auto submit = detail::take<detail::resubmission>(at);
+      const auto submit = detail::take<detail::submission>(at);
       const auto bytes = detail::take<std::size_t>(at);
       submit(at, to);
       at += bytes;
     }
   }
 
-  /// Null where this work is new or the device has no room for a graph of it.
-  cudaGraphExec_t graph_of_work() {
-    if (const auto known = graphs_.find(work_); known != graphs_.end()) return known->second.get();
-    if (seen_.size() == most_seen) seen_.clear();
-    if (seen_.insert(std::hash<std::string>{}(work_)).second) return nullptr;
-    if (graphs_.size() == most_graphs) forget();
-    executable_graph made = captured();
-    return made == nullptr ? nullptr : graphs_.emplace(work_, std::move(made)).first->second.get();
+  /// False where the work is new or the device makes no graph of it, which is no error: it can go out as it is.
+  bool submitted_as_graph() {
+    try {
+      const cudaGraphExec_t graph = graph_of_work();
+      if (graph != nullptr) detail::check(cudaGraphLaunch(graph, detail::stream()), "launching a graph");
+      return graph != nullptr;
+    } catch (const error& e) {
+      state_.given_up = e.what();
+      return false;
+    }
   }
 
-  executable_graph captured() {
+  cudaGraphExec_t graph_of_work() {
+    if (const auto known = graphs_.find(work_); known != graphs_.end()) return known->second.get();
+    if (graphs_.size() == most_graphs) return nullptr;
+    if (seen_.size() == most_seen) seen_.clear();
+    if (seen_.insert(std::hash<std::string>{}(work_)).second) return nullptr;
+    return graphs_.emplace(work_, captured()).first->second.get();
+  }
+
+  owned<cudaGraphExec_t> captured() {
     constexpr const char* what = "making a graph of repeated work";
     static_cast<void>(detail::stream());  // makes the device current
-    if (aside_ == nullptr) detail::check(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), "making a stream");
-    detail::check(cudaStreamBeginCapture(aside_, cudaStreamCaptureModeThreadLocal), what);
+    if (aside_ == nullptr) detail::check(cudaStreamCreateWithFlags(&aside_, cudaStreamNonBlocking), what);
     cudaGraph_t graph = nullptr;
+    detail::check(cudaStreamBeginCapture(aside_, cudaStreamCaptureModeThreadLocal), what);
     try {
-      resubmit(aside_);
+      submit_each(aside_);
     } catch (...) {
       static_cast<void>(cudaStreamEndCapture(aside_, &graph));
-      if (graph != nullptr) static_cast<void>(cudaGraphDestroy(graph));
+      static_cast<void>(cudaGetLastError());
+      static_cast<void>(owned<cudaGraph_t>(graph));
       throw;
     }
     detail::check(cudaStreamEndCapture(aside_, &graph), what);
+    const owned<cudaGraph_t> whole(graph);
     cudaGraphExec_t made = nullptr;
-    const cudaError_t status = cudaGraphInstantiate(&made, graph, 0);
-    static_cast<void>(cudaGraphDestroy(graph));
-    if (status == cudaErrorMemoryAllocation) {
-      static_cast<void>(cudaGetLastError());
-      forget();
-    } else {
-      detail::check(status, what);
-    }
-    return executable_graph(made);
+    detail::check(cudaGraphInstantiate(&made, graph, 0), what);
+    return owned<cudaGraphExec_t>(made);
   }
 
   /// Gives the device its room back, once no graph is at work.
-  void forget() {
-    if (graphs_.empty()) return;
-    detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device");
+  void end() {
+    in_use_ = false;
+    if (!graphs_.empty()) detail::check(cudaStreamSynchronize(detail::stream()), "waiting for the device");
     graphs_.clear();
     seen_.clear();
   }
@@ -129,10 +148,10 @@ class recorder {
   std::atomic<bool> in_use_ = false;
   std::string recorded_, work_;  // what waits to be submitted, and what is being submitted
   std::size_t operations_ = 0;   // recorded ones
-  std::unordered_map<std::string, executable_graph> graphs_;  // by their work
-  std::unordered_set<std::size_t> seen_;                      // hashes of work that came before
-  cudaStream_t aside_ = nullptr;                              // on which graphs are captured
-  submitted_operations count_{};
+  std::unordered_map<std::string, owned<cudaGraphExec_t>> graphs_;  // by their work
+  std::unordered_set<std::size_t> seen_;                            // hashes of work that came before
+  cudaStream_t aside_ = nullptr;                                    // on which graphs are captured
+  graph_use state_{};
 };
 
 /// Lives until the process ends, as whoever gives memory back does.
@@ -146,8 +165,9 @@ recorder& the_recorder() {
 namespace detail {
 
 bool graphs_in_use() { return the_recorder().in_use(); }
-void record(resubmission submit, std::initializer_list<std::span<const std::byte>> parts) { the_recorder().record(submit, parts); }
+void record(submission submit, std::initializer_list<std::span<const std::byte>> parts) { the_recorder().record(submit, parts); }
 void submit_recorded() { the_recorder().submit_recorded(); }
+void give_up_graphs(const char* why) { the_recorder().give_up(why); }
 
 }  // namespace detail
 
@@ -156,6 +176,6 @@ void use_graphs(bool use) {
   the_recorder().use(use);
 }
 
-submitted_operations count_submitted() { return the_recorder().count(); }
+graph_use describe_graphs() { return the_recorder().state(); }
 
 }  // namespace expunge::cuda

@@ -108,7 +108,7 @@ bool matmul(const matmul_key& key, const void* alpha, const void* a, const void*
             const void* bias) {
   static std::mutex guard;
   static std::map<std::pair<matmul_key, alignments>, plan> plans;
-  const std::lock_guard lock(guard);  // also for the plan's bias and the order of the products that share a workspace
+  const std::lock_guard lock(guard);  // also for the plan's bias and the order of the products that share a workspace (where graphs are used, the recorder's lock)
   const alignments aligned{alignment(b), alignment(a), alignment(c), alignment(out), alignment(bias)};
   if (plans.size() == most_plans) {
     submit_recorded();

@@ -196,6 +196,10 @@ class kept_pieces {
       detail::trim_pool();
       found = ask();
     }
+    if (!found && detail::graphs_in_use()) {
+      detail::give_up_graphs("a tensor needed their memory");
+      found = ask();
+    }
     if (!found) {
       const device_description d = detail::describe(0);
       std::ostringstream message;

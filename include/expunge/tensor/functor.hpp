@@ -10,7 +10,7 @@ namespace expunge::functor {
 /// y = f(a, ...)
 template <class F>
 struct assign {
-  [[no_unique_address]] F f{};
+  F f{};
   template <class B, class... A>
   EXPUNGE_DEVICE void operator()(B& y, const A&... a) const {
     y = f(a...);
@@ -22,7 +22,7 @@ assign(F) -> assign<F>;
 /// y += f(a, ...)
 template <class F>
 struct accumulate {
-  [[no_unique_address]] F f{};
+  F f{};
   template <class B, class... A>
   EXPUNGE_DEVICE void operator()(B& y, const A&... a) const {
     y += f(a...);
@@ -34,7 +34,7 @@ accumulate(F) -> accumulate<F>;
 /// f(x, ...), and y = x
 template <class F>
 struct along {
-  [[no_unique_address]] F f{};
+  F f{};
   template <class B, class... A>
   EXPUNGE_DEVICE void operator()(B& y, B& x, A&... a) const {
     f(x, a...);
@@ -47,7 +47,7 @@ along(F) -> along<F>;
 /// f(a, b, ...), and x = a, y = b
 template <class F>
 struct along_both {
-  [[no_unique_address]] F f{};
+  F f{};
   template <class B, class... A>
   EXPUNGE_DEVICE void operator()(B& x, B& y, B& a, B& b, A&... rest) const {
     f(a, b, rest...);

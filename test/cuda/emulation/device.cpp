@@ -111,7 +111,8 @@ struct training {
 
 /// With `room` bytes beside the weights.
 template <class X>
-training trained(index_t steps, std::size_t room) {
+training trained(index_t steps, std::size_t room, bool graphs = false) {
+  if (graphs) cuda::use_graphs(true);  // which the last end of memory may have ended
   auto m = model::random_mlp<X>({3, 8, 4}, 1);
   cuda::release_unused();
   const auto d = cuda::describe_device();
@@ -130,13 +131,13 @@ training trained(index_t steps, std::size_t room) {
 }
 
 template <class X>
-void check_every_end_of_memory() {
+void check_every_end_of_memory(bool graphs) {
   const std::vector<std::vector<float>> after{trained<X>(0, 0).weights, trained<X>(1, plenty / 2).weights,
                                               trained<X>(2, plenty / 2).weights};
   BOOST_TEST((after[2] != after[1]));
   std::set<std::string> purposes, parts;
   for (std::size_t room = 0;; room += 512) {
-    const training t = trained<X>(2, room);
+    const training t = trained<X>(2, room, graphs);
     if (t.message.empty()) break;
     const std::string purpose = t.message.substr(0, t.message.find(": "));
     purposes.insert(purpose);
@@ -271,22 +272,38 @@ BOOST_AUTO_TEST_CASE(graphs_are_of_kernels_and_products_alone) {
   cudaStreamDestroy(stream);
 }
 
-BOOST_AUTO_TEST_CASE(without_room_for_graphs_steps_go_on) {
+BOOST_AUTO_TEST_CASE(where_graphs_are_not_to_be_had_steps_go_on) {
   using X = tensor<float, cuda_storage<float>>;
   cuda::keep_freed(true);
   std::size_t least = 0;
   while (!trained<X>(12, least).message.empty()) least += 4096;
   const auto expected = trained<X>(12, plenty / 2);
-  cuda::use_graphs(true);
-  const auto in_graphs = [&](std::size_t room) {
-    const std::size_t before = cuda::count_submitted().in_graphs;
+  const auto used = [&](std::size_t room) {
+    cuda::use_graphs(true);
     const auto found = trained<X>(12, room);
     BOOST_TEST(found.message == "");
     BOOST_TEST((found.weights == expected.weights));
-    return cuda::count_submitted().in_graphs - before;
+    return cuda::describe_graphs();
   };
-  const std::size_t few = in_graphs(least), many = in_graphs(plenty / 2);
-  BOOST_TEST(few < many);
+  const auto all = used(plenty / 2);
+  BOOST_TEST(all.given_up == "");
+  std::set<std::string> reasons;
+  for (std::size_t graphs = 0; graphs < 8; ++graphs) {
+    const auto some = used(least + 4096 * graphs);
+    BOOST_TEST((some.given_up.empty() || some.in_graphs < all.in_graphs));
+    reasons.insert(some.given_up.substr(0, some.given_up.find(" failed")));
+  }
+  BOOST_TEST(reasons.contains("CUDA: making a graph of repeated work"));
+  for (int call = 0;; ++call) {
+    emulation::refuse_graph_call(call);
+    const auto some = used(plenty / 2);
+    emulation::refuse_graph_call(-1);
+    if (some.given_up.empty()) break;
+    BOOST_TEST(some.given_up.ends_with("invalid argument"));
+    BOOST_TEST(some.in_graphs < all.in_graphs);
+    reasons.insert(some.given_up.substr(0, some.given_up.find(" failed")));
+  }
+  BOOST_TEST(reasons.contains("CUDA: launching a graph"));
   cuda::use_graphs(false);
   testing::use_memory_lists();
 }
@@ -354,8 +371,13 @@ BOOST_AUTO_TEST_CASE(a_little_memory_of_many_sizes_stays_in_the_lists) {
 }
 
 BOOST_AUTO_TEST_CASE(memory_ends_anywhere_and_the_model_is_that_of_the_last_step) {
-  check_every_end_of_memory<tensor<float, cuda_storage<float>>>();
-  check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>();
+  check_every_end_of_memory<tensor<float, cuda_storage<float>>>(false);
+  check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>(false);
+  cuda::keep_freed(true);
+  check_every_end_of_memory<tensor<float, cuda_storage<float>>>(true);
+  check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>(true);
+  cuda::use_graphs(false);
+  testing::use_memory_lists();
 }
 
 BOOST_AUTO_TEST_SUITE_END()

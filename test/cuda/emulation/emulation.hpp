@@ -25,6 +25,9 @@ inline constexpr std::size_t shared_bytes = 227 << 10, shared_bytes_unasked = 48
 /// The bytes of memory that the device has; what is allocated stays.
 void set_memory(std::size_t bytes);
 
+/// The call that makes or launches a graph which comes behind so many others fails; less than none: no call.
+void refuse_graph_call(int number);
+
 /// Adds work to the device's stream, or to the graph that this stream is captured for. What it returns is the device's error, if it has
 /// failed.
 cudaError_t submit(cudaStream_t stream, std::function<void()> work);

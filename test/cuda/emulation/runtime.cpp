@@ -42,6 +42,7 @@ struct device {
   std::deque<std::function<void()>> stream;
   std::map<const void*, std::size_t> shared_limits;
   std::map<const void*, unsigned> launches;
+  int graph_calls_until_failure = -1;
 };
 
 device& the() {
@@ -93,6 +94,8 @@ bool is_captured(cudaStream_t stream) {
   fail(cudaErrorStreamCaptureUnsupported, "a stream that is captured was given what expunge puts into no graph");
   return true;
 }
+
+bool is_refused() { return the().graph_calls_until_failure >= 0 && the().graph_calls_until_failure-- == 0; }
 
 constexpr std::size_t graph_bytes = 4096;  // that a graph takes of the device
 
@@ -152,6 +155,11 @@ void run_kernel(const cudaLaunchConfig_t& c, const void* kernel, const std::func
 void set_memory(std::size_t bytes) {
   const std::lock_guard lock(the().guard);
   the().total = bytes;
+}
+
+void refuse_graph_call(int number) {
+  const std::lock_guard lock(the().guard);
+  the().graph_calls_until_failure = number;
 }
 
 void set_aside(void* memory) {
@@ -244,7 +252,7 @@ cudaError_t cudaStreamDestroy(cudaStream_t stream) {
 
 cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   const std::lock_guard lock(the().guard);
-  if (stream == nullptr || stream->captured != nullptr) return report(cudaErrorInvalidValue);
+  if (stream == nullptr || stream->captured != nullptr || is_refused()) return report(cudaErrorInvalidValue);
   stream->captured = new CUgraph_st;
   return cudaSuccess;
 }
@@ -253,6 +261,10 @@ cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
   const std::lock_guard lock(the().guard);
   if (stream->captured == nullptr) return report(cudaErrorInvalidValue);
   *graph = std::exchange(stream->captured, nullptr);
+  if (is_refused()) {
+    delete std::exchange(*graph, nullptr);
+    return report(cudaErrorInvalidValue);
+  }
   return report(the().failure);
 }
 
@@ -264,6 +276,7 @@ cudaError_t cudaGraphDestroy(cudaGraph_t graph) {
 cudaError_t cudaGraphInstantiate(cudaGraphExec_t* made, cudaGraph_t graph, unsigned long long) {
   const std::lock_guard lock(the().guard);
   device& d = the();
+  if (is_refused()) return report(cudaErrorInvalidValue);
   if (d.reserved + graph_bytes > d.total) return report(cudaErrorMemoryAllocation);
   d.reserved += graph_bytes;
   *made = new CUgraphExec_st{graph->work};
@@ -281,6 +294,7 @@ cudaError_t cudaGraphExecDestroy(cudaGraphExec_t graph) {
 cudaError_t cudaGraphLaunch(cudaGraphExec_t graph, cudaStream_t stream) {
   const std::lock_guard lock(the().guard);
   if (is_captured(stream)) return report(the().failure);
+  if (is_refused()) return report(cudaErrorInvalidValue);
   ++graph->waiting;
   return report(enqueue(stream, [graph] {
     --graph->waiting;

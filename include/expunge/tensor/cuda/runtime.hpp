@@ -29,14 +29,16 @@ void select_device(int number);
 /// Products of floats in TF32 (10 bits of mantissa) on tensor cores; off at first.
 void allow_tf32(bool allow);
 
-/// Whether work that repeats is submitted as CUDA graphs (off at first; also ended by keep_freed(false)): a step whose batch has the sizes of
-/// an earlier one's is then some launches of up to 128 operations each. What a step computes, and in which order, stays as it is.
+/// Whether work that repeats is submitted as CUDA graphs: a step whose batch has the sizes of an earlier one's is then some launches of up to
+/// 128 operations each. What a step computes, and in which order, stays as it is. Off at first, after keep_freed(false), and from when the
+/// device has no room for a graph or beside them. Call neither while another thread works.
 void use_graphs(bool use);
-/// Kernels and products that were submitted while graphs were used.
-struct submitted_operations {
+/// Since use_graphs(true): kernels and products that were submitted one by one and in graphs, and what ended the use of graphs, if anything did.
+struct graph_use {
   std::size_t alone = 0, in_graphs = 0;
+  std::string given_up{};
 };
-[[nodiscard]] submitted_operations count_submitted();
+[[nodiscard]] graph_use describe_graphs();
 
 /// Waits for all work; a kernel's failure is reported here at the latest.
 void synchronise();
