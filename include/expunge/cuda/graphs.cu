@@ -4,6 +4,7 @@
 
 #include <atomic>
 #include <cstddef>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -101,7 +102,7 @@ class recorder {
       const cudaGraphExec_t graph = graph_of_work();
       if (graph != nullptr) detail::check(cudaGraphLaunch(graph, detail::stream()), "launching a graph");
       return graph != nullptr;
-    } catch (const error& e) {
+    } catch (const std::exception& e) {
       state_.given_up = e.what();
       return false;
     }
