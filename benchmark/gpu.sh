@@ -36,7 +36,7 @@ measure() {
 }
 training="--only plain_eager plain_compile tuned_eager tuned_compile first_order double_backward forward_over_reverse"
 measure smollm2-facts --batch 32
-measure smollm2-facts-graphs --batch 32 --graphs --only tuned_eager tuned_compile first_order double_backward
+measure smollm2-facts-graphs --batch 32 --graphs --only tuned_eager tuned_compile tuned_graphs first_order double_backward
 # shellcheck disable=SC2086
 measure smollm2-1024 --batch 8 --length 1024 $training
 # shellcheck disable=SC2086

@@ -1,6 +1,6 @@
 """Gradient difference and evaluation tuned by hand: no padding, logits only at labels, one pass for both batches, a fused AdamW.
 
-    python tuned.py --way eager|compile|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8]
+    python tuned.py --way eager|compile|graphs|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8]
 """
 import torch
 from transformers import AutoTokenizer
@@ -8,7 +8,7 @@ from transformers import AutoTokenizer
 import workload
 from packed_llama import PackedLlama, pack
 
-a = workload.arguments("eager", "compile", "evaluation")
+a = workload.arguments("eager", "compile", "graphs", "evaluation")
 tokenizer = AutoTokenizer.from_pretrained(a.weights)
 model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
@@ -25,7 +25,8 @@ def terms_of(parameters):
     return -nll[: len(forget)].mean(), nll[len(forget) :].mean()
 
 
-compiled = torch.compile(terms_of) if a.way == "compile" else terms_of
+modes = {"compile": "default", "graphs": "reduce-overhead"}  # the latter: with CUDA graphs
+compiled = torch.compile(terms_of, mode=modes[a.way]) if a.way in modes else terms_of
 
 
 def gradients():
