@@ -26,8 +26,8 @@ struct settings {
   std::string model, facts;
   std::size_t batch = 8;
   std::string device = "cpu";
-  index_t length = 0;    // 0: an example is a fact; else so many tokens of the facts' text, all of them answer
-  bool graphs = false;   // on a GPU
+  index_t length = 0;   // 0: an example is a fact; else so many tokens of the facts' text, all of them answer
+  bool graphs = false;  // on a GPU
 };
 
 /// The forget and the retain batch, and the choices of the facts (2 x batch of each).

@@ -25,19 +25,6 @@ using device_tensors = boost::mpl::list<float_tensor, tensor<float, bfloat16_cud
 
 namespace {
 
-struct with_graphs {
-  with_graphs() {
-    cuda::keep_freed(true);
-    cuda::use_graphs(true);
-  }
-  with_graphs(const with_graphs&) = delete;
-  with_graphs& operator=(const with_graphs&) = delete;
-  ~with_graphs() {
-    cuda::use_graphs(false);
-    testing::use_memory_lists();
-  }
-};
-
 const model::decoder_config llama{.vocabulary = 16, .width = 8, .layers = 2, .heads = 2, .kv_heads = 1, .head_dim = 4, .ffn_width = 12, .context = 8, .tied = true};
 
 /// Of 3 to 6 tokens.
@@ -61,7 +48,7 @@ template <class X, class Loss>
 void check_repeated_steps(const Loss& policy) {
   const unlearn::trainer_settings all{.batch = 4};  // in other orders
   const auto expected = trained<X>(policy, 8, all);
-  const with_graphs used;
+  const testing::with_graphs used;
   std::vector<cuda::graph_use> counts;
   const auto found = trained<X>(policy, 8, all, [&](const auto&, const auto&) { counts.push_back(cuda::describe_graphs()); });
   BOOST_TEST((found == expected));
@@ -104,7 +91,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(whatever_comes_between_steps_is_seen, X, device_te
     likelihoods.clear();
     const auto expected = trained<X>(loss::ssiuu_exact(0.5), 13, s, [&](auto& m, const auto& r) { interfere(m, r, false); });
     const auto measured = std::exchange(likelihoods, {});
-    const with_graphs used;
+    const testing::with_graphs used;
     BOOST_TEST((trained<X>(loss::ssiuu_exact(0.5), 13, s, [&](auto& m, const auto& r) { interfere(m, r, true); }) == expected));
     BOOST_TEST(cuda::describe_graphs().in_graphs > 0U);
     BOOST_TEST((likelihoods == measured));
@@ -125,14 +112,14 @@ BOOST_AUTO_TEST_CASE(products_of_more_kinds_than_are_kept) {
     return total.to_vector();
   };
   const auto expected = products();
-  const with_graphs used;
+  const testing::with_graphs used;
   for (int round = 0; round < 2; ++round) BOOST_TEST((products() == expected));
 }
 
 BOOST_AUTO_TEST_CASE(several_threads_submit_at_once) {
   const auto train = [] { return trained<float_tensor>(loss::gradient_difference{}, 6, {.batch = 4}); };
   const auto expected = train();
-  const with_graphs used;
+  const testing::with_graphs used;
   auto beside = std::async(std::launch::async, train);
   BOOST_TEST((train() == expected));
   BOOST_TEST((beside.get() == expected));
@@ -141,7 +128,7 @@ BOOST_AUTO_TEST_CASE(several_threads_submit_at_once) {
 }
 
 BOOST_AUTO_TEST_CASE(waiting_submits_what_was_recorded) {
-  const with_graphs used;
+  const testing::with_graphs used;
   float_tensor x(shape{4});
   fill(x, 1.0F);
   BOOST_TEST(cuda::describe_graphs().alone == 0U);
@@ -150,7 +137,7 @@ BOOST_AUTO_TEST_CASE(waiting_submits_what_was_recorded) {
 }
 
 BOOST_AUTO_TEST_CASE(what_was_submitted_with_graphs_comes_before_what_is_submitted_without) {
-  const with_graphs used;
+  const testing::with_graphs used;
   float_tensor x(shape{4}), other(shape{4});
   const std::vector<float> values(4, 3);
   for (int round = 0; round < 3; ++round) {
@@ -168,7 +155,7 @@ BOOST_AUTO_TEST_CASE(graphs_need_memory_that_is_kept) {
   cuda::keep_freed(false);
   BOOST_TEST(testing::message_of([] { cuda::use_graphs(true); }).find("keep_freed(true)") != std::string::npos);
   {
-    const with_graphs used;
+    const testing::with_graphs used;
     cuda::keep_freed(false);
     BOOST_TEST(sum_of(zeros<float_tensor>({1000})) == 0);
     BOOST_TEST(cuda::describe_graphs().alone == 0U);

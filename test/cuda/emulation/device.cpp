@@ -331,8 +331,7 @@ BOOST_AUTO_TEST_CASE(the_pool_is_trimmed_where_nothing_fits) {
 
 BOOST_AUTO_TEST_CASE(memory_is_given_back_behind_the_work_that_waits_to_be_a_graph) {
   using X = tensor<float, cuda_storage<float>>;
-  cuda::keep_freed(true);
-  cuda::use_graphs(true);
+  const testing::with_graphs used;
   const shape extents{1 << 18};  // of a MiB
   const auto given_back_by = [&](const auto& f) {
     cuda::release_unused();
@@ -349,8 +348,6 @@ BOOST_AUTO_TEST_CASE(memory_is_given_back_behind_the_work_that_waits_to_be_a_gra
   };
   given_back_by([] { cuda::release_unused(); });
   given_back_by([] { cuda::release(cuda::allocate(std::size_t{2} << 20)); });
-  cuda::use_graphs(false);
-  testing::use_memory_lists();
 }
 
 BOOST_AUTO_TEST_CASE(a_little_memory_of_many_sizes_stays_in_the_lists) {
@@ -373,11 +370,9 @@ BOOST_AUTO_TEST_CASE(a_little_memory_of_many_sizes_stays_in_the_lists) {
 BOOST_AUTO_TEST_CASE(memory_ends_anywhere_and_the_model_is_that_of_the_last_step) {
   check_every_end_of_memory<tensor<float, cuda_storage<float>>>(false);
   check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>(false);
-  cuda::keep_freed(true);
+  const testing::with_graphs used;
   check_every_end_of_memory<tensor<float, cuda_storage<float>>>(true);
   check_every_end_of_memory<tensor<float, bfloat16_cuda_storage<float>>>(true);
-  cuda::use_graphs(false);
-  testing::use_memory_lists();
 }
 
 BOOST_AUTO_TEST_SUITE_END()
