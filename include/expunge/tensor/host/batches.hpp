@@ -1,4 +1,5 @@
-// Loops over arrays on the calling thread, a SIMD batch of each at a time.
+// Loops over arrays on the calling thread, a SIMD batch of each at a time. They are flattened (all that they call is inlined), because in a
+// large translation unit g++ stops inlining what is small too (test/kernel_calls.sh).
 #pragma once
 
 #include <algorithm>
@@ -19,7 +20,7 @@ using element = std::remove_const_t<std::tuple_element_t<0, std::tuple<P...>>>;
 
 /// Calls f(batch&...) over [0, size) with one batch from each array and stores the batches of non-const arrays.
 template <class F, class... P>
-void for_batches(index_t size, const F& f, P*... arrays) {
+[[gnu::flatten]] void for_batches(index_t size, const F& f, P*... arrays) {
   using T = element<P...>;
   using batch = xsimd::batch<T>;
   constexpr auto width = static_cast<index_t>(batch::size);
@@ -50,7 +51,7 @@ void for_batches(index_t size, const F& f, P*... arrays) {
 
 /// The sum of f(batch...) over [0, size); f is element-wise and may be anything where its arguments are zero.
 template <class F, class... P>
-auto sum_batches(index_t size, const F& f, const P*... arrays) {
+[[gnu::flatten]] auto sum_batches(index_t size, const F& f, const P*... arrays) {
   using T = element<P...>;
   using batch = xsimd::batch<T>;
   constexpr auto width = static_cast<index_t>(batch::size);

@@ -21,7 +21,7 @@ namespace expunge::host::detail {
 /// halves, those of their quarters of 16 bytes first. (xsimd 8.1's haddp gives AVX-512's floats in another order.) Count and Stride are the
 /// recursion's.
 template <class T, std::size_t First = 0, std::size_t Stride = 1, std::size_t Count = xsimd::batch<T>::size, std::size_t Size>
-typename simd_register<T, xsimd::batch<T>::size>::type sums_of(const std::array<xsimd::batch<T>, Size>& of) {
+[[gnu::always_inline]] inline typename simd_register<T, xsimd::batch<T>::size>::type sums_of(const std::array<xsimd::batch<T>, Size>& of) {
   using simd = simd_register<T, xsimd::batch<T>::size>;
   using type = typename simd::type;
   if constexpr (First >= Size) {
@@ -59,7 +59,7 @@ struct inner_product_tile {
   index_t step;   // so many elements of each for a vector of depth
 
   template <std::size_t... R, std::size_t... V, std::size_t... S>
-  void run(std::index_sequence<R...>, std::index_sequence<V...>, std::index_sequence<S...>) const {
+  [[gnu::flatten]] void run(std::index_sequence<R...>, std::index_sequence<V...>, std::index_sequence<S...>) const {
     using batch = xsimd::batch<T>;
     constexpr auto size = static_cast<index_t>(batch::size);
     std::array<batch, sizeof...(S)> sums{((void)S, batch(T{0}))...};  // [R][V]

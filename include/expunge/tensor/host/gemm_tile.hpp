@@ -15,7 +15,7 @@ namespace expunge::host::detail {
 /// The values, each in a register from now on. g++ would rather load one again for each multiply-add that reads it, and then loads bound a
 /// kernel with 16 registers (AVX2).
 template <class T, std::size_t Size>
-std::array<xsimd::batch<T>, Size> in_registers(std::array<xsimd::batch<T>, Size> values) {
+[[gnu::always_inline]] inline std::array<xsimd::batch<T>, Size> in_registers(std::array<xsimd::batch<T>, Size> values) {
 #ifdef __x86_64__
   for (auto& value : values) {
     auto data = value.data;
@@ -48,11 +48,11 @@ struct tile_product {
   T* c;
   index_t c_stride;
 
-  /// For a tile of `sizeof...(R)` rows and `sizeof...(V)` vectors: packs, not loops, and inlined lambdas, so that every sum
-  /// stays in a register. Each element is one chain of multiply-adds along k. With `fill` the panel's rows are still
-  /// where they came from, `fill_stride` apart, and are copied into it on the way.
+  /// For a tile of `sizeof...(R)` rows and `sizeof...(V)` vectors: packs, not loops, and all that is called is inlined, so that every sum
+  /// stays in a register (with a call for B's vectors a product took five times as long). Each element is one chain of multiply-adds along
+  /// k. With `fill` the panel's rows are still where they came from, `fill_stride` apart, and are copied into it on the way.
   template <bool fill, std::size_t... R, std::size_t... V>
-  void run(prefetcher& soon, const T* fill_from, index_t fill_stride, std::index_sequence<R...>, std::index_sequence<V...>) const {
+  [[gnu::flatten]] void run(prefetcher& soon, const T* fill_from, index_t fill_stride, std::index_sequence<R...>, std::index_sequence<V...>) const {
     using batch = xsimd::batch<T>;
     using batches = std::array<batch, sizeof...(V)>;
     constexpr auto size = static_cast<index_t>(batch::size);

@@ -47,7 +47,7 @@ struct small_tile {
   rows_at<T> c;
 
   template <std::size_t... R, std::size_t... V>
-  void run(std::index_sequence<R...>, std::index_sequence<V...>) const {
+  [[gnu::flatten]] void run(std::index_sequence<R...>, std::index_sequence<V...>) const {
     using batches = std::array<batch, sizeof...(V)>;
     std::array<batches, sizeof...(R)> sums{((void)R, batches{((void)V, batch(T{0}))...})...};
     const T *x = a.data, *y = b.data;
