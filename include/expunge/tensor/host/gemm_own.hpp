@@ -37,7 +37,7 @@ struct even_split {
 /// sums does too.
 template <class T>
 struct gemm_plan {
-  static constexpr index_t width = gemm_tile<T>::width, longest = 640, shares = (width + prefetcher::line<T> - 1) / prefetcher::line<T>;
+  static constexpr index_t width = gemm_tile<T>::width, longest = 640, shares = prefetcher::lines;
   bool transpose_a, transpose_b;
   index_t m, n, k;
   T alpha;
@@ -67,18 +67,18 @@ struct gemm_plan {
   }
 
   /// Asks for one of `shares` parts of what the block's thread will read after `panel` at `depth`: of the next panel of B
-  /// transposed, whose rows lie one after the other, or a column of lines of B's next depth or panel. A part is as much as a
+  /// transposed, whose lines lie one after the other, or of the rows of B's next depth or panel. A part is as much as a
   /// third of 12 tiles has steps for.
   void fetch(index_t depth, index_t panel, index_t next, index_t share, prefetcher& soon) const {
-    constexpr index_t line = prefetcher::line<T>;
     const bool deeper = !transpose_b && depth + 1 < depths.parts;
     if (!deeper && next >= panels) return;
     if (transpose_b) {
-      const index_t lines = std::min(width, n - next * width) * k / line, parts = shares * depths.parts, part = depth * shares + share;
-      soon.begin(b + next * width * k + lines * part / parts * line, line, (lines + parts - 1) / parts);
+      constexpr index_t row = prefetcher::line<T> * shares;
+      const index_t rows = (std::min(width, n - next * width) * k + row - 1) / row, parts = shares * depths.parts, part = depth * shares + share;
+      soon.begin(b + next * width * k + rows * part / parts * row, row, (rows + parts - 1) / parts);
     } else {
-      const index_t to = deeper ? depth + 1 : 0, from = depths.begin(to);
-      soon.begin(b + from * n + (deeper ? panel : next) * width + share * line, n, depths.begin(to + 1) - from);
+      const index_t to = deeper ? depth + 1 : 0, from = depths.begin(to), rows = depths.begin(to + 1) - from;
+      soon.begin(b + (from + rows * share / shares) * n + (deeper ? panel : next) * width, n, (rows + shares - 1) / shares);
     }
   }
 
