@@ -108,7 +108,8 @@ void run_unlearn(const options& o, const CLI::App& command) {
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
   const auto planned = [&](index_t forget_examples, const unlearn::batch_size& forget, const unlearn::batch_size& retain) {
     return with_policies(o, [&](const auto& policy, const auto& optimizer) {
-      return unlearn::plan_memory<X>(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain);
+      return unlearn::plan_memory<X>(model::read_decoder_config(o.model), policy, optimizer, forget_examples, forget, retain,
+                                     {.checkpoint = o.checkpoint});
     });
   };
   const bool noted = check_room<X>(planned(0, {}, {}), 0);
@@ -146,11 +147,10 @@ void run_unlearn(const options& o, const CLI::App& command) {
   with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, log); });
   require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
           " is not written: lower the learning rate");
-  const auto result = summary(evaluate(m, forget));
   model::save_language_model(m, out.stage());
   if (log) log->commit();
-  out.commit();
-  std::cout << "forget set after unlearning:\n" << result.dump(2) << "\nwritten: " << o.out << '\n';
+  out.commit();  // before the evaluation, which may find less memory than a step
+  std::cout << "forget set after unlearning:\n" << summary(evaluate(m, forget)).dump(2) << "\nwritten: " << o.out << '\n';
 }
 
 }  // namespace

@@ -97,7 +97,7 @@ BOOST_AUTO_TEST_CASE(recall_in_parts) {
       return std::string(e.what()).find("batch is") != std::string::npos;
     });
 
-  constexpr index_t vocabulary = index_t{1} << 20, labels = 33;  // two examples have more logits than are held at a time
+  constexpr index_t vocabulary = index_t{1} << 20, labels = 33;  // an example has more logits than are held at a time
   const auto large = model::random_decoder<tensor<float>>({.vocabulary = vocabulary, .width = 2, .layers = 1, .heads = 1, .kv_heads = 1,
                                                            .head_dim = 2, .ffn_width = 2, .context = labels}, 1);
   const std::vector<nn::token_sequence> many(2, {std::vector<std::int32_t>(labels + 1, 1), 1});

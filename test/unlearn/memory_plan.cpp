@@ -30,13 +30,14 @@ double peak_of(const F& f) {
 /// Two steps; the plan must hold what they take, and not a quarter more.
 template <class Loss, class Optimizer = optim::adamw>
 void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {},
-           std::size_t examples = 6) {
+           std::size_t examples = 6, const unlearn::plan_settings& how = {}) {
   const auto forget = testing::random_sequences(1, examples, length, answer, 256), retain = testing::random_sequences(2, examples, length, answer, 256);
   const index_t batch = 3;
-  const auto plan = unlearn::plan_memory(c, policy, optimizer, std::ssize(forget), unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch));
+  const auto plan = unlearn::plan_memory(c, policy, optimizer, std::ssize(forget), unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch), how);
   const double real = peak_of([&] {
     auto m = model::random_decoder<X>(c, 1);
-    unlearn::trainer(m, policy, optimizer, {.batch = batch, .order = unlearn::order::given}).run(forget, retain, unlearn::after_steps(2));
+    m.checkpoint = how.checkpoint;
+    unlearn::trainer(m, policy, optimizer, {.batch = batch, .order = unlearn::order::given, .joint = how.joint}).run(forget, retain, unlearn::after_steps(2));
   });
   const double planned = static_cast<double>(plan.total());
   BOOST_TEST(planned > 0.93 * real, what << ": " << planned << " bytes planned, " << real << " used");
@@ -73,6 +74,12 @@ BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
     check("gd, momentum", llama, gd, length, 3, optim::sgd{.momentum = 0.9});
     check("gd, gpt2", gpt2, gd, length, 3);
     check("gd, large vocabulary", vocabulary, gd, length, length / 2);
+    check("gd, one set after the other", llama, gd, length, 3, optim::adamw{}, 6, {.joint = false});
+    for (const bool joint : {true, false}) {
+      check("gd, checkpointed", llama, gd, length, 3, optim::adamw{}, 6, {.joint = joint, .checkpoint = true});
+      check("gd, checkpointed, gpt2", gpt2, gd, length, 3, optim::adamw{}, 6, {.joint = joint, .checkpoint = true});
+      check("gd, checkpointed, large vocabulary", vocabulary, gd, length, length / 2, optim::adamw{}, 6, {.joint = joint, .checkpoint = true});
+    }
     for (const auto curvature : {first_order, exact}) {
       check("ssiuu per parameter", llama, over<per_parameter>{gd, batch(curvature), {}}, length, 3);
       check("ssiuu per neuron", llama, over<per_neuron>{gd, batch(curvature), {}}, length, 3);

@@ -20,16 +20,30 @@ struct answer_likelihood {
   [[nodiscard]] double joint_probability() const { return std::exp(-nll); }
 };
 
-/// Likelihoods of `examples` in order, `batch` at a time. Examples next to each other, such as the choices of a question, run a
+namespace detail {
+/// The first of `examples`, at most `batch`, and no more than rows that a part of them may have: what a model holds of them is bounded.
+template <class Example>
+std::vector<const Example*> next_part(std::span<const Example> examples, index_t batch) {
+  constexpr index_t most_rows = index_t{1} << 14;  // of several examples
+  std::vector<const Example*> chosen;
+  index_t rows = 0;
+  for (const Example& e : examples) {
+    if constexpr (requires { std::ssize(e.tokens); }) rows += std::ssize(e.tokens);
+    if (std::ssize(chosen) == batch || (!chosen.empty() && rows > most_rows)) break;
+    chosen.push_back(&e);
+  }
+  return chosen;
+}
+}  // namespace detail
+
+/// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Examples next to each other, such as the choices of a question, run a
 /// beginning that they have in common once where the model can (nn::shares_beginnings).
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
   require_positive(batch, "likelihoods: batch", "examples");
   std::vector<answer_likelihood> out;
-  for (std::size_t begin = 0; begin < examples.size(); begin += static_cast<std::size_t>(batch)) {
-    std::vector<const typename M::example_type*> chosen;
-    for (std::size_t i = begin; i < std::min(examples.size(), begin + static_cast<std::size_t>(batch)); ++i) chosen.push_back(&examples[i]);
-    const auto data = nn::inference_batch(model, chosen);
+  while (out.size() < examples.size()) {
+    const auto data = nn::inference_batch(model, detail::next_part(examples.subspan(out.size()), batch));
     const auto sums = model.nll(data, nn::no_observer{}).to_vector();
     nn::check_sums_of_examples(static_cast<index_t>(sums.size()), data.lengths);
     for (std::size_t i = 0; i < sums.size(); ++i) out.push_back({static_cast<double>(sums[i]), data.lengths[i]});

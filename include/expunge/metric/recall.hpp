@@ -5,35 +5,34 @@
 #include <span>
 #include <vector>
 
+#include "expunge/metric/likelihood.hpp"
 #include "expunge/model/generate.hpp"
 
 namespace expunge::metric {
 
 /// For each example: is every answer token the most likely one given what stands before it? Within the model's context true exactly
 /// where greedy generation from the prompt begins with the answer; of a text one token longer than the context the last token is judged
-/// too, which generation never reaches. Up to `batch` examples at a time, fewer where their logits are many. Throws expunge::error for logits
-/// that are not finite.
+/// too, which generation never reaches. Up to `batch` examples at a time, fewer where they are long. Throws expunge::error for logits that
+/// are not finite.
 template <class X>
 std::vector<bool> recalls(const model::decoder<X>& weights, std::span<const nn::token_sequence> examples, index_t batch = 64) {
-  constexpr index_t most_logits = index_t{1} << 26;  // of several examples, held by the device and here
+  constexpr index_t most_logits = index_t{1} << 25;  // held by the device and here
   require_positive(batch, "recalls: batch", "examples");
-  const auto vocabulary = static_cast<std::size_t>(weights.config.vocabulary);
+  const index_t at_once = std::max<index_t>(1, most_logits / weights.config.vocabulary);
   std::vector<bool> out;
   while (out.size() < examples.size()) {
-    std::vector<const nn::token_sequence*> chosen;
-    index_t held = 0;
-    for (const nn::token_sequence& e : examples.subspan(out.size())) {
-      held += e.answer_length() * weights.config.vocabulary;
-      if (std::ssize(chosen) == batch || (!chosen.empty() && held > most_logits)) break;
-      chosen.push_back(&e);
-    }
-    const auto data = weights.make_shared_batch(chosen);
-    const auto logits = weights.logits(data).to_vector();
-    std::span rest(logits);
+    const auto chosen = detail::next_part(examples.subspan(out.size()), batch);
+    const X x = weights.normalised_stream(weights.make_shared_batch(chosen));
+    std::vector<typename X::value_type> logits;
+    index_t row = 0;  // of x
+    const auto next_is = [&](std::int32_t token) {
+      if (row % at_once == 0) logits = weights.head_of(x.slice(row, std::min(x.rows(), row + at_once))).to_vector();
+      const auto vocabulary = static_cast<std::size_t>(weights.config.vocabulary);
+      return model::likeliest(std::span(logits).subspan(static_cast<std::size_t>(row++ % at_once) * vocabulary, vocabulary)) == token;
+    };
     for (const nn::token_sequence* e : chosen) {
       bool all = true;
-      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t, rest = rest.subspan(vocabulary))
-        all = model::likeliest(rest.first(vocabulary)) == *t && all;
+      for (auto t = e->tokens.begin() + e->answer_begin; t != e->tokens.end(); ++t) all = next_is(*t) && all;
       out.push_back(all);
     }
   }

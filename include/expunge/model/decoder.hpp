@@ -155,18 +155,28 @@ struct decoder {
     return fewer && !blocks.empty() ? x : gather(x, batch.label_rows);
   }
 
+  /// The normalised stream at the rows that predict a label, [labels, width].
+  template <class Observer = nn::no_observer>
+  V normalised_stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
+    return final_norm(stream(batch, observe, past), static_cast<typename X::value_type>(config.norm_epsilon));
+  }
+
+  /// The logits of rows of the normalised stream, [rows, vocabulary].
+  [[nodiscard]] V head_of(const V& x) const {
+    return in_part(x, "the head", [&] { return linear(x, vocabulary()); });
+  }
+
   /// Logits at the rows that predict a label, [labels, vocabulary].
   template <class Observer = nn::no_observer>
   V logits(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
-    const V x = last(batch, observe, past);
-    return in_part(x, "the head", [&] { return linear(x, vocabulary()); });
+    return head_of(normalised_stream(batch, observe, past));
   }
 
   /// Negative log-likelihood of every label, [labels].
   template <class Observer = nn::no_observer>
   V token_nll(const batch_type& batch, const Observer& observe = {}) const {
     require(label_smoothing >= 0 && label_smoothing < 1, "decoder: label_smoothing is ", label_smoothing, ", expected a number in [0, 1)");
-    const V x = last(batch, observe);
+    const V x = normalised_stream(batch, observe);
     return in_part(x, "the head", [&] {
       return linear_cross_entropy(x, vocabulary(), batch.labels, static_cast<typename X::value_type>(label_smoothing));
     });
@@ -202,11 +212,6 @@ struct decoder {
   }
 
  private:
-  /// The normalised stream at the rows that predict a label, [labels, width].
-  template <class Observer>
-  V last(const batch_type& batch, const Observer& observe, key_value_cache<X>* past = nullptr) const {
-    return final_norm(stream(batch, observe, past), static_cast<typename X::value_type>(config.norm_epsilon));
-  }
   [[nodiscard]] const V& vocabulary() const { return primal_of(head).absent() ? embedding : head; }
 };
 

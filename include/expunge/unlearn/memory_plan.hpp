@@ -52,7 +52,7 @@ struct memory_plan {
 /// Throws expunge::error with the whole plan where it is larger than the `available` bytes of `where`.
 inline void require_room(const memory_plan& p, std::size_t available, const std::string& where) {
   require(p.total() <= available, "this run does not fit: it needs ", describe(p), "; ", where, " has ", available / 1000000,
-          " MB for it. Use a smaller batch, optimizer sgd (no moments), ssiuu per neuron, or more memory");
+          " MB for it. Use a smaller batch, checkpoint (ga and gd), optimizer sgd (no moments), ssiuu per neuron, or more memory");
 }
 
 /// Rows (tokens) and labels of a batch, and its examples.
@@ -75,6 +75,12 @@ struct batch_size {
   return out;
 }
 
+/// What the trainer's settings and the model say about what is kept at once.
+struct plan_settings {
+  bool joint = true;        // trainer_settings::joint
+  bool checkpoint = false;  // decoder::checkpoint, for base losses
+};
+
 /// What of a tensor's storage decides what is kept.
 struct storage_kind {
   bool converts = false, on_device = false;
@@ -84,6 +90,7 @@ struct storage_kind {
 struct loss_memory {
   bool joint = true;        // forget and retain examples on one tape
   bool recomputes = false;  // on a tape that computes cheap values again (autodiff/recompute.hpp)
+  bool checkpoint = false;  // on one that keeps the blocks' inputs, and one block at a time
   bool replayed = false;    // on a tape that keeps the first sweep's cotangents
   bool tangents = false;    // and tangents
   bool gates = false;       // and the outputs of the feed-forward layers
@@ -140,7 +147,8 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// tangents of both or, before there are any, what gates alone keep. Per label there are 2 w and, where few enough to be kept
 /// (autodiff/linear_cross_entropy.hpp), the logits. A storage that converts operands keeps half a value of what linear layers and attention
 /// read, and of its tangents beside them, and computes nothing again. To that comes what a sweep has in hand: the cotangents of one layer, or of a range
-/// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes.
+/// of logits with tangents and all, and the gradients of the output layer and the last block, which are made while little goes. With checkpoints
+/// a tape keeps w per row and layer, and has the values of one block in hand.
 [[nodiscard]] inline index_t activation_values(const model::decoder_config& c, const batch_size& b, const batch_size& forget, const loss_memory& use,
                                                index_t parameters, const storage_kind& kind) {
   const index_t w = c.width, q = c.heads * c.head_dim, v = c.kv_heads * c.head_dim, f = c.ffn_width;
@@ -166,6 +174,7 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   };
   const auto recorded = [&](const part& p) { return p.read + p.others + p.alone; };
   const auto all_rows = [&](const part& p) {
+    if (use.checkpoint) return index_t{0};
     if (use.replayed) return p.read + p.outputs + p.shared;
     return p.read + p.others - (use.recomputes ? p.recomputed : 0);
   };
@@ -175,11 +184,13 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
   const bool kept = detail::keeps_logits(b.labels, w, c.vocabulary, kind.on_device);
   const index_t range = b.labels == 0 ? 0 : detail::range_of_logits(b.labels, w, c.vocabulary, kind.on_device);
   const index_t first_made = c.vocabulary * w + (parameters - (c.tied ? 1 : 2) * c.vocabulary * w) / c.layers;
+  const index_t of_block = use.checkpoint ? b.rows * (recorded(attention) + recorded(ffn)) : 0;
   const index_t of_labels = b.labels * (2 * w + (kept ? c.vocabulary : 0));
   const index_t in_hand = std::max(b.labels * (kept ? 1 : 2), use.tangents ? 4 * forget.labels : 0) * range + use.made * first_made;
   const index_t forward = values(recorded, b) + of_labels;
-  const index_t begin = values(all_rows, b) + values(forget_rows, forget) + of_labels + std::max(in_hand, b.rows * of_layer);
-  const index_t end = use.made * parameters + b.rows * of_layer;
+  const index_t begin = values(all_rows, b) + values(forget_rows, forget) + (use.checkpoint ? c.layers * w * b.rows : 0) + of_labels +
+                        std::max(in_hand, of_block + b.rows * of_layer);
+  const index_t end = use.made * parameters + of_block + b.rows * of_layer;
   return std::max({use.recomputes ? 0 : forward, begin, end}) - use.made * parameters;
 }
 
@@ -187,11 +198,13 @@ inline index_t moments_of(const optim::adamw&) { return 2; }
 /// operands all parameters are counted as such, a little more than the matrices.
 template <class X = tensor<float>, class Loss, class Optimizer>
 memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const Optimizer& optimizer, index_t forget_examples,
-                        const batch_size& forget, const batch_size& retain) {
+                        const batch_size& forget, const batch_size& retain, const plan_settings& how = {}) {
   constexpr storage_kind kind{converting_storage<typename X::storage_type>, device_storage<typename X::storage_type>};
   const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
   const index_t parameters = nn::parameter_count(shapes);
-  const loss_memory use = memory_of(loss, c, parameters, forget.examples, forget_examples);
+  loss_memory use = memory_of(loss, c, parameters, forget.examples, forget_examples);
+  use.joint = use.joint && how.joint;
+  use.checkpoint = use.recomputes && how.checkpoint;
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * sizeof(typename X::value_type); };
   const auto activations = [&](const batch_size& all, const batch_size& forgotten, const loss_memory& of) {
     return bytes(activation_values(c, all, forgotten, of, parameters, kind));
@@ -203,7 +216,7 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
           .references = bytes(use.references),
           .attributions = bytes(use.attributions),
           .activations = use.joint ? activations(both, forget, use)
-                                   : std::max(activations(forget, forget, use), activations(retain, {}, {.recomputes = true})),
+                                   : std::max(activations(forget, forget, use), activations(retain, {}, {.recomputes = true, .checkpoint = use.checkpoint})),
           .rounded = kind.converts ? 2 * static_cast<std::size_t>(parameters) : 0};
 }
 

@@ -74,11 +74,11 @@ struct gemm_plan {
     if (!deeper && next >= panels) return;
     if (transpose_b) {
       constexpr index_t row = prefetcher::line<T> * shares;
-      const index_t rows = (std::min(width, n - next * width) * k + row - 1) / row, parts = shares * depths.parts, part = depth * shares + share;
-      soon.begin(b + next * width * k + rows * part / parts * row, row, (rows + parts - 1) / parts);
+      const index_t all = (std::min(width, n - next * width) * k + row - 1) / row, parts = shares * depths.parts, part = depth * shares + share;
+      soon.begin(b + next * width * k + all * part / parts * row, row, (all + parts - 1) / parts);
     } else {
-      const index_t to = deeper ? depth + 1 : 0, from = depths.begin(to), rows = depths.begin(to + 1) - from;
-      soon.begin(b + (from + rows * share / shares) * n + (deeper ? panel : next) * width, n, (rows + shares - 1) / shares);
+      const index_t to = deeper ? depth + 1 : 0, from = depths.begin(to), all = depths.begin(to + 1) - from;
+      soon.begin(b + (from + all * share / shares) * n + (deeper ? panel : next) * width, n, (all + shares - 1) / shares);
     }
   }
 
