@@ -17,7 +17,7 @@ namespace {
 
 using X = tensor<double>;
 
-enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants, names_nothing };
+enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants, product_of_constants, ranges_of_labels, names_nothing };
 
 struct pairs {
   std::vector<double> source;
@@ -61,7 +61,9 @@ struct reader {
   V nll(const batch_type& b, const O& observe = {}) const {
     const V weight = Made == mistake::weight_of_constants ? matmul(V{X({2, 2}, std::vector<double>{1, 2, 3, 4})}, w1) : w1;
     V h = linear(V{b.source}, weight);
-    if constexpr (Made == mistake::drops_what_is_returned) observe(nn::site{}, h, b.offsets);
+    if constexpr (Made == mistake::product_of_constants) h = matmul(h, matmul(w1, V{X({1, 2}, std::vector<double>{1, 2})}));
+    if constexpr (Made == mistake::ranges_of_labels) h = observe(nn::site{}, h, b.label_offsets);
+    else if constexpr (Made == mistake::drops_what_is_returned) observe(nn::site{}, h, b.offsets);
     else if constexpr (Made != mistake::shows_nothing) h = observe(nn::site{}, h, b.offsets);
     const V of_labels = cross_entropy(linear(gather(segment_sum(tanh(h), b.offsets), b.example), w2), b.labels);
     if constexpr (Made == mistake::one_value_a_label) return of_labels;
@@ -103,6 +105,8 @@ BOOST_AUTO_TEST_CASE(neurons_that_are_not_shown) {
   BOOST_TEST(trained<mistake::none>(loss::ssiuu_exact(1)) == "");
   BOOST_TEST(says(trained<mistake::shows_nothing>(loss::ssiuu_exact(1)), "none of the chosen sites"));
   BOOST_TEST(says(trained<mistake::drops_what_is_returned>(loss::ssiuu_exact(1)), "what the observer returned"));
+  for (const bool joint : {true, false})
+    BOOST_TEST(says(trained<mistake::ranges_of_labels>(loss::ssiuu_exact(1), retain, joint), "the examples' ranges of those rows"));
   BOOST_TEST(trained<mistake::shows_nothing>(loss::gradient_difference{}) == "");
   BOOST_TEST(attribution::influences(some_model<mistake::none>(), std::span(forget)).size() == 1U);
   BOOST_CHECK_THROW(attribution::influences(some_model<mistake::shows_nothing>(), std::span(forget)), error);
@@ -125,7 +129,9 @@ BOOST_AUTO_TEST_CASE(row_counts_that_are_empty_and_a_weight_that_seems_to_have_r
     const loss::ssiuu<> policy{{}, {.curvature = curvature}, {}};
     BOOST_TEST(says(trained<mistake::no_row_counts>(policy), "0 `row_counts` for 4 examples"));
     BOOST_TEST(says(trained<mistake::weight_of_constants>(policy), "leave `row_counts` out"));
+    BOOST_TEST(says(trained<mistake::product_of_constants>(policy), "leave `row_counts` out"));
     BOOST_TEST(trained<mistake::weight_of_constants>(policy, retain, false) == "");
+    BOOST_TEST(trained<mistake::product_of_constants>(policy, retain, false) == "");
   }
 }
 

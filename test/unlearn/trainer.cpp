@@ -150,6 +150,49 @@ BOOST_AUTO_TEST_CASE(bad_input_is_refused_and_changes_nothing) {
   BOOST_TEST((testing::flat(m) == before));
 }
 
+BOOST_AUTO_TEST_CASE(parameters_in_one_memory_are_refused) {
+  auto m = model::random_mlp<tensor<float>>({3, 4, 4}, 1);
+  m.layers[1].bias = m.layers[0].bias;
+  const samples set = some(1, 4);
+  const std::string message = testing::message_of([&] {
+    unlearn::trainer(m, loss::fine_tuning{}, optim::sgd{}).run({}, set, unlearn::after_steps(1));
+  });
+  BOOST_TEST(message.find(".bias and ") != std::string::npos, message);
+  BOOST_TEST(message.find("share memory") != std::string::npos, message);
+}
+
+BOOST_AUTO_TEST_CASE(an_optimizer_that_replaces_parameters_is_refused) {
+  struct by_value {
+    double learning_rate = 0.1;
+    void update(std::vector<tensor<float>>& parameters, const std::vector<tensor<float>>& gradients, double, double) const {
+      for (std::size_t i = 0; i < parameters.size(); ++i) parameters[i] = mapped(functor::add{}, parameters[i], gradients[i]);
+    }
+    by_value start(const std::vector<tensor<float>>&) const { return *this; }
+  };
+  auto m = model::random_mlp<tensor<float>>({3, 4, 4}, 1);
+  const samples set = some(1, 4);
+  const std::string message = testing::message_of([&] { unlearn::trainer(m, loss::fine_tuning{}, by_value{}).run({}, set, unlearn::after_steps(1)); });
+  BOOST_TEST(message.find("update_in_place") != std::string::npos, message);
+}
+
+BOOST_AUTO_TEST_CASE(a_loss_may_be_told_whether_sets_are_joint) {
+  struct told : watching {
+    bool* joint;
+    told start(const M&, std::span<const model::labelled_sample>, bool together) const {
+      *joint = together;
+      return *this;
+    }
+  };
+  auto m = model::random_mlp<tensor<float>>({3, 4, 4}, 1);
+  const samples set = some(1, 4);
+  std::set<loss::example_list<watching::M>> orders;
+  for (const bool joint : {true, false}) {
+    bool heard = !joint;
+    unlearn::trainer(m, told{{&orders}, &heard}, optim::sgd{}, {.joint = joint}).run(set, set, unlearn::after_steps(1));
+    BOOST_TEST(heard == joint);
+  }
+}
+
 BOOST_AUTO_TEST_CASE(a_model_that_is_put_back_is_trained_on) {
   auto m = model::random_mlp<tensor<float>>({3, 16, 4}, 1);
   const auto start = nn::copy_of(m);

@@ -54,7 +54,7 @@ struct gate_list {
   /// After a recording. Throws expunge::error where no gate is in it, or others than in an earlier one.
   void check_shown() const {
     require(next > 0, "the model showed none of the chosen sites: its nll() must pass the outputs of linear layers through `h = observe(site, h, "
-            "batch.offsets)` (nn/site.hpp)");
+            "offsets)` (nn/site.hpp)");
     require(next == gates.size(), "the model showed ", next, " of the ", gates.size(), " sites that it showed before: every batch must show ",
             "the same ones");
   }
@@ -128,6 +128,13 @@ struct gate_observer {
   template <class V>
   V operator()(const nn::site& where, const V& h, const typename X::index_tensor& offsets) const {
     if (!selected(list->which, where)) return h;
+    if constexpr (!device_storage<typename X::storage_type>) {  // a device would wait
+      const shape& shown = primal_of(h).extents();
+      std::int32_t rows = 0;
+      offsets.slice(offsets.size() - 1, offsets.size()).download({&rows, 1});
+      require(shown.rank() == 2 && shown.rows() == rows, "the model shows ", where, " with shape ", shown, " and ranges of ", rows,
+              " rows: give the observer [rows, neurons] and the examples' ranges of those rows");
+    }
     if (list->next == list->gates.size()) list->gates.push_back({where});
     gate_state<X>& state = list->gates[list->next++];
     require(state.where == where, "the model shows ", where, " where it showed ", state.where, " before");

@@ -65,6 +65,8 @@ struct linear_rule {
 
 template <class X>
 struct matmul_rule {
+  static constexpr bool sums_over_rows = true;
+  static constexpr std::size_t weight = 1;
   X a{}, b{};
 
   X forward(const X& a_, const X& b_) {

@@ -20,7 +20,8 @@ struct answers {
 };
 
 /// A base loss has a forget term and may have a retain term; the loss is their sum. Each is a template over the value type
-/// of the NLLs, so that it can be differentiated.
+/// of the NLLs, so that it can be differentiated. Terms keep no state: copies of the loss are called in no particular order (a policy with
+/// state has `start`, loss/objective.hpp).
 template <class L, class X>
 concept forget_loss = requires(const L& loss, const answers<var<X>>& a) {
   { loss.forget(a) } -> std::same_as<var<X>>;  // one element, shape [1, 1]; use mean() or sum()

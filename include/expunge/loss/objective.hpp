@@ -53,7 +53,7 @@ class step_sums {
 template <class P, class M>
 concept stateful_policy = requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) {
   policy.start(model, forget);
-};
+} || requires(const P& policy, const M& model, std::span<const typename M::example_type> forget) { policy.start(model, forget, true); };
 
 /// What the trainer accepts.
 template <class P, class M>
@@ -153,7 +153,7 @@ class base_objective {
 /// The objective of any policy. `joint`: forget and retain examples in one pass where the policy can.
 template <nn::model M, loss_policy<M> Policy>
 auto start(const Policy& policy, const M& model, std::span<const typename M::example_type> forget, bool joint = true) {
-  static_assert(stateful_policy<Policy, M> || requires { policy.start(model, forget, joint); } || !requires(Policy& p) { p.start(model, forget); },
+  static_assert(stateful_policy<Policy, M> || !requires(Policy& p) { p.start(model, forget); },
                 "loss: `start(model, forget)` must be const");
   if constexpr (requires { policy.start(model, forget, joint); }) return policy.start(model, forget, joint);
   else if constexpr (stateful_policy<Policy, M>) return policy.start(model, forget);

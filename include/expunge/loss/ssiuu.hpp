@@ -27,6 +27,7 @@ class ssiuu_objective {
   using X = typename M::value_type;
   using T = typename X::value_type;
   static_assert(forget_loss<Base, X>, "ssiuu: the base loss needs `V forget(const answers<V>&) const`, see loss/base.hpp");
+  static_assert(!stateful_policy<Base, M>, "ssiuu: the base loss has a `start`, which would be left out; its terms alone count");
   static constexpr bool needs_forget = true;
   static constexpr bool needs_retain = retain_loss<Base, X>;
 

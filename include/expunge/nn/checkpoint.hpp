@@ -49,16 +49,18 @@ struct checkpoint_node final : node<X> {
 
 /// run(module, x) for a module that is a parameter tree over var<X> and a generic `run`, recorded as one operation that keeps x alone:
 /// its pullback runs the module again. Costs one more forward pass of it; saves all that the module would have kept.
+/// `run` is kept until the sweep: let it capture by value.
 template <class X, template <class> class Module, class Run>
 var<X> checkpointed(const Module<var<X>>& module, const Run& run, const var<X>& x) {
   tape<X>* on = x.on;
-  Module<X> plain;
-  const auto take = [&](const name_path&, const var<X>& p, X& q) {
-    q = p.value;
-    if (p.on != nullptr) on = p.on;
-  };
-  for_each_parameter(take, module, plain);
-  X y = run(plain, x.value);
+  Module<var<X>> plain = module;  // with constants for parameters, so that nothing is recorded
+  for_each_parameter(
+      [&](const name_path&, var<X>& p) {
+        if (p.on != nullptr) on = p.on;
+        p = var<X>(p.value);
+      },
+      plain);
+  X y = run(plain, var<X>(x.value)).value;
   if (on == nullptr) return {std::move(y)};
   auto* made = on->template emplace<detail::checkpoint_node<X, Module<var<X>>, Run>>(module, run, x.value, x.origin);
   return {std::move(y), made, on};

@@ -25,7 +25,7 @@ struct site {
   }
 };
 
-/// An observer is called as `h = observe(site, h, offsets)` with h [rows, neurons] and the row ranges of the examples
+/// An observer is called as `h = observe(site, h, offsets)` with h [rows, neurons] and the examples' ranges of h's rows
 /// [examples + 1]; what it returns goes on through the model. This one looks at nothing and costs nothing.
 struct no_observer {
   template <class V, class I>

@@ -7,6 +7,7 @@
 #include <functional>
 #include <limits>
 #include <span>
+#include <string>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -86,6 +87,7 @@ class trainer {
     require(!with_retain || !retain.empty(), "the retain set is empty: this loss has a retain term, give it examples or use ga");
     require(settings_.clip > 0, "clip is ", settings_.clip, ", expected a positive norm");
 
+    require_apart();
     std::vector<X> parameters = nn::parameters(model_);
     std::vector<X> gradients(parameters.size());  // only while a step needs them: activations then take their place
     auto optimizer = with_purpose([&] { return optimizer_.start(parameters); }, "moments of the optimizer");
@@ -126,6 +128,8 @@ class trainer {
       require(std::isfinite(report.learning_rate), "step ", report.step, ": the schedule gives a learning rate of ", report.learning_rate,
               ", expected a finite number");
       optimizer.update(parameters, gradients, factor, std::min(1.0, settings_.clip / report.gradient_norm));
+      require(std::ranges::equal(nn::parameters(model_), parameters, {}, &X::data, &X::data), "the optimizer put a tensor of its own in the place of a "
+              "parameter, and the model stays as it was: let it write into the parameters' memory (update_in_place, map_in_place)");
       std::ranges::fill(gradients, X{});
       report.seconds = std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count();
       if (settings_.on_step) settings_.on_step(report);
@@ -134,6 +138,20 @@ class trainer {
   }
 
  private:
+  /// Two parameters in one memory would be updated twice, each with its own moments.
+  void require_apart() const {
+    using memory = std::pair<typename X::const_pointer, std::string>;
+    std::vector<memory> seen;
+    nn::for_each_parameter(
+        [&](const nn::name_path& name, const X& p) {
+          const auto other = std::ranges::find(seen, p.data(), &memory::first);
+          require(other == seen.end() || p.size() == 0, "two parameters share memory and would be trained as one; name it once, or clone() one of them: ",
+                  other == seen.end() ? "" : other->second, " and ", name.str());
+          seen.emplace_back(p.data(), name.str());
+        },
+        std::as_const(model_));
+  }
+
   /// The model's tensors of now: a stopping rule or on_step may have put others in their places.
   void take_parameters(std::vector<X>& parameters) const {
     std::vector<X> now = nn::parameters(model_);
