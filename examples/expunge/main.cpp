@@ -4,10 +4,8 @@
 
 #include <expunge/core/thread_pool.hpp>
 
-#include <algorithm>
 #include <iostream>
 #include <string>
-#include <thread>
 
 namespace {
 
@@ -25,7 +23,7 @@ int main(int argc, char** argv) {
   CLI::App app{"Forget chosen facts from a language model, and prove that they were erased and not merely hidden."};
   app.require_subcommand(1);
   app.fallthrough();
-  std::size_t threads = std::max(1U, std::thread::hardware_concurrency());
+  std::size_t threads = expunge::usable_processors();
   app.add_option("--threads", threads, "threads to use; the result is the same for any number")->check(program::whole(1, 1024));
   program::action run;
   program::add_unlearn(app, run);

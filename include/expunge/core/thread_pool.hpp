@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/core/processors.hpp"
 #include "expunge/core/shape.hpp"
 
 namespace expunge {
@@ -25,9 +26,9 @@ namespace expunge {
 /// it has threads leaves the child without them: a child must not use the library.
 class thread_pool {
  public:
-  /// Created at first use with std::thread::hardware_concurrency() threads, or as many as the system gives.
+  /// Created at first use with usable_processors() threads, or as many as the system gives.
   static thread_pool& instance() {
-    static thread_pool pool(std::max(1U, std::thread::hardware_concurrency()));
+    static thread_pool pool(usable_processors());
     return pool;
   }
 
@@ -66,11 +67,14 @@ class thread_pool {
     {
       const std::lock_guard lock(mutex_);
       job_ = &current;
-      active_ = workers_.size();
       generation_.fetch_add(1, std::memory_order_release);
     }
     wake_.notify_all();
     current.drain();
+    {
+      const std::lock_guard lock(mutex_);
+      job_ = nullptr;  // a thread that has not come yet, where there are more than processors, need not
+    }
     wait_until_idle();
     if (current.failure) std::rethrow_exception(current.failure);
   }
@@ -138,7 +142,9 @@ class thread_pool {
       wake_.wait(lock, [&] { return generation_.load() != seen; });
       seen = generation_.load();
       if (stopping_) return;
-      job* current = job_;
+      job* const current = job_;
+      if (current == nullptr) continue;
+      active_.fetch_add(1, std::memory_order_relaxed);
       lock.unlock();
       current->drain();
       if (active_.fetch_sub(1, std::memory_order_acq_rel) == 1) {
@@ -171,7 +177,7 @@ class thread_pool {
   std::condition_variable wake_;
   std::condition_variable idle_;
   std::atomic<std::size_t> generation_{0};
-  std::atomic<std::size_t> active_{0};
+  std::atomic<std::size_t> active_{0};  // threads at work on a job; more come under mutex_ alone, while job_ is there
   job* job_ = nullptr;
   bool stopping_ = false;
 };

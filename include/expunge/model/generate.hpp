@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <numeric>
 #include <span>
@@ -10,15 +9,18 @@
 #include <vector>
 
 #include "expunge/model/decoder.hpp"
+#include "expunge/tensor/host/batches.hpp"
 
 namespace expunge::model {
 
 /// The most likely token of a row of logits, the first of equal ones. Throws expunge::error for logits that are not finite.
 template <class T>
 std::int32_t likeliest(std::span<T> logits) {
-  require(std::all_of(logits.begin(), logits.end(), [](T logit) { return std::isfinite(logit); }),
-          "the model's logits are not finite: it is damaged, or training diverged and needs a lower learning rate");
-  return static_cast<std::int32_t>(std::max_element(logits.begin(), logits.end()) - logits.begin());
+  const auto size = static_cast<index_t>(logits.size());
+  const T zero = host::detail::sum_batches(size, [](const auto& x) { return x - x; }, logits.data());  // NaN where one is not finite
+  require(zero == T{0}, "the model's logits are not finite: it is damaged, or training diverged and needs a lower learning rate");
+  const T largest = host::detail::largest_of(size, logits.data());
+  return static_cast<std::int32_t>(std::ranges::find(logits, largest) - logits.begin());
 }
 
 /// Up to `tokens` most likely next tokens for each prompt; a prompt ends after a token of `stops` (kept) or where the model's

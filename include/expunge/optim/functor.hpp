@@ -1,6 +1,8 @@
 // The optimizers' arithmetic on one parameter w with gradient g, as named functors.
 #pragma once
 
+#include <limits>
+
 #include "expunge/tensor/fn.hpp"
 #include "expunge/tensor/functor.hpp"
 
@@ -15,13 +17,24 @@ struct sgd {
   }
 };
 
+/// x, or 0 where that is subnormal: what decays would stay there for ever where gradients have ended, and processors take up to ten times as
+/// long over subnormal numbers.
+template <class T>
+struct without_subnormals {
+  static constexpr T least = std::numeric_limits<T>::min();
+  template <class B>
+  EXPUNGE_DEVICE static B of(const B& x) {
+    return fn::select(fn::abs(x) < B(least), B(T{0}), x);
+  }
+};
+
 /// v is the velocity.
 template <class T>
 struct sgd_momentum {
   T rate, scale, decay, momentum;
   template <class B>
   EXPUNGE_DEVICE void operator()(B& w, B& v, const B& g) const {
-    v = momentum * v + scale * g + decay * w;
+    v = without_subnormals<T>::of(momentum * v + scale * g + decay * w);
     w -= rate * v;
   }
 };
@@ -33,8 +46,8 @@ struct adamw {
   template <class B>
   EXPUNGE_DEVICE void operator()(B& w, B& m, B& v, const B& gradient) const {
     const B g = scale * gradient;
-    m = b1 * m + c1 * g;
-    v = b2 * v + c2 * g * g;
+    m = without_subnormals<T>::of(b1 * m + c1 * g);
+    v = without_subnormals<T>::of(b2 * v + c2 * g * g);
     w = keep * w - size * m / (correction * fn::sqrt(v) + epsilon);
   }
 };

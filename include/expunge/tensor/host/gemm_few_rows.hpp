@@ -14,6 +14,7 @@
 #include "expunge/tensor/host/gemm_own.hpp"
 #include "expunge/tensor/host/gemm_pack.hpp"
 #include "expunge/tensor/host/gemm_tile.hpp"
+#include "expunge/tensor/host/multiply_add.hpp"
 
 namespace expunge::host::detail {
 
@@ -65,19 +66,19 @@ struct inner_product_tile {
     std::array<batch, sizeof...(S)> sums{((void)S, batch(T{0}))...};  // [R][V]
     const std::array<const T*, sizeof...(R)> left{a + std::min(static_cast<index_t>(R), height - 1) * stride...};
     const std::array<const T*, sizeof...(V)> right{b + std::min(static_cast<index_t>(V), count - 1) * stride...};
-    const auto multiply_add = [&](auto load) __attribute__((always_inline)) {
-      const std::array<batch, sizeof...(V)> y{load(right[V])...};
-      const auto add = [&](const batch& x, batch* sum) __attribute__((always_inline)) { ((sum[V] = xsimd::fma(x, y[V], sum[V])), ...); };
-      (add(load(left[R]), &sums[R * sizeof...(V)]), ...);
+    const auto add_products = [&](auto load) __attribute__((always_inline)) {
+      const std::array<batch, sizeof...(V)> y = in_registers(std::array<batch, sizeof...(V)>{load(right[V])...});
+      const auto add = [&](const batch& x, batch* sum) __attribute__((always_inline)) { ((sum[V] = multiply_add(x, y[V], sum[V])), ...); };
+      (add(in_registers(std::array<batch, 1>{load(left[R])})[0], &sums[R * sizeof...(V)]), ...);
     };
     const T* fetch = next;
     index_t p = 0;
     for (; p + size <= depth; p += size, fetch += step) {
       if (sizeof...(R) > 1 || step != 0) (__builtin_prefetch(fetch + static_cast<index_t>(V) * stride, 0, 2), ...);
-      multiply_add([&](const T* row) __attribute__((always_inline)) { return batch::load_unaligned(row + p); });
+      add_products([&](const T* row) __attribute__((always_inline)) { return batch::load_unaligned(row + p); });
     }
     if (p < depth)
-      multiply_add([&](const T* row) {
+      add_products([&](const T* row) {
         std::array<T, batch::size> rest{};
         std::copy(row + p, row + depth, rest.data());
         return batch::load_unaligned(rest.data());

@@ -9,19 +9,23 @@
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/host/gemm_pack.hpp"
+#include "expunge/tensor/host/multiply_add.hpp"
 
 namespace expunge::host::detail {
 
 /// The values, each in a register from now on. g++ would rather load one again for each multiply-add that reads it, and then loads bound a
-/// kernel with 16 registers (AVX2).
+/// kernel. (A loop over them stays a loop at -O2, through memory.)
 template <class T, std::size_t Size>
 [[gnu::always_inline]] inline std::array<xsimd::batch<T>, Size> in_registers(std::array<xsimd::batch<T>, Size> values) {
 #ifdef __x86_64__
-  for (auto& value : values) {
-    auto data = value.data;
-    asm("" : "+v"(data));
-    value.data = data;
-  }
+  [&]<std::size_t... I>(std::index_sequence<I...>) __attribute__((always_inline)) {
+    const auto keep = [](xsimd::batch<T>& value) __attribute__((always_inline)) {
+      auto data = value.data;
+      asm("" : "+v"(data));
+      value.data = data;
+    };
+    (keep(values[I]), ...);
+  }(std::make_index_sequence<Size>{});
 #endif
   return values;
 }
@@ -68,14 +72,14 @@ struct tile_product {
     }
     const T* right = fill ? fill_from : b;
     T* panel = b;
-    const auto multiply_add = [&](index_t p) __attribute__((always_inline)) {
+    const auto add_products = [&](index_t p) __attribute__((always_inline)) {
       const batches y = in_registers(batches{batch::load_unaligned(right + p * right_stride + static_cast<index_t>(V) * size)...});
       if constexpr (fill) (y[V].store_unaligned(panel + p * width + static_cast<index_t>(V) * size), ...);
-      const auto add = [&](const batch& x, batches& sum) __attribute__((always_inline)) { ((sum[V] = xsimd::fma(x, y[V], sum[V])), ...); };
+      const auto add = [&](const batch& x, batches& sum) __attribute__((always_inline)) { ((sum[V] = multiply_add(x, y[V], sum[V])), ...); };
       (add(batch(left[R / 3][static_cast<index_t>(R % 3) * stride + p]), sums[R]), ...);
     };
     const auto advance = [&]<index_t... P>(std::integer_sequence<index_t, P...>) __attribute__((always_inline)) {
-      (multiply_add(P), ...);
+      (add_products(P), ...);
       constexpr index_t count = sizeof...(P);
       for (const T*& at : left) at += count;
       right += count * right_stride, panel += count * width;
@@ -93,7 +97,7 @@ struct tile_product {
       const auto put = [&](const batches& sum, T* at) { ((factor * sum[V]).store_unaligned(at + static_cast<index_t>(V) * size), ...); };
       (put(sums[R], row(R)), ...);
     } else if (columns == width) {
-      const auto add = [&](const batch& sum, T* at) { xsimd::fma(kept, batch::load_unaligned(at), factor * sum).store_unaligned(at); };
+      const auto add = [&](const batch& sum, T* at) { multiply_add(kept, batch::load_unaligned(at), factor * sum).store_unaligned(at); };
       const auto add_row = [&](const batches& sum, T* at) { (add(sum[V], at + static_cast<index_t>(V) * size), ...); };
       (add_row(sums[R], row(R)), ...);
     } else {

@@ -10,6 +10,7 @@
 
 #include "expunge/core/shape.hpp"
 #include "expunge/tensor/host/gemm_pack.hpp"
+#include "expunge/tensor/host/multiply_add.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 
 namespace expunge::host::detail {
@@ -53,12 +54,12 @@ struct small_tile {
     const T *x = a.data, *y = b.data;
     for (index_t p = 0; p < depth; ++p, x += a.depth_step, y += b.stride) {
       const batches right{batch::load_unaligned(y + static_cast<index_t>(V) * size)...};
-      const auto step = [&](const batch& left, batches& sum) { ((sum[V] = xsimd::fma(left, right[V], sum[V])), ...); };
+      const auto step = [&](const batch& left, batches& sum) { ((sum[V] = multiply_add(left, right[V], sum[V])), ...); };
       (step(batch(x[static_cast<index_t>(R) * a.row_step]), sums[R]), ...);
     }
     const batch by(factor);
     const auto put = [&](const batch& sum, T* to) {
-      (add ? xsimd::fma(by, sum, batch::load_unaligned(to)) : by * sum).store_unaligned(to);
+      (add ? multiply_add(by, sum, batch::load_unaligned(to)) : by * sum).store_unaligned(to);
     };
     const auto put_row = [&](const batches& sum, T* to) {
       if (columns < size) {
