@@ -1,4 +1,4 @@
-// expected: loss: `start\(model, forget\)` must be const
+// expected: loss: `start\(model, forget\)` must be const and take
 // A loss whose own objective would be left out in silence.
 #include <expunge/model/mlp.hpp>
 #include <expunge/unlearn/trainer.hpp>

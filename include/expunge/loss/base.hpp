@@ -2,6 +2,7 @@
 #pragma once
 
 #include <concepts>
+#include <type_traits>
 #include <vector>
 
 #include "expunge/autodiff/elementwise.hpp"
@@ -31,10 +32,25 @@ concept retain_loss = requires(const L& loss, const answers<var<X>>& a) {
   { loss.retain(a) } -> std::same_as<var<X>>;  // without it no retain batch is run
 };
 
-/// A term is as the concepts want it, or not there: one without `const`, or that returns something else, would be left out in silence.
+namespace detail {
+/// Whether L has a member of a name, whatever its arguments: with another one beside it the name is ambiguous.
+template <class L, class Named>
+struct with_another : L, Named {};
+struct names_forget { int forget; };
+struct names_retain { int retain; };
+struct names_start { int start; };
+template <class L>
+concept has_forget = !std::is_final_v<L> && !requires { &with_another<L, names_forget>::forget; };
+template <class L>
+concept has_retain = !std::is_final_v<L> && !requires { &with_another<L, names_retain>::retain; };
+template <class L>
+concept has_start = !std::is_final_v<L> && !requires { &with_another<L, names_start>::start; };
+}  // namespace detail
+
+/// A term is as the concepts want it, or not there: one without `const`, of other arguments, or that returns something else, would be left
+/// out in silence.
 template <class L, class X>
-concept terms_as_meant = (forget_loss<L, X> || !requires(L& loss, answers<var<X>>& a) { loss.forget(a); }) &&
-                         (retain_loss<L, X> || !requires(L& loss, answers<var<X>>& a) { loss.retain(a); });
+concept terms_as_meant = (forget_loss<L, X> || !detail::has_forget<L>) && (retain_loss<L, X> || !detail::has_retain<L>);
 
 /// GA: maximise the NLL of the forget answers (mean over tokens, then examples).
 struct gradient_ascent {

@@ -153,8 +153,8 @@ class base_objective {
 /// The objective of any policy. `joint`: forget and retain examples in one pass where the policy can.
 template <nn::model M, loss_policy<M> Policy>
 auto start(const Policy& policy, const M& model, std::span<const typename M::example_type> forget, bool joint = true) {
-  static_assert(stateful_policy<Policy, M> || !requires(Policy& p) { p.start(model, forget); },
-                "loss: `start(model, forget)` must be const");
+  static_assert(stateful_policy<Policy, M> || !detail::has_start<Policy>,
+                "loss: `start(model, forget)` must be const and take `const M&` and `std::span<const M::example_type>`, and `bool joint` if it likes");
   if constexpr (requires { policy.start(model, forget, joint); }) return policy.start(model, forget, joint);
   else if constexpr (stateful_policy<Policy, M>) return policy.start(model, forget);
   else return base_objective<M, Policy>(policy, joint);
