@@ -36,8 +36,8 @@ std::vector<const Example*> next_part(std::span<const Example> examples, index_t
 }
 }  // namespace detail
 
-/// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Examples next to each other, such as the choices of a question, run a
-/// beginning that they have in common once where the model can (nn::shares_beginnings).
+/// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Examples next to each other, such as the choices
+/// of a question, run a beginning that they have in common once where the model can (nn::shares_beginnings).
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
   require_positive(batch, "likelihoods: batch", "examples");
