@@ -4,13 +4,16 @@
 // summed over the example's tokens, is the attribution A[b, i]; and a sweep with tangents v differentiates sum v A.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <deque>
 
 #include "expunge/attribution/functor.hpp"
 #include "expunge/autodiff/instances.hpp"
 #include "expunge/autodiff/second_order.hpp"
 #include "expunge/nn/site.hpp"
+#include "expunge/tensor/host_storage.hpp"
 
 namespace expunge::attribution {
 
@@ -128,7 +131,7 @@ struct gate_observer {
   template <class V>
   V operator()(const nn::site& where, const V& h, const typename X::index_tensor& offsets) const {
     if (!selected(list->which, where)) return h;
-    if constexpr (!device_storage<typename X::storage_type>) {  // a device would wait
+    if constexpr (std::same_as<typename X::index_tensor::storage_type, host_storage<std::int32_t>>) {  // a device would wait
       const shape& shown = primal_of(h).extents();
       std::int32_t rows = 0;
       offsets.slice(offsets.size() - 1, offsets.size()).download({&rows, 1});
