@@ -1,15 +1,16 @@
 #!/bin/sh
 # usage: kernel_registers.sh OBJECT
 # Of kernels compiled for AVX-512: every product's tile of R rows and 3 vectors multiplies and adds in one instruction, four rows of depth at
-# a time, and puts no vectors on the stack but its R * 3 sums, once, at the edge of a matrix. (At -O2 a loop over B's vectors went through memory,
-# and products took four times as long; xsimd's own fma is two instructions with clang, and took twice as long.)
+# a time, and puts no vectors on the stack but its R * 3 sums, once, at the edge of a matrix; another compiler may need a dozen more. (At -O2 a
+# loop over B's vectors went through memory, and products took four times as long; xsimd's own fma is two instructions with clang, and took
+# twice as long.)
 set -eu
 objdump --disassemble --demangle --no-show-raw-insn "$1" | awk '
   function judge() {
     if (tile == "") return
     ++tiles
     sums = 3 * (gsub(/[0-9]ul/, "", tile) - 3)
-    if (fused < 4 * sums || stored > sums) { print sums " sums: " fused " multiply-adds, " stored " vectors stored on the stack"; ++wrong }
+    if (fused < 4 * sums || stored > sums + 12) { print sums " sums: " fused " multiply-adds, " stored " vectors stored on the stack"; ++wrong }
   }
   /^[0-9a-f]+ <.*>:$/ {
     judge()
