@@ -44,6 +44,12 @@ struct hinge {
   }
 };
 
+/// Settings may have the names of terms.
+struct named : hinge {
+  double retain = 1, start = 0;
+};
+static_assert(loss::terms_as_meant<named, tensor<float>> && !loss::detail::has_start<named>);
+
 /// Changes nothing; keeps the orders in which examples came.
 struct watching {
   using M = model::mlp<tensor<float>>;

@@ -33,18 +33,20 @@ concept retain_loss = requires(const L& loss, const answers<var<X>>& a) {
 };
 
 namespace detail {
-/// Whether L has a member of a name, whatever its arguments: with another one beside it the name is ambiguous.
+/// Whether L has a function of a name, whatever its arguments: with another member beside it the name is ambiguous. A setting may be called so.
 template <class L, class Named>
 struct with_another : L, Named {};
 struct names_forget { int forget; };
 struct names_retain { int retain; };
 struct names_start { int start; };
+template <class Pointer>
+concept to_setting = std::is_member_object_pointer_v<Pointer>;
 template <class L>
-concept has_forget = !std::is_final_v<L> && !requires { &with_another<L, names_forget>::forget; };
+concept has_forget = !std::is_final_v<L> && !requires { &with_another<L, names_forget>::forget; } && !requires { requires to_setting<decltype(&L::forget)>; };
 template <class L>
-concept has_retain = !std::is_final_v<L> && !requires { &with_another<L, names_retain>::retain; };
+concept has_retain = !std::is_final_v<L> && !requires { &with_another<L, names_retain>::retain; } && !requires { requires to_setting<decltype(&L::retain)>; };
 template <class L>
-concept has_start = !std::is_final_v<L> && !requires { &with_another<L, names_start>::start; };
+concept has_start = !std::is_final_v<L> && !requires { &with_another<L, names_start>::start; } && !requires { requires to_setting<decltype(&L::start)>; };
 }  // namespace detail
 
 /// A term is as the concepts want it, or not there: one without `const`, of other arguments, or that returns something else, would be left
