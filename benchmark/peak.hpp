@@ -10,7 +10,6 @@
 #include <array>
 #include <chrono>
 #include <cstddef>
-#include <thread>
 #include <utility>
 #include <vector>
 
@@ -32,7 +31,7 @@ inline double multiply_add_rate() {
   using batch = xsimd::batch<float>;
   constexpr expunge::index_t repeats = 10'000, blocks_a_thread = 64;
   constexpr std::size_t chains = 12;  // latency 4 x 2 units, and some to spare
-  const expunge::index_t blocks = blocks_a_thread * static_cast<expunge::index_t>(expunge::usable_processors());
+  const expunge::index_t blocks = blocks_a_thread * static_cast<expunge::index_t>(expunge::thread_pool::instance().threads());
   std::vector<float> sink(static_cast<std::size_t>(blocks));
   const auto begin = std::chrono::steady_clock::now();
   expunge::parallel_blocks(blocks, 1, [&](expunge::index_t from, expunge::index_t) {

@@ -10,9 +10,7 @@ add_library(expunge::compiled ALIAS expunge_compiled)
 set_target_properties(expunge_compiled PROPERTIES POSITION_INDEPENDENT_CODE ON)
 target_compile_definitions(expunge_compiled INTERFACE EXPUNGE_COMPILED)
 target_link_libraries(expunge_compiled PUBLIC expunge::expunge)
-if(NOT MSVC)
-  target_compile_options(expunge_compiled PRIVATE $<$<CONFIG:>:-O3>)  # no build type is -O0, a thousand times slower
-endif()
+target_compile_options(expunge_compiled PRIVATE $<$<CONFIG:>:-O3>)  # no build type is -O0, a thousand times slower
 get_directory_property(expunge_options COMPILE_OPTIONS)
 if(CMAKE_SYSTEM_PROCESSOR MATCHES "x86_64|AMD64" AND NOT "${CMAKE_CXX_FLAGS} ${expunge_options}" MATCHES "-march=")
   message(STATUS "expunge::compiled: no -march in CMAKE_CXX_FLAGS, so kernels are for every x86-64, 6 to 10 times slower than -march=native on a new one")

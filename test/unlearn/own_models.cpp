@@ -17,7 +17,9 @@ namespace {
 
 using X = tensor<double>;
 
-enum class mistake { none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants, product_of_constants, ranges_of_labels, names_nothing };
+enum class mistake {
+  none, shows_nothing, drops_what_is_returned, one_value_a_label, no_row_counts, weight_of_constants, product_of_constants, ranges_of_labels, names_nothing
+};
 
 struct pairs {
   std::vector<double> source;

@@ -17,6 +17,7 @@
 #include <algorithm>
 
 #include "expunge/core/thread_pool.hpp"
+#include "expunge/tensor/host/gemm_pack.hpp"
 #include "expunge/tensor/host/gemm_tile.hpp"
 #include "expunge/tensor/host/scratch.hpp"
 

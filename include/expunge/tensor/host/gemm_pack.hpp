@@ -1,10 +1,9 @@
-// Operands of a matrix product copied into the order in which the kernel reads them, and fetched before they are needed.
+// Operands of a matrix product copied into the order in which the kernel reads them.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cstddef>
-#include <cstdint>
 #include <type_traits>
 #include <utility>
 
@@ -110,32 +109,5 @@ void pack_straight(const T* from, index_t stride, index_t rows, index_t columns,
       else std::copy(from + j, from + columns, out + j);
     }
 }
-
-/// Rows of memory that will be needed soon, asked for line by line while something else is computed. Only a hint.
-class prefetcher {
- public:
-  static constexpr std::size_t lines = xsimd::batch<float>::size == 16 ? 3 : 1;  // of a row: those of a panel (gemm_tile::width)
-  template <class T>
-  static constexpr index_t line = 64 / sizeof(T);
-
-  /// From now on: `rows` rows, `stride` elements apart, one after the other; then the last line again and again.
-  template <class T>
-  void begin(const T* from, index_t stride, index_t rows) {
-    for (std::size_t i = 0; i < lines; ++i) at_[i] = reinterpret_cast<std::uintptr_t>(from) + 64 * i;
-    stride_ = static_cast<std::uintptr_t>(stride) * sizeof(T);
-    last_ = at_[lines - 1] + stride_ * static_cast<std::uintptr_t>(rows - 1);
-  }
-
-  void step() {
-    const std::uintptr_t now = at_[0];
-    __builtin_prefetch(reinterpret_cast<const char*>(now), 0, 2);  // to the second level: the first holds what is in use
-    for (std::size_t i = 1; i < lines; ++i) at_[i - 1] = at_[i];
-    at_[lines - 1] = std::min(now + stride_, last_);
-  }
-
- private:
-  std::array<std::uintptr_t, lines> at_{};  // the lines that come next, in order
-  std::uintptr_t stride_ = 0, last_ = 0;
-};
 
 }  // namespace expunge::host::detail

@@ -1,14 +1,15 @@
-// The inner kernel of a matrix product: a tile of the result kept in registers.
+// The inner kernel of a matrix product: a tile of the result kept in registers, and what is fetched while it computes.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
+#include <cstdint>
 #include <utility>
 
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/shape.hpp"
-#include "expunge/tensor/host/gemm_pack.hpp"
 #include "expunge/tensor/host/multiply_add.hpp"
 
 namespace expunge::host::detail {
@@ -38,6 +39,33 @@ struct gemm_tile {
   static constexpr bool many_registers = batch::size * sizeof(T) == 64;  // 32, else 16
   static constexpr std::size_t vectors = many_registers ? 3 : 2;
   static constexpr index_t rows = many_registers ? 8 : 6, width = static_cast<index_t>(vectors * batch::size);
+};
+
+/// Rows of a panel's width that will be needed soon, asked for line by line while something else is computed. Only a hint.
+class prefetcher {
+ public:
+  static constexpr std::size_t lines = (gemm_tile<float>::vectors * sizeof(xsimd::batch<float>) + 63) / 64;  // of a row: those of a panel
+  template <class T>
+  static constexpr index_t line = 64 / sizeof(T);
+
+  /// From now on: `rows` rows, `stride` elements apart, one after the other; then the last line again and again.
+  template <class T>
+  void begin(const T* from, index_t stride, index_t rows) {
+    for (std::size_t i = 0; i < lines; ++i) at_[i] = reinterpret_cast<std::uintptr_t>(from) + 64 * i;
+    stride_ = static_cast<std::uintptr_t>(stride) * sizeof(T);
+    last_ = at_[lines - 1] + stride_ * static_cast<std::uintptr_t>(rows - 1);
+  }
+
+  void step() {
+    const std::uintptr_t now = at_[0];
+    __builtin_prefetch(reinterpret_cast<const char*>(now), 0, 2);  // to the second level: the first holds what is in use
+    for (std::size_t i = 1; i < lines; ++i) at_[i - 1] = at_[i];
+    at_[lines - 1] = std::min(now + stride_, last_);
+  }
+
+ private:
+  std::array<std::uintptr_t, lines> at_{};  // the lines that come next, in order
+  std::uintptr_t stride_ = 0, last_ = 0;
 };
 
 /// C = alpha A B + beta C for one tile. The factors are not arguments, which would take registers from the accumulators.
