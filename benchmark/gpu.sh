@@ -16,6 +16,7 @@ command -v nvcc >/dev/null || refuse "nvcc is not on PATH; it is in the CUDA too
   refuse "$python has no PyTorch that sees the GPU: install benchmark/peers/requirements.txt with a PyTorch for CUDA, or set PYTHON"
 
 model=$(./expunge.sh model | tail -n 1)
+[ -f "$model" ] || refuse "no model: ./expunge.sh model says why"
 cmake --preset cuda -DEXPUNGE_BUILD_BENCHMARKS=ON >/dev/null
 cmake --build --preset cuda -j "$(nproc)" --target benchmark_unlearning_step
 mkdir -p build/gpu
@@ -27,7 +28,7 @@ measure() {
   for products in float bf16; do
     rm -f "build/gpu/$name-$products.md"
     "$python" benchmark/peers/run.py --model "$model" --facts examples/data/world_facts.jsonl --benchmark build/cuda/benchmark/unlearning_step \
-      --work build/gpu --device "$device" --products $products --threads "$(nproc)" --out "build/gpu/$name-$products.md" "$@" || {
+      --work build/gpu --device "$device" --products $products --out "build/gpu/$name-$products.md" "$@" || {
       echo "gpu.sh: $name, $products: values differ or a program failed, see above" >&2
       failed=1
     }

@@ -93,5 +93,6 @@ int main(int argc, char** argv) {
     for (const auto& [out, in] : {std::array<index_t, 2>{576, 576}, {192, 576}, {1536, 576}, {576, 1536}}) add_layer(tokens, out, in);
   for (const index_t tokens : {1, 8, 16, 60}) add_layer(tokens, 49152, 576);
   benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
   benchmark::RunSpecifiedBenchmarks();
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <expunge/core/thread_pool.hpp>
+#include <expunge/tensor/host/multiply_add.hpp>
 
 #include <benchmark/benchmark.h>
 #include <xsimd/xsimd.hpp>
@@ -38,7 +39,7 @@ inline double multiply_add_rate() {
     const batch factor(0.999999F), term(1e-6F);
     const batch sum = [&]<std::size_t... C>(std::index_sequence<C...>) {  // a pack, not a loop: each chain stays in a register
       std::array<batch, chains> chain{batch(static_cast<float>(C))...};
-      for (expunge::index_t i = 0; i < repeats; ++i) ((chain[C] = xsimd::fma(chain[C], factor, term)), ...);
+      for (expunge::index_t i = 0; i < repeats; ++i) ((chain[C] = expunge::host::detail::multiply_add(chain[C], factor, term)), ...);
       return (chain[C] + ...);
     }(std::make_index_sequence<chains>{});
     sink[static_cast<std::size_t>(from)] = xsimd::hadd(sum);

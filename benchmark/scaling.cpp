@@ -77,6 +77,7 @@ void curve(const std::filesystem::path& folder, const std::string& name, const s
 int main(int argc, char** argv) {
   try {
     const std::filesystem::path folder = argc > 1 ? argv[1] : ".";
+    require(std::filesystem::is_directory(folder), folder.string(), ": no such folder; the curves are drawn into it");
     curve(folder, "tokens", "Tokens an example (8 + 8 examples, 4 layers of 256)", &setting::tokens, {16, 32, 64, 128, 256});
     curve(folder, "examples", "Forget set in one batch (64 tokens, 4 layers of 256)", &setting::examples, {2, 4, 8, 16, 32});
     curve(folder, "layers", "Layers (8 + 8 examples of 64 tokens, width 256)", &setting::layers, {1, 2, 4, 8});

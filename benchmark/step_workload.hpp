@@ -13,14 +13,25 @@
 #include <sys/resource.h>
 
 #include <algorithm>
+#include <charconv>
 #include <chrono>
+#include <fstream>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace step_benchmark {
 
 using namespace expunge;
 using measured::median;
+
+/// The whole of `text` as a number of at least `least`. Throws expunge::error that names `what`.
+inline index_t number(const char* what, std::string_view text, index_t least) {
+  index_t n = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), n);
+  require(failure == std::errc{} && end == text.data() + text.size() && n >= least, what, " '", text, "': expected a whole number from ", least, " on");
+  return n;
+}
 
 struct settings {
   std::string model, facts;
@@ -105,6 +116,9 @@ double measured_peak() {
     return 2 * size * size * size * 5 / std::min({seconds(5), seconds(5), seconds(5)});
   }
 }
+
+/// Peak memory is from here on: what reading the model took is over. Where the system cannot, it stays that of the whole process.
+inline void forget_peak() { std::ofstream("/proc/self/clear_refs") << 5; }
 
 /// Bytes: of the process on the host, of tensors on a device.
 template <class X>

@@ -20,35 +20,43 @@ using namespace step_benchmark;
 namespace {
 
 template <class X>
-void report_memory(benchmark::State& state, const model::decoder<X>& m) {
+void report_use(benchmark::State& state, const model::decoder<X>& m) {
   double parameters = 0;
   for (const X& p : nn::parameters(m)) parameters += static_cast<double>(p.size());
+  state.counters["threads"] = static_cast<double>(thread_pool::instance().threads());
   state.counters["peak_bytes"] = peak_memory<X>();
   state.counters["peak_over_4_copies"] = peak_memory<X>() / (4 * parameters * sizeof(float));
+#ifdef EXPUNGE_WITH_CUDA
+  if constexpr (program::on_cuda<X>) state.counters["in_graphs"] = static_cast<double>(cuda::describe_graphs().in_graphs);
+#endif
 }
 
-/// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty.
+/// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty. With graphs the first
+/// ten: an exact step is made of graphs from the sixth on.
 template <class X, class Loss>
 void train(benchmark::State& state, const settings& s, const Loss& policy, step_cost cost, bool checkpoint, double& reference_seconds) {
   auto lm = model::load_language_model<X>(s.model);
   lm.weights.checkpoint = checkpoint;
   const workload w = encode(lm.tokenizer, s);
   std::vector<double> seconds;
+  const index_t left_out = s.graphs ? 10 : 2;
+  forget_peak();
   for (auto _ : state) {
     const unlearn::trainer_settings settings{
         .batch = std::ssize(w.forget), .order = unlearn::order::given, .on_step = [&](const unlearn::step_report& r) {
-          if (r.step > 2) return seconds.push_back(r.seconds);
+          if (r.step > left_out) return seconds.push_back(r.seconds);
+          if (r.step > 2) return;
           const std::string at = "_" + std::to_string(r.step);
           state.counters["forget" + at] = r.terms.forget;
           state.counters["retain" + at] = r.terms.retain;
           state.counters["penalty" + at] = r.terms.penalty;
           state.counters["gradient_norm" + at] = r.gradient_norm;
         }};
-    unlearn::trainer(lm.weights, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(7));
+    unlearn::trainer(lm.weights, policy, optim::adamw{.learning_rate = 1e-5}, settings).run(w.forget, w.retain, unlearn::after_steps(left_out + 5));
   }
   const double step = median(seconds);
   if (reference_seconds == 0) reference_seconds = step;
-  report_memory(state, lm.weights);
+  report_use(state, lm.weights);
   const auto& c = lm.weights.config;
   const double operations = cost.forget * forward_operations(c, w.forget) + cost.retain * forward_operations(c, w.retain);
   const double peak = measured_peak<X>();
@@ -63,6 +71,7 @@ void train(benchmark::State& state, const settings& s, const Loss& policy, step_
 template <class F>
 void time_passes(benchmark::State& state, const F& work) {
   std::vector<double> seconds;
+  forget_peak();
   for (auto _ : state)
     for (int pass = 0; pass < 4; ++pass) {
       const auto begin = std::chrono::steady_clock::now();
@@ -90,7 +99,7 @@ void evaluate(benchmark::State& state, const settings& s) {
     state.counters["accuracy"] = right / static_cast<double>(w.choices.size());
     state.counters["nll"] = std::transform_reduce(likelihoods.begin(), likelihoods.end(), 0.0, std::plus{}, [](const auto& l) { return l.nll; });
   });
-  report_memory(state, lm.weights);
+  report_use(state, lm.weights);
 }
 
 /// 32 greedy tokens for each of the 2 x batch questions.
@@ -106,7 +115,7 @@ void generate(benchmark::State& state, const settings& s) {
       sum = std::accumulate(ids.begin(), ids.end(), sum);
     state.counters["sum_of_ids"] = sum;
   });
-  report_memory(state, lm.weights);
+  report_use(state, lm.weights);
 }
 
 /// Every benchmark on tensors X, with a prefix to its name.
@@ -144,7 +153,8 @@ int main(int argc, char** argv) {
     return 2;
   }
   try {
-    const settings s{argv[1], argv[2], std::stoul(argv[3]), argc > 4 ? argv[4] : "cpu", argc > 5 ? std::stol(argv[5]) : 0, argc > 6};
+    const settings s{argv[1], argv[2], static_cast<std::size_t>(number("BATCH", argv[3], 1)), argc > 4 ? argv[4] : "cpu",
+                     argc > 5 ? number("TOKENS", argv[5], 0) : 0, argc > 6};
     static_cast<void>(model::read_decoder_config(s.model));  // bad input ends the program; what has no room ends a benchmark
     static_cast<void>(facts_of(s));
     double reference = 0;

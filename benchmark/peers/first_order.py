@@ -2,8 +2,9 @@
 
     python first_order.py --way eager --weights FOLDER --facts FACTS.jsonl [--batch 8]
 
-One pass, two sweeps: g = d sum_b exp(-S_b) / d parameter for A = parameter * g, then the base loss. The penalty adds
-lambda 2 (A - A_before) g to the gradient where A is negative.
+g = d sum_b exp(-S_b) / d parameter for A = parameter * g, then the base loss; the penalty adds lambda 2 (A - A_before) g to the
+gradient where A is negative. The forget batch is swept back twice, the retain batch once, each in a pass of its own: in one pass for both
+the first sweep would be of both.
 """
 import torch
 from transformers import AutoTokenizer
@@ -14,25 +15,26 @@ from packed_llama import PackedLlama, pack
 a = workload.arguments("eager")
 model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
-forget, retain = workload.batches(a, AutoTokenizer.from_pretrained(a.weights))
-both = pack(forget + retain, a.device)
+forget, retain = (pack(s, a.device) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
 previous = None
 
 
 def gradients():
     global previous
-    nll = model.nll(model.parameters, both)
-    inner = torch.autograd.grad((-nll[: len(forget)]).exp().sum(), parameters, retain_graph=True)
-    per_token = nll / both.lengths
-    forget_term, retain_term = -per_token[: len(forget)].mean(), per_token[len(forget) :].mean()
-    (forget_term + retain_term).backward()
+    nll = model.nll(model.parameters, forget)
+    inner = torch.autograd.grad((-nll).exp().sum(), parameters, retain_graph=True)
+    forget_term = -(nll / forget.lengths).mean()
+    forget_term.backward()
+    retain_term = (model.nll(model.parameters, retain) / retain.lengths).mean()
+    retain_term.backward()
     penalty = 0
     with torch.no_grad():
-        now = [p * g for p, g in zip(parameters, inner)]
-        for p, g, x, before in zip(parameters, inner, now, previous or []):
-            growth = (x - before) * (x < 0)
-            penalty = penalty + workload.LAMBDA * growth.square().sum()
-            p.grad.addcmul_(growth, g, value=2 * workload.LAMBDA)
+        now = torch._foreach_mul(parameters, inner)
+        if previous is not None:
+            torch._foreach_sub_(previous, now)  # in place, for A_before - A
+            torch._foreach_mul_(previous, [-(x < 0).float() for x in now])
+            penalty = workload.LAMBDA * torch.stack(torch._foreach_norm(previous)).square().sum()
+            torch._foreach_addcmul_([p.grad for p in parameters], previous, inner, value=2 * workload.LAMBDA)
         previous = now
     return {"forget": forget_term.detach(), "retain": retain_term.detach(), "penalty": penalty}
 

@@ -1,6 +1,6 @@
 """Llama in plain PyTorch without padding waste: a batch is the rows of all its tokens, and logits stand only at labels.
 
-Only attention sees a padded view, whose cost is small at these lengths; its causal kernel needs no mask, since padding is at the end.
+Only attention sees a padded copy, or a view where all sequences have one length; its causal kernel needs no mask, since padding is at the end.
 """
 import json
 import os
@@ -75,10 +75,12 @@ class PackedLlama:
 
         def rotate(x):
             first, second = x.chunk(2, -1)
-            return x * cos + torch.cat([-second, first], -1) * sin
+            return x * cos.to(x.dtype) + torch.cat([-second, first], -1) * sin.to(x.dtype)
+
+        even = len(batch.place) == batch.examples * batch.longest
 
         def padded(x):
-            out = x.new_zeros(batch.examples * batch.longest, *x.shape[1:]).index_copy(0, batch.place, x)
+            out = x if even else x.new_zeros(batch.examples * batch.longest, *x.shape[1:]).index_copy(0, batch.place, x)
             return out.view(batch.examples, batch.longest, *x.shape[1:]).transpose(1, 2)
 
         x = F.embedding(batch.ids, p["model.embed_tokens.weight"])
@@ -87,7 +89,8 @@ class PackedLlama:
             h = norm(x, layer + "input_layernorm")
             q, k, v = (linear(h, layer + name).unflatten(1, (-1, self.head)) for name in LINEAR[:3])
             y = attention(padded(rotate(q)), padded(rotate(k)), padded(v), is_causal=True, enable_gqa=True)
-            x = x + linear(y.transpose(1, 2).reshape(-1, q.shape[1] * self.head).index_select(0, batch.place), layer + LINEAR[3])
+            y = y.transpose(1, 2).reshape(-1, q.shape[1] * self.head)
+            x = x + linear(y if even else y.index_select(0, batch.place), layer + LINEAR[3])
             h = norm(x, layer + "post_attention_layernorm")
             h = F.silu(linear(h, layer + LINEAR[4])) * linear(h, layer + LINEAR[5])
             x = x + linear(h, layer + LINEAR[6])

@@ -28,9 +28,9 @@ def padded(sequences):
 
 def nll_of(ids, mask, labels):
     """Of each example, summed over its answer."""
-    logits = forward(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
-    targets = labels[:, 1:]
-    return F.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none").sum(1)
+    logits = forward(input_ids=ids, attention_mask=mask, use_cache=False).logits
+    targets = F.pad(labels[:, 1:], (0, 1), value=-100)  # labels move, not logits, as in transformers' own loss
+    return F.cross_entropy(logits.flatten(0, 1), targets.flatten(), ignore_index=-100, reduction="none").view(targets.shape).sum(1)
 
 
 if a.way == "evaluation":
