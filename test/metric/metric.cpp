@@ -76,13 +76,16 @@ BOOST_AUTO_TEST_CASE(recall_is_what_greedy_generation_gives) {
   BOOST_TEST(model::generate(m, std::span<const std::vector<std::int32_t>>(prompts), 3, stop)[0].size() == 1U);
 }
 
-BOOST_AUTO_TEST_CASE(recall_of_logits_that_are_not_finite_is_refused) {
+BOOST_AUTO_TEST_CASE(recall_and_likelihoods_that_are_not_finite_are_refused) {
   auto m = some_model();
   const std::vector<nn::token_sequence> s{{{1, 2, 0, 0}, 2}, {{1, 2, 3}, 2}};
   for (const double bad : {std::numeric_limits<double>::quiet_NaN(), std::numeric_limits<double>::infinity()}) {
     m.final_norm.weight.upload(std::vector<double>(16, bad));
     BOOST_CHECK_EXCEPTION(static_cast<void>(metric::recalls(m, s)), error, [](const error& e) {
       return std::string(e.what()).find("logits are not finite") != std::string::npos;
+    });
+    BOOST_CHECK_EXCEPTION(static_cast<void>(metric::likelihoods(m, std::span<const nn::token_sequence>(s))), error, [](const error& e) {
+      return std::string(e.what()).find("likelihoods are not finite") != std::string::npos;
     });
   }
 }

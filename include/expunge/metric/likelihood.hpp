@@ -37,7 +37,8 @@ std::vector<const Example*> next_part(std::span<const Example> examples, index_t
 }  // namespace detail
 
 /// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Examples next to each other, such as the choices
-/// of a question, run a beginning that they have in common once where the model can (nn::shares_beginnings).
+/// of a question, run a beginning that they have in common once where the model can (nn::shares_beginnings). Throws expunge::error for sums
+/// that are not finite, as those of a damaged model, which would count as forgotten.
 template <nn::model M>
 std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typename M::example_type> examples, index_t batch = 32) {
   require_positive(batch, "likelihoods: batch", "examples");
@@ -46,7 +47,10 @@ std::vector<answer_likelihood> likelihoods(const M& model, std::span<const typen
     const auto data = nn::inference_batch(model, detail::next_part(examples.subspan(out.size()), batch));
     const auto sums = model.nll(data, nn::no_observer{}).to_vector();
     nn::check_sums_of_examples(static_cast<index_t>(sums.size()), data.lengths);
-    for (std::size_t i = 0; i < sums.size(); ++i) out.push_back({static_cast<double>(sums[i]), data.lengths[i]});
+    for (std::size_t i = 0; i < sums.size(); ++i) {
+      require(std::isfinite(sums[i]), "the model's likelihoods are not finite: it is damaged, or training diverged and needs a lower learning rate");
+      out.push_back({static_cast<double>(sums[i]), data.lengths[i]});
+    }
   }
   return out;
 }
