@@ -11,6 +11,7 @@
 
 #include <expunge/core/random.hpp>
 #include <expunge/core/thread_pool.hpp>
+#include <expunge/metric/recall.hpp>
 #include <expunge/model/decoder_init.hpp>
 #include <expunge/model/generate.hpp>
 
@@ -57,7 +58,7 @@ void check_close(const std::vector<T>& a, const std::vector<T>& b) {
 template <class X>
 std::vector<std::int32_t> plain_generation(const model::decoder<X>& m, const std::vector<std::int32_t>& prompt, index_t tokens) {
   nn::token_sequence s{prompt, 0};
-  for (index_t i = 0; i < tokens && std::ssize(s.tokens) < context; ++i) {
+  for (index_t i = 0; i < tokens && std::ssize(s.tokens) <= context; ++i) {
     s.answer_begin = std::ssize(s.tokens);
     s.tokens.push_back(0);
     const auto logits = m.logits(m.make_batch(std::array{&s})).to_vector();
@@ -114,7 +115,20 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(generate_what_running_everything_again_does, X, te
   for (const auto& m : models<X>()) {
     const auto found = model::generate(m, std::span<const std::vector<std::int32_t>>(prompts), 15);  // the longest fills the context
     for (std::size_t i = 0; i < prompts.size(); ++i) BOOST_TEST((found[i] == plain_generation(m, prompts[i], 15)), "prompt " << i);
-    BOOST_TEST(std::ssize(found.back()) == context - 11);
+    BOOST_TEST(std::ssize(found.back()) == context + 1 - 11);
+  }
+}
+
+BOOST_AUTO_TEST_CASE(generation_fills_the_context_however_long_the_prompt_is) {
+  const auto m = models<tensor<double>>()[0];
+  for (const index_t length : {context - 2, context - 1, context}) {
+    const std::vector prompt(static_cast<std::size_t>(length), 1);
+    const auto found = model::generate(m, std::span(&prompt, 1), 9)[0];
+    BOOST_TEST(std::ssize(found) == context + 1 - length);
+    BOOST_TEST((found == plain_generation(m, prompt, 9)));
+    nn::token_sequence whole{prompt, length};  // what it generates, it recalls
+    whole.tokens.insert(whole.tokens.end(), found.begin(), found.end());
+    BOOST_TEST(metric::recalls(m, std::array{whole})[0]);
   }
 }
 

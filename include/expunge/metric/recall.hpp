@@ -10,10 +10,9 @@
 
 namespace expunge::metric {
 
-/// For each example: is every answer token the most likely one given what stands before it? Within the model's context true exactly
-/// where greedy generation from the prompt begins with the answer; of a text one token longer than the context the last token is judged
-/// too, which generation never reaches. Up to `batch` examples at a time, fewer where they are long. Throws expunge::error for logits that
-/// are not finite.
+/// For each example: is every answer token the most likely one given what stands before it? True exactly where greedy generation from the
+/// prompt begins with the answer. Up to `batch` examples at a time, fewer where they are long. Throws expunge::error for logits that are not
+/// finite.
 template <class X>
 std::vector<bool> recalls(const model::decoder<X>& weights, std::span<const nn::token_sequence> examples, index_t batch = 64) {
   constexpr index_t most_logits = index_t{1} << 25;  // held by the device and here

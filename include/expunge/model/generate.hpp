@@ -24,7 +24,7 @@ std::int32_t likeliest(std::span<T> logits) {
 }
 
 /// Up to `tokens` most likely next tokens for each prompt; a prompt ends after a token of `stops` (kept) or where the model's
-/// context is full. A token is run once, a beginning that neighbouring prompts have in common too; keys and values of all rows are
+/// context is full: with the token that all of its rows predict. A token is run once, a beginning that neighbouring prompts have in common too; keys and values of all rows are
 /// kept. `keep_going(prompt, ids)` may end a prompt early. Throws expunge::error for logits that are not finite.
 template <class X, class KeepGoing>
 std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::span<const std::vector<std::int32_t>> prompts,
@@ -54,7 +54,7 @@ std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::sp
       auto& ids = out[open[row]];
       ids.push_back(best);
       const bool stopped = std::find(stops.begin(), stops.end(), best) != stops.end();
-      const bool full = std::ssize(prompts[open[row]]) + std::ssize(ids) >= model.config.context;
+      const bool full = std::ssize(prompts[open[row]]) + std::ssize(ids) > model.config.context;
       if (!stopped && !full && keep_going(open[row], ids)) still_open.push_back(open[row]);
     }
     open = std::move(still_open);
