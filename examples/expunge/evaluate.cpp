@@ -19,7 +19,7 @@ struct options {
 
 template <class X>
 void run_evaluate(const options& o) {
-  static_cast<void>(output_file(o.known, {o.model}));  // what cannot be written is refused before the work
+  static_cast<void>(output_file(o.known, {o.model, o.facts}));  // what cannot be written is refused before the work
   const auto m = model::load_language_model<X>(o.model);
   const fact_set set = load_facts(o.facts, m, o.text);
   const scores s = evaluate(m, set);

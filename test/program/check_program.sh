@@ -246,6 +246,8 @@ check_refusals() {
   refused other_merges audit --before model --after other_merges --forget forget.jsonl
   sed 's/"id":"[^"]*"/"id":"again"/; s/"false_answers":\["[^"]*"/"false_answers":["Paris"/' forget.jsonl | head -1 | cat forget.jsonl - >same_text.jsonl
   refused same_text.jsonl attack --model model --forget same_text.jsonl
+  head -1 forget.jsonl | sed 's/"id":"[^"]*"/"id":"again"/' | cat forget.jsonl - >twins.jsonl
+  refused twins.jsonl attack --model model --forget twins.jsonl
   for fraction in 0 1 nan; do refused --fraction attack --model model --forget forget.jsonl --fraction $fraction; done
   facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
   refused known.jsonl evaluate --model model --facts unknown.jsonl --known known.jsonl
@@ -273,6 +275,7 @@ check_refusals() {
   for input in forget.jsonl model/config.json model/model.safetensors; do refused $input $base --out out --log $input; done
   refused forget.jsonl audit --before model --after model --forget forget.jsonl --json forget.jsonl
   refused model/config.json evaluate --model model --facts forget.jsonl --known model/config.json
+  refused forget.jsonl evaluate --model model --facts forget.jsonl --known forget.jsonl
   refused model/config.json attack --model model --forget forget.jsonl --json model/config.json
   "$program" $base --out out --lambda 1 --log log.jsonl >../stdout 2>&- || complain "unlearn: refused where standard error is closed"
   grep -q 'has no effect' log.jsonl && complain "unlearn: messages in the log where standard error is closed"
