@@ -55,6 +55,16 @@ BOOST_AUTO_TEST_CASE(every_key_is_read_and_others_are_skipped) {
                                          {"x", "Q?", "Å", {"B", "C"}, {"P?"}}}));
 }
 
+BOOST_AUTO_TEST_CASE(an_id_is_a_text_or_a_whole_number_or_the_place_in_the_file) {
+  const facts_file file(R"({"question": "Q", "answer": "A"})" "\n\n" R"({"id": 7, "question": "Q", "answer": "A"})" "\n"
+                        R"({"answer": "A", "question": "Q"})");
+  const auto facts = expunge::data::load_facts(file.path);
+  BOOST_TEST_REQUIRE(facts.size() == 3U);
+  BOOST_TEST(facts[0].id == file.path.string() + ", line 1");
+  BOOST_TEST(facts[1].id == "7");
+  BOOST_TEST(facts[2].id == file.path.string() + ", line 4");
+}
+
 BOOST_AUTO_TEST_CASE(a_byte_order_mark_is_skipped) {
   for (const std::string between : {"", "\n", " \r\n"}) {
     const facts_file file("\xEF\xBB\xBF" + between + paris);
@@ -80,19 +90,20 @@ BOOST_AUTO_TEST_CASE(broken_files_are_refused_by_name_line_and_remedy) {
   check_line_refused("{\"id\": ", {"one JSON object a line"});
   check_line_refused(paris + paris, {"one JSON object a line"});
   check_line_refused("[1]", {"array", "one JSON object a line"});
+  check_refused("id,question,answer\n1,Capital of France?,Paris\n", {"expected JSONL, one JSON object a line such as {\"question\":"});
   check_line_refused("{\"id\": \"\xff\", \"question\": \"q\", \"answer\": \"a\"}", {"UTF-8"});
   check_line_refused(R"({"id": "a", "id": "b", "question": "q", "answer": "a"})", {"duplicate", "\"id\""});
 }
 
 BOOST_AUTO_TEST_CASE(broken_facts_are_refused_by_name_line_and_remedy) {
   check_line_refused(paris, {"'capital.france'", "occurs twice", "rename"});
-  check_line_refused(R"({"question": "q", "answer": "a"})", {"'id'", "missing"});
+  check_refused(R"({"id": "7", "question": "q", "answer": "a"})" "\n" R"({"id": 7, "question": "r", "answer": "a"})", {"'7'", "occurs twice"});
   check_line_refused(R"({"id": "i", "answer": "a"})", {"'question'", "missing"});
   check_line_refused(R"({"id": "i", "question": "q"})", {"'answer'", "missing"});
   check_line_refused(R"({"id": " ", "question": "q", "answer": "a"})", {"empty 'id'"});
   check_line_refused(R"({"id": "i", "question": "", "answer": "a"})", {"'i'", "empty 'question'"});
   check_line_refused(R"({"id": "i", "question": "q", "answer": ""})", {"'i'", "empty 'answer'"});
-  check_line_refused(R"({"id": 7, "question": "q", "answer": "a"})", {"'id'", "number", "a string"});
+  check_line_refused(R"({"id": 7.5, "question": "q", "answer": "a"})", {"'id'", "number", "a string"});
   check_line_refused(R"({"id": "i", "question": "q", "answer": null})", {"'answer'", "null", "a string"});
   check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "paraphrases": "p"})", {"'paraphrases'", "array of strings"});
   check_line_refused(R"({"id": "i", "question": "q", "answer": "a", "false_answers": [1]})", {"'false_answers'", "a string"});

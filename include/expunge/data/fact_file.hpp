@@ -1,4 +1,4 @@
-// Fact sets as JSONL files: one JSON object a line, with the members of data::fact as keys.
+// Fact sets as JSONL files: one JSON object a line, with the members of data::fact as keys; the id may be left out.
 #pragma once
 
 #include <algorithm>
@@ -19,6 +19,11 @@
 #include "expunge/io/mapped_file.hpp"
 
 namespace expunge::data {
+
+/// What a file of facts is, for messages and help.
+inline constexpr std::string_view facts_format =
+    "one JSON object a line such as {\"question\": \"Capital of France?\", \"answer\": \"Paris\"}, in UTF-8; it may have \"id\", \"false_answers\" "
+    "and \"paraphrases\"";
 
 namespace detail {
 
@@ -44,16 +49,20 @@ inline fact parse_fact(std::string_view line, const std::string& where) {
   try {
     object = io::parse_json(line, where);
   } catch (const error& e) {
-    fail(e.what(), ": write one JSON object a line, in UTF-8");
+    fail(e.what(), ": expected JSONL, ", facts_format);
   }
-  require(object.is_object(), where, ": found a JSON ", object.type_name(), ": write one JSON object a line");
+  require(object.is_object(), where, ": found a JSON ", object.type_name(), ": expected JSONL, ", facts_format);
   const auto string_of = [&](const io::json& value, std::string_view key) {
     require(value.is_string(), where, ": '", key, "' holds a JSON ", value.type_name(), ": make it a string");
     return value.as<std::string>();
   };
   const auto string_at = [&](std::string_view key) {
-    require(object.contains(key), where, ": the key '", key, "' is missing: every fact needs 'id', 'question' and 'answer'");
+    require(object.contains(key), where, ": the key '", key, "' is missing: every fact needs 'question' and 'answer'");
     return string_of(object[key], key);
+  };
+  const auto id = [&] {
+    if (!object.contains("id")) return where;  // which no fact of another file has
+    return object["id"].is_integer() ? std::to_string(object["id"].as<index_t>()) : string_at("id");
   };
   const auto strings_at = [&](std::string_view key) {
     std::vector<std::string> out;
@@ -63,13 +72,13 @@ inline fact parse_fact(std::string_view line, const std::string& where) {
     for (const io::json& value : list.elements()) out.push_back(string_of(value, key));
     return out;
   };
-  return {string_at("id"), string_at("question"), string_at("answer"), strings_at("false_answers"), strings_at("paraphrases")};
+  return {id(), string_at("question"), string_at("answer"), strings_at("false_answers"), strings_at("paraphrases")};
 }
 
 }  // namespace detail
 
-/// The facts of a JSONL file in order. "id", "question" and "answer" are required, "false_answers" and "paraphrases"
-/// optional; other keys and blank lines are skipped. Throws expunge::error naming the file, the line and the remedy for
+/// The facts of a JSONL file in order. "question" and "answer" are required, "id" (a string or a whole number; without it the file's path
+/// and the line are the id), "false_answers" and "paraphrases" optional; other keys and blank lines are skipped. Throws expunge::error naming the file, the line and the remedy for
 /// a file that is missing or has no fact, broken JSON or UTF-8, missing keys, wrong types, empty texts, an answer among
 /// its own false answers, or an id that occurs twice.
 inline std::vector<fact> load_facts(const std::filesystem::path& path) {
@@ -88,7 +97,7 @@ inline std::vector<fact> load_facts(const std::filesystem::path& path) {
     detail::require_usable(facts.back(), where);
     require(ids.insert(facts.back().id).second, where, ": the id '", facts.back().id, "' occurs twice: rename one of them");
   }
-  require(!facts.empty(), path, ": no fact in the file: write one JSON object a line with 'id', 'question' and 'answer'");
+  require(!facts.empty(), path, ": no fact in the file: expected JSONL, ", facts_format);
   return facts;
 }
 
@@ -113,8 +122,8 @@ inline void save_facts(const std::filesystem::path& path, std::span<const fact> 
 }
 
 /// Throws expunge::error naming a fact that is in both sets, by its id or by its question and answer: what is to be forgotten cannot be
-/// retained too.
-inline void require_disjoint(std::span<const fact> forget, std::span<const fact> retain) {
+/// retained too. `other` names the second set.
+inline void require_disjoint(std::span<const fact> forget, std::span<const fact> retain, std::string_view other = "retain set") {
   std::set<std::string_view> ids;
   using text = std::pair<std::string_view, std::string_view>;
   std::map<text, std::string_view> texts;
@@ -123,10 +132,10 @@ inline void require_disjoint(std::span<const fact> forget, std::span<const fact>
     texts.emplace(text{f.question, f.answer}, f.id);
   }
   for (const fact& f : retain) {
-    require(!ids.contains(f.id), "the fact '", f.id, "' is in the forget set and in the retain set: remove it from one");
+    require(!ids.contains(f.id), "the fact '", f.id, "' is in the forget set and in the ", other, ": remove it from one");
     const auto same = texts.find(text{f.question, f.answer});
     if (same != texts.end())
-      fail("the fact '", f.id, "' of the retain set has question and answer of '", same->second, "' of the forget set: remove it from one");
+      fail("the fact '", f.id, "' of the ", other, " has question and answer of '", same->second, "' of the forget set: remove it from one");
   }
 }
 
