@@ -2,7 +2,9 @@
 // only a program that already uses one needs its bridge. Programs that use little compile faster with the headers they need.
 #pragma once
 
+#include "expunge/attack/benign_retraining.hpp"
 #include "expunge/attack/harmful_retraining.hpp"
+#include "expunge/attack/retraining.hpp"
 #include "expunge/attribution/functor.hpp"
 #include "expunge/attribution/gate.hpp"
 #include "expunge/attribution/influence.hpp"

@@ -1,4 +1,5 @@
-// The attack retrains on a share of what is answered wrong, measures the disjoint rest, and leaves the model alone.
+// The harmful attack retrains on a share of what is answered wrong and measures the disjoint rest, the benign one retrains on other examples
+// and measures all; both leave the model alone.
 #include <boost/test/unit_test.hpp>
 
 #include <algorithm>
@@ -6,6 +7,7 @@
 #include <limits>
 #include <set>
 
+#include <expunge/attack/benign_retraining.hpp>
 #include <expunge/attack/harmful_retraining.hpp>
 #include <expunge/metric/likelihood.hpp>
 #include <expunge/model/mlp.hpp>
@@ -119,6 +121,46 @@ BOOST_AUTO_TEST_CASE(a_run_is_what_the_trainer_does_and_the_first_best_is_report
     a.fraction = fraction;
     BOOST_TEST(a.run(m, forget, scripted)[0].retrained.size() == size);
   }
+}
+
+BOOST_AUTO_TEST_CASE(benign_retraining_is_on_other_examples_and_measures_all) {
+  philox g(1);
+  samples forget, other;
+  for (int i = 0; i < 4; ++i) forget.push_back({{standard_normal(g), standard_normal(g)}, i % 2});
+  for (int i = 0; i < 5; ++i) other.push_back({{standard_normal(g), standard_normal(g)}, i % 2});
+  const M m = model::random_mlp<tensor<double>>({2, 8, 2}, 2);
+  const auto before = testing::flat(m);
+  const std::vector<int> script{1, 3, 2, 2, 0, 0, 0, 1};  // how many answers are right, by seed, rate and epoch
+  std::vector<std::vector<double>> asked;
+  const auto scripted = [&](const M& at, std::span<const model::labelled_sample> set) {
+    BOOST_TEST(set.data() == forget.data());
+    std::vector<bool> out(set.size());
+    std::fill_n(out.begin(), script.at(asked.size()), true);
+    asked.push_back(testing::flat(at));
+    return out;
+  };
+  attack::benign_retraining<> a{.learning_rates = {1e-2, 1e-1}, .epochs = 2, .batch = 2, .seeds = 2};
+  const auto runs = a.run(m, other, forget, scripted);
+  BOOST_TEST((testing::flat(m) == before));
+  BOOST_TEST_REQUIRE(asked.size() == script.size());
+  BOOST_TEST(runs[0].recovery == 0.75);
+  BOOST_TEST(runs[0].learning_rate == 1e-2);
+  BOOST_TEST((runs[0].curve == std::vector{0.25, 0.75}));
+  BOOST_TEST(runs[1].recovery == 0.25);
+  BOOST_TEST(runs[1].learning_rate == 1e-1);
+  BOOST_TEST(runs[0].retrained.empty());
+  for (std::size_t seed = 0; seed < 2; ++seed)
+    for (std::size_t rate = 0; rate < 2; ++rate) {
+      M by_hand = nn::copy_of(m);
+      unlearn::trainer(by_hand, loss::fine_tuning{}, optim::adamw{.learning_rate = a.learning_rates[rate]}, {.batch = 2, .seed = seed})
+          .run({}, other, unlearn::after_steps(2 * 3));
+      BOOST_TEST((asked[2 * (2 * seed + rate) + 1] == testing::flat(by_hand)));
+    }
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, {}, forget, scripted)), error);
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, other, {}, scripted)), error);
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, other, forget, {})), error);
+  a.epochs = 0;
+  BOOST_CHECK_THROW(static_cast<void>(a.run<M>(m, other, forget, scripted)), error);
 }
 
 BOOST_AUTO_TEST_SUITE_END()
