@@ -107,6 +107,37 @@ BOOST_AUTO_TEST_CASE(token_types_and_the_end_of_a_gguf_file_are_read_and_saved) 
   }
 }
 
+BOOST_AUTO_TEST_CASE(the_chat_template_of_a_gguf_file_is_saved_with_the_tokens_that_it_names) {
+  const temporary_folder folder;
+  const auto first = folder.path() / "first", second = folder.path() / "second";
+  const std::string chat = "{{ bos_token }}{% for m in messages %}{{ m['content'] }}\n{% endfor %}";
+  const std::string more = text_bytes("tokenizer.chat_template") + value_of(chat) + text_bytes("tokenizer.ggml.eos_token_id") + value_of(2U);
+  model::save_language_model(model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm", more, 2))), first);
+  model::save_language_model(model::load_language_model<X>(first), second);
+  for (const auto& saved : {first, second}) {
+    BOOST_TEST(read_all(saved / "chat_template.jinja") == chat);
+    const io::json config = io::parse_json(read_all(saved / "tokenizer_config.json"), "tokenizer_config.json");
+    BOOST_TEST(config["bos_token"].as<std::string>() == "<|begin|>");
+    BOOST_TEST(config["eos_token"].as<std::string>() == "\u0120");
+  }
+  model::save_language_model(model::load_language_model<X>(folder.write("some.gguf", gguf(plain, {}, "smollm"))), folder.path() / "third");
+  BOOST_TEST(!std::filesystem::exists(folder.path() / "third" / "chat_template.jinja"));
+  BOOST_TEST(io::parse_json(read_all(folder.path() / "third" / "tokenizer_config.json"), "tokenizer_config.json")["eos_token"].is_null());
+}
+
+BOOST_AUTO_TEST_CASE(the_tokenizer_is_looked_at_before_the_weights) {
+  const temporary_folder folder;
+  std::string content = gguf(plain, {"ab"}, "smollm");
+  content.replace(content.find("blk.0.attn_q"), 12, "blk.9.attn_q");
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.write("some.gguf", content)), error, message_contains("'ab'"));
+  static_cast<void>(folder.write("tokenizer.model", ""));
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.path()), error, message_contains("no such file"));
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.path()), error, message_contains("SentencePiece as of Llama 1 and 2"));
+  static_cast<void>(folder.write("tokenizer.json", R"({"decoder": {"type": "Sequence", "decoders": []}})"));
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.path()), error, message_contains("decoder Sequence is not supported"));
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(folder.path()), error, message_contains("SentencePiece as of Llama 1 and 2"));
+}
+
 BOOST_AUTO_TEST_CASE(a_tokenizer_of_another_kind_is_refused_and_one_without_a_name_is_gpt2) {
   const temporary_folder folder;
   const auto changed = [&](const std::string& from, const std::string& to) {
@@ -116,6 +147,7 @@ BOOST_AUTO_TEST_CASE(a_tokenizer_of_another_kind_is_refused_and_one_without_a_na
   };
   BOOST_TEST(changed("tokenizer.ggml.pre", "tokenizer.ggml.xxx").tokenizer.frame().before.empty());
   BOOST_CHECK_EXCEPTION(changed("gpt2", "bert"), error, message_contains("tokenizer 'bert' is not supported"));
+  BOOST_CHECK_EXCEPTION(changed("gpt2", "spm."), error, message_contains("SentencePiece"));
 }
 
 BOOST_AUTO_TEST_CASE(files_of_the_tokenizer_are_kept_as_they_are) {

@@ -8,6 +8,7 @@
 #include <optional>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "expunge/core/error.hpp"
@@ -66,21 +67,34 @@ std::optional<std::int32_t> end_token(index_t id, const decoder<X>& weights) {
   return id >= 0 && id < weights.config.vocabulary ? std::optional(static_cast<std::int32_t>(id)) : std::nullopt;
 }
 
+/// A tokenizer_config.json for transformers: whose class takes tokenizer.json as it is, and what a chat template calls bos_token and eos_token.
+inline std::string tokenizer_config(const io::gguf_metadata& meta, const std::vector<std::string>& tokens) {
+  std::string out = R"({"tokenizer_class": "PreTrainedTokenizerFast", "clean_up_tokenization_spaces": false)";
+  for (const std::string name : {"bos_token", "eos_token"}) {
+    const auto id = meta.get_or<index_t>("tokenizer.ggml." + name + "_id", -1);
+    if (id >= 0 && id < std::ssize(tokens)) out += ", \"" + name + "\": " + io::json_string_of(tokens[static_cast<std::size_t>(id)]);
+  }
+  return out + "}\n";
+}
+
 template <class X>
 language_model<X> load_gguf(const std::filesystem::path& path) {
   const io::gguf_file file(path);
   const auto& meta = file.metadata();
   const auto kind = meta.get<std::string>("tokenizer.ggml.model");
-  require(kind == "gpt2", path, ": tokenizer '", kind, "' is not supported; supported is gpt2 (byte-level BPE)");
+  require(kind == "gpt2", path, ": tokenizer '", kind, "' is not supported; gpt2 is: ", text::supported_kinds);
   const auto tokens = meta.get<std::vector<std::string>>("tokenizer.ggml.tokens");
   const auto merges = meta.get<std::vector<std::string>>("tokenizer.ggml.merges");
   const auto types = meta.get_or<std::vector<std::int32_t>>("tokenizer.ggml.token_type", {});
   const auto pre = meta.get_or<std::string>("tokenizer.ggml.pre", "gpt2");
   const text::special_frame frame = text::gguf_frame(meta, pre);
-  language_model<X> out{load_decoder_gguf<X>(file), with_file(path, [&] { return text::tokenizer_from_gguf(tokens, merges, types, pre, frame); })};
+  auto tokenizer = with_file(path, [&] { return text::tokenizer_from_gguf(tokens, merges, types, pre, frame); });  // before the many weights
+  language_model<X> out{load_decoder_gguf<X>(file), std::move(tokenizer)};
   if (meta.contains("tokenizer.ggml.eos_token_id")) out.end_token = end_token(meta.get<index_t>("tokenizer.ggml.eos_token_id"), out.weights);
   try {
     out.tokenizer_files["tokenizer.json"] = text::tokenizer_json_of_gguf(tokens, merges, types, pre, frame);
+    out.tokenizer_files["tokenizer_config.json"] = tokenizer_config(meta, tokens);
+    if (const char* chat = "tokenizer.chat_template"; meta.contains(chat)) out.tokenizer_files["chat_template.jinja"] = meta.get<std::string>(chat);
   } catch (const out_of_memory&) {
     throw;
   } catch (const error& e) {  // which only a saved model needs
@@ -91,9 +105,11 @@ language_model<X> load_gguf(const std::filesystem::path& path) {
 
 template <class X>
 language_model<X> load_folder(const std::filesystem::path& folder) {
-  const auto tokenizer = folder / "tokenizer.json";
-  require(may_exist(tokenizer), tokenizer, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json");
-  language_model<X> out{load_decoder_folder<X>(folder), text::read_tokenizer_json(tokenizer)};
+  const auto path = folder / "tokenizer.json";
+  require(may_exist(path), path, ": no such file; the folder needs config.json, model.safetensors and tokenizer.json",
+          may_exist(folder / "tokenizer.model") ? "; of tokenizers " + std::string(text::supported_kinds) : "");
+  auto tokenizer = text::read_tokenizer_json(path);  // before the many weights
+  language_model<X> out{load_decoder_folder<X>(folder), std::move(tokenizer)};
   for (const char* name : tokenizer_file_names)
     if (may_exist(folder / name)) out.tokenizer_files[name] = std::string(io::mapped_file(folder / name).text());
   const io::mapped_file file(folder / "config.json");

@@ -20,6 +20,10 @@
 
 namespace expunge::text {
 
+/// For messages about tokenizers of other kinds.
+inline constexpr std::string_view supported_kinds =
+    "byte-level BPE as of Llama 3, SmolLM2, Qwen2 and GPT-2 can be read, SentencePiece as of Llama 1 and 2, Mistral and Gemma cannot";
+
 /// Ids that encode(text, true) puts around the text.
 struct special_frame {
   std::vector<std::int32_t> before;  // for instance <|begin_of_text|>

@@ -26,7 +26,7 @@ namespace expunge::text {
     for (const char* key : {"truncation", "padding"})
       require(root[key].is_null(), key, " is not supported; set it to null");
     const std::string decoder = detail::json_type(root["decoder"], "decoder");
-    require(decoder == "ByteLevel", "decoder ", decoder, " is not supported; ByteLevel is");
+    require(decoder == "ByteLevel", "decoder ", decoder, " is not supported; ByteLevel is: ", supported_kinds);
     pre_tokenizer cutter;
     bool byte_level = false;
     detail::add_pre_tokenizer(root["pre_tokenizer"], cutter, byte_level);
