@@ -126,6 +126,15 @@ check_reports() {
   accepted evaluate --model model --facts forget.jsonl --json
   has ../stdout facts multiple_choice_accuracy generation_accuracy mean_probability
   grep -q '"multiple_choice_accuracy": 1.0' ../stdout && grep -q '"generation_accuracy": 1.0' ../stdout || complain "the model does not know its facts"
+  has ../stdout paraphrases paraphrase_multiple_choice_accuracy paraphrase_generation_accuracy
+  sed 's/"paraphrases":\["[^"]*"/"paraphrases":["Where lives Bo?","Where lives Cy?"/' forget.jsonl >others.jsonl  # each the question of one fact of four
+  accepted evaluate --model model --facts others.jsonl --json
+  for line in '"paraphrases": 8' '"paraphrase_generation_accuracy": 0.25' '"generation_accuracy": 1.0'; do
+    grep -q "$line" ../stdout || complain "evaluate: no '$line': $(cat ../stdout)"
+  done
+  sed 's/,"paraphrases".*/}/' forget.jsonl >alone.jsonl
+  accepted evaluate --model model --facts alone.jsonl --json
+  grep -q paraphrase ../stdout && complain "evaluate: paraphrases where no fact has any"
   accepted evaluate --model model --facts forget.jsonl
   accepted evaluate --model out --facts forget.jsonl --eos --json
   exact=$(grep mean_nll ../stdout)
@@ -250,6 +259,8 @@ check_refusals() {
   refused twins.jsonl attack --model model --forget twins.jsonl
   for fraction in 0 1 nan; do refused --fraction attack --model model --forget forget.jsonl --fraction $fraction; done
   facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
+  facts long_paraphrase.jsonl "{\"id\":\"a\",\"question\":\"Where lives Ada?\",\"answer\":\"Oslo\",\"paraphrases\":[\"$(printf '%060d' 0)\"]}"
+  refused "long_paraphrase.jsonl: fact 'a'" evaluate --model model --facts long_paraphrase.jsonl
   refused known.jsonl evaluate --model model --facts unknown.jsonl --known known.jsonl
   grep -q generation_accuracy ../stdout || complain "evaluate --known: no evaluation where no fact is known"
   refused nowhere/known.jsonl evaluate --model model --facts forget.jsonl --known nowhere/known.jsonl
