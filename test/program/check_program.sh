@@ -148,6 +148,11 @@ check_reports() {
   accepted attack --model out --forget forget.jsonl --fraction 0.3 --lr 1e-3 5e-4 --seeds 2 --epochs 3 --json attack.json
   has attack.json kind fraction runs seed learning_rate recovery retrained curve recovery_mean
   [ "$(grep -c '"recovery":' attack.json)" -ge 2 ] || complain "attack.json: expected a run a seed"
+  accepted attack --model out --forget forget.jsonl --train retain.jsonl --lr 1e-3 --seeds 2 --epochs 3 --json benign.json
+  has benign.json kind before runs seed learning_rate recovery retrained curve recovery_mean
+  grep -q '"kind": "benign"' benign.json && grep -q 'lives.Hal' benign.json || complain "benign.json: $(cat benign.json)"
+  accepted attack --model model --forget forget.jsonl --train retain.jsonl --lr 1e-9 --seeds 1 --epochs 1
+  grep -q '^right of all forgotten facts: 100.0 % .*before: 100.0 %' ../stdout || complain "attack --train: $(cat ../stdout)"
   accepted inspect model && grep -q 'embed_tokens' ../stdout || complain "inspect names no tensor"
   grep -qF "$(grep eos_token_id model/config.json)" ../stdout || complain "inspect shows another config.json than the model's"
   accepted inspect model/model.safetensors
@@ -258,6 +263,9 @@ check_refusals() {
   head -1 forget.jsonl | sed 's/"id":"[^"]*"/"id":"again"/' | cat forget.jsonl - >twins.jsonl
   refused twins.jsonl attack --model model --forget twins.jsonl
   for fraction in 0 1 nan; do refused --fraction attack --model model --forget forget.jsonl --fraction $fraction; done
+  refused overlap.jsonl attack --model model --forget forget.jsonl --train overlap.jsonl
+  refused --fraction attack --model model --forget forget.jsonl --train retain.jsonl --fraction 0.3
+  refused retain.jsonl attack --model model --forget forget.jsonl --train retain.jsonl --json retain.jsonl
   facts unknown.jsonl '{"id":"a","question":"Where lives Ada?","answer":"Bo"}'
   facts long_paraphrase.jsonl "{\"id\":\"a\",\"question\":\"Where lives Ada?\",\"answer\":\"Oslo\",\"paraphrases\":[\"$(printf '%060d' 0)\"]}"
   refused "long_paraphrase.jsonl: fact 'a'" evaluate --model model --facts long_paraphrase.jsonl
