@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "expunge/attack/retraining.hpp"
+#include "expunge/core/random.hpp"
 
 namespace expunge::attack {
 
