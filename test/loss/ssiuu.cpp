@@ -94,9 +94,37 @@ double worst_error(const Policy& policy, bool joint) {
   return worst;
 }
 
-using attribution::curvature;
+using attribution::curvature, attribution::measured;
 using namespace loss;
 constexpr double lambda = 3;
+
+/// By differences, for every parameter: the derivative of sum over `ids` of P, or of log P.
+std::vector<std::vector<double>> slopes_of(measured what, const M& at, const setting& s, const std::vector<index_t>& ids) {
+  const M m = nn::copy_of(at);
+  const auto total = [&] {
+    double sum = 0;
+    for (const double nll : m.nll(m.make_batch(setting::chosen(s.forget, ids)), nn::no_observer{}).to_vector())
+      sum += what == measured::probability ? std::exp(-nll) : -nll;
+    return sum;
+  };
+  std::vector<std::vector<double>> out;
+  for (X& p : nn::parameters(m)) {
+    auto values = p.to_vector();
+    std::vector<double> slopes;
+    for (double& x : values) {
+      const auto moved_by = [&](double by) {
+        const double before = std::exchange(x, x + by);
+        p.upload(values);
+        x = before;
+        return total();
+      };
+      slopes.push_back((moved_by(1e-5) - moved_by(-1e-5)) / 2e-5);
+      p.upload(values);
+    }
+    out.push_back(std::move(slopes));
+  }
+  return out;
+}
 
 }  // namespace
 
@@ -107,9 +135,10 @@ BOOST_AUTO_TEST_CASE(exact_gradient_matches_differences_of_the_objective) {
     for (const auto& [ref, red] : {std::pair{reference::previous, reduction::batch}, {reference::example, reduction::batch},
                                    {reference::original, reduction::batch}, {reference::example, reduction::example},
                                    {reference::original, reduction::example}, {reference::previous, reduction::example}}) {
-      const ssiuu_settings s{lambda, n, ref, red, curvature::exact};
-      for (const bool joint : {true, false})
-        BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red) << " joint " << joint) {
+      for (const auto& [joint, what] : {std::pair{true, measured::probability}, {false, measured::probability},
+                                        {true, measured::log_probability}, {false, measured::log_probability}})
+        BOOST_TEST_CONTEXT("norm " << int(n) << " reference " << int(ref) << " reduction " << int(red) << " joint " << joint << " of " << int(what)) {
+          const ssiuu_settings s{lambda, n, ref, red, curvature::exact, what};
           BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}}, joint)) <= 1e-5);
           BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}}, joint)) <= 1e-5);
           BOOST_TEST((worst_error(ssiuu<gradient_ascent, attribution::per_neuron>{{}, s, {}}, joint)) <= 1e-5);
@@ -123,6 +152,41 @@ BOOST_AUTO_TEST_CASE(first_order_leaves_the_hessian_out) {
     BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_parameter>{{}, s, {}}, joint)) > 1e-3);
     BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, s, {}}, joint)) > 1e-3);
   }
+}
+
+// Algorithm 1 on paper: A = phi dP/dphi, or phi dlogP/dphi, by differences of the model alone; a neuron's is the sum over its weights and bias.
+BOOST_AUTO_TEST_CASE(penalty_and_first_order_gradient_of_p_and_of_log_p) {
+  const setting s;
+  const std::vector<visit> visits{{s.model, {0, 1, 3}}, {moved(s.model, random_like(s.model, 5), 0.05), {1, 3, 4}}};
+  for (const measured what : {measured::probability, measured::log_probability})
+    for (const bool joint : {true, false}) {
+      const auto found = [&](auto attribution, double weight) {
+        const ssiuu_settings settings{.lambda = weight, .measured = what};
+        return last_step(ssiuu<gradient_difference, decltype(attribution)>{{}, settings, attribution}, s, visits, joint);
+      };
+      const auto [terms, gradients] = found(attribution::per_parameter{}, lambda);
+      const auto base = found(attribution::per_parameter{}, 0).second;
+      const auto before = slopes_of(what, visits[0].at, s, visits[0].ids), now = slopes_of(what, visits[1].at, s, visits[1].ids);
+      const auto phi_before = nn::parameters(visits[0].at), phi = nn::parameters(visits[1].at);
+      const auto penalty = [](double a, double reference) { return a < 0 ? lambda * (a - reference) * (a - reference) : 0; };
+      double by_parameter = 0, by_neuron = 0;
+      for (std::size_t l = 0; l < phi.size(); l += 2) {
+        const auto neurons = static_cast<std::size_t>(phi[l + 1].size());
+        std::vector<double> sum(neurons), sum_before(neurons);
+        for (std::size_t p : {l, l + 1})
+          for (std::size_t i = 0; i < now[p].size(); ++i) {
+            const double a = phi[p].to_vector()[i] * now[p][i], reference = phi_before[p].to_vector()[i] * before[p][i];
+            by_parameter += penalty(a, reference);
+            const std::size_t neuron = i / (now[p].size() / neurons);
+            sum[neuron] += a, sum_before[neuron] += reference;
+            const double expected = base[p].to_vector()[i] + (a < 0 ? 2 * lambda * (a - reference) * now[p][i] : 0);
+            BOOST_TEST(std::abs(gradients[p].to_vector()[i] - expected) <= 1e-7);
+          }
+        for (std::size_t i = 0; i < neurons; ++i) by_neuron += penalty(sum[i], sum_before[i]);
+      }
+      BOOST_TEST(terms.penalty == by_parameter, boost::test_tools::tolerance(1e-6));
+      BOOST_TEST(found(attribution::per_neuron{}, lambda).first.penalty == by_neuron, boost::test_tools::tolerance(1e-6));
+    }
 }
 
 BOOST_AUTO_TEST_CASE(only_the_references_that_count_are_kept) {
@@ -149,7 +213,7 @@ BOOST_AUTO_TEST_CASE(only_the_references_that_count_are_kept) {
 BOOST_AUTO_TEST_CASE(defaults_are_algorithm_1_and_ssiuu_exact_takes_what_it_is_given) {
   const ssiuu_settings plain = ssiuu<>{}.settings;
   BOOST_TEST((plain.norm == norm::squared && plain.reference == reference::previous && plain.reduction == reduction::batch));
-  BOOST_TEST((plain.curvature == curvature::first_order));
+  BOOST_TEST((plain.curvature == curvature::first_order && plain.measured == measured::probability));
   const auto p = ssiuu_exact(0.5, gradient_difference{2}, attribution::sites::ffn);
   BOOST_TEST((p.settings.lambda == 0.5 && p.settings.norm == norm::absolute && p.settings.curvature == curvature::exact));
   BOOST_TEST((p.base.retain_weight == 2 && p.attribution.which == attribution::sites::ffn));

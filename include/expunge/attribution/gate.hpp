@@ -17,6 +17,9 @@
 
 namespace expunge::attribution {
 
+/// What is differentiated: the joint probability P(y|x), as in Eq. 1, or its logarithm, which does not vanish with P.
+enum class measured { probability, log_probability };
+
 /// Which sites carry features.
 enum class sites { all, ffn };
 

@@ -14,9 +14,6 @@
 
 namespace expunge::attribution {
 
-/// What is differentiated: the joint probability P(y|x), as in Eq. 1, or its logarithm, which does not saturate.
-enum class measured { probability, log_probability };
-
 /// Attributions of one site, [examples, neurons] row by row: over an example's tokens the largest and smallest h * d/dh.
 struct site_influence {
   nn::site where;

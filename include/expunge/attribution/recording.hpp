@@ -1,7 +1,7 @@
 // One pass, recorded so that attributions can be read from it and differentiated: the engine under SSIUU.
 //
 //   record     forward, F
-//   attribute  first sweep with seeds dP/dS = -P of P = exp(-S): attributions of the joint probability P(y|x)
+//   attribute  first sweep with seeds dP/dS = -P of P = exp(-S): attributions of the joint probability P(y|x); of log P = -S the seeds are -1
 //   finish     [exact: tangents v enter, forward again with tangents] and a second sweep, which gives in one go
 //              d/dtheta of  sum_b w_b S_b + sum v A  (v, w constant)
 //
@@ -43,7 +43,8 @@ class recording {
   using X = typename M::value_type;
   using V = var<dual<X>>;
 
-  explicit recording(const Policy& policy, curvature order = curvature::exact) : order_(order) {
+  explicit recording(const Policy& policy, curvature order = curvature::exact, measured what = measured::probability)
+      : order_(order), of_probability_(what == measured::probability) {
     if constexpr (neurons) gates_.which = policy.which;
   }
 
@@ -68,10 +69,11 @@ class recording {
   void attribute(const X& weights) {
     const index_t all = nll_.value.size();
     const X forget_nll = nll_.value.slice(0, forget_);
-    probability_ = mapped(functor::joint_probability{}, forget_nll);
+    if (of_probability_) probability_ = mapped(functor::joint_probability{}, forget_nll);
     weights_ = weights.slice(0, forget_);
     X seed(nll_.value.extents()), forget_seed = seed.slice(0, forget_), retain_seed = seed.slice(forget_, all);
-    map_in_place(functor::assign{functor::negate{}}, forget_seed, std::as_const(probability_));
+    if (of_probability_) map_in_place(functor::assign{functor::negate{}}, forget_seed, std::as_const(probability_));
+    else fill(forget_seed, -1);
     if (forget_ < all) copy_into(retain_seed, weights.slice(forget_, all));
     if (rows_.empty()) return tape_.pullback(nll_, seed, !neurons);
     const batch_part forget(rows_, labels_, 0, forget_), retain(rows_, labels_, forget_, all), whole(rows_, labels_, 0, all);
@@ -147,7 +149,7 @@ class recording {
     } else {
       X seed = weights_;
       if (with_tangents_) tape_.pushforward();
-      if (const X& tangent = tangent_of(nll_); !tangent.absent())  // d(-P) = P dS
+      if (const X& tangent = tangent_of(nll_); of_probability_ && !tangent.absent())  // d(-P) = P dS, d(-1) = 0
         seed = mapped(functor::second_seed{}, weights_, probability_, tangent);
       tape_.pullback_tangent(nll_, seed);
     }
@@ -199,11 +201,11 @@ class recording {
   gate_list<X> gates_;
   std::vector<V> leaves_;
   V nll_{};
-  X probability_{}, weights_{};         // of the forget examples
+  X probability_{}, weights_{};         // of the forget examples; no P where log P is measured
   index_t forget_ = 0;
   std::vector<index_t> rows_, labels_;  // of each example; no rows where not recorded as joint
   curvature order_;
-  bool with_tangents_ = false;
+  bool of_probability_, with_tangents_ = false;
 };
 
 }  // namespace expunge::attribution

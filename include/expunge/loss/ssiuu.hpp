@@ -69,7 +69,8 @@ class ssiuu_objective {
   }
 
   std::vector<std::unique_ptr<recorder>>& recordings(std::size_t count) {
-    while (recordings_.size() < count) recordings_.push_back(std::make_unique<recorder>(policy_.attribution, policy_.settings.curvature));
+    const ssiuu_settings& s = policy_.settings;
+    while (recordings_.size() < count) recordings_.push_back(std::make_unique<recorder>(policy_.attribution, s.curvature, s.measured));
     return recordings_;
   }
 

@@ -14,14 +14,16 @@ enum class norm { squared, absolute };               // rho(d) = d^2 (Algorithm 
 enum class reference { previous, example, original };  // the step before; the same example's last visit; the model at the start
 enum class reduction { batch, example };             // rho of the batch's sum, or the sum of each example's rho
 
-/// A is an attribution of P(y|x), the joint probability of all of an answer's tokens. Where its NLL is 88 or more (in float; 708 in double), as of
-/// answers of hundreds of tokens, P is 0, and with it the penalty: the run is the base loss's.
+/// A is an attribution of P(y|x), the joint probability of all of an answer's tokens, and goes with P: of answers of tens of tokens next to nothing
+/// is left of the penalty, where the NLL is 88 or more (in float; 708 in double) nothing, and the run is the base loss's. Attributions of log P
+/// (A / P) do not vanish; they are larger, and want a smaller lambda.
 struct ssiuu_settings {
   double lambda = 1e-3;                                        // weight of the penalty, >= 0
   loss::norm norm = loss::norm::squared;
   loss::reference reference = loss::reference::previous;       // per example: needs batches that share examples with the step before
   loss::reduction reduction = loss::reduction::batch;
   attribution::curvature curvature = attribution::curvature::first_order;
+  attribution::measured measured = attribution::measured::probability;
 };
 
 template <nn::model M, class Base, attribution::attribution_policy Attribution>
