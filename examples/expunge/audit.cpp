@@ -72,7 +72,9 @@ void run_audit(const options& o) {
   nlohmann::ordered_json out;
   out["probability"] = audited(before, after, forget.answers, attribution::measured::probability);
   out["log_probability"] = audited(before, after, forget.answers, attribution::measured::log_probability);
-  out["before"] = summary(evaluate(before, forget));
+  const scores known = evaluate(before, forget);
+  note_vanishing(o.forget, known.joint_probability, "read the attributions of log_probability");
+  out["before"] = summary(known);
   out["after"] = summary(evaluate(after, forget));
   report::table t({"attribution of", "D+ top 100", "D- top 100", "D+ sum", "D- sum"});
   for (const char* kind : {"probability", "log_probability"}) {

@@ -7,6 +7,8 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
+#include <iomanip>
+#include <iostream>
 
 #include <unistd.h>
 
@@ -147,6 +149,14 @@ nlohmann::ordered_json summary(const scores& s) {
   out["mean_joint_probability"] = metric::mean_of(s.joint_probability);
   out["mean_nll"] = metric::mean_of(s.nll);
   return out;
+}
+
+void note_vanishing(const std::filesystem::path& facts, std::vector<double> joint_probability, const char* instead) {
+  const auto median = joint_probability.begin() + std::ssize(joint_probability) / 2;
+  std::ranges::nth_element(joint_probability, median);
+  if (*median < 1e-6)
+    std::cerr << "expunge: note: " << facts.string() << ": most answers have a probability of at most " << std::setprecision(2) << *median
+              << ", attributions of which vanish: " << instead << '\n';
 }
 
 std::optional<io::atomic_file> output_file(const std::filesystem::path& path, std::initializer_list<std::filesystem::path> inputs) {

@@ -70,6 +70,10 @@ struct fact_set {
 template <class X>
 fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options);
 
+/// Says on standard error where most answers' joint probability P is below 1e-6 and attributions of P are next to nothing; `instead` ends the
+/// sentence.
+void note_vanishing(const std::filesystem::path& facts, std::vector<double> joint_probability, const char* instead);
+
 /// Per fact: does the right answer win the multiple choice; does greedy generation begin with the answer?
 struct scores {
   std::vector<bool> choice, generation;

@@ -3,6 +3,7 @@
 
 #include <expunge/core/progress.hpp>
 #include <expunge/loss/ssiuu.hpp>
+#include <expunge/metric/likelihood.hpp>
 #include <expunge/metric/recall.hpp>
 #include <expunge/report/table.hpp>
 #include <expunge/unlearn/memory_plan.hpp>
@@ -23,7 +24,7 @@ namespace {
 struct options {
   std::string model, forget, retain, out, log;
   std::string method = "gd", optimizer = "adamw", curvature = "first", granularity = "parameter", reduction = "batch", reference = "previous",
-              norm = "squared", sites = "all", order = "shuffled";
+              norm = "squared", sites = "all", measured = "probability", order = "shuffled";
   double rate = 1e-5, lambda = 1e-3, retain_weight = 1, weight_decay = 0, clip = 0;
   std::optional<double> until;
   index_t steps = 0, batch = 8;
@@ -38,7 +39,8 @@ loss::ssiuu_settings settings_of(const options& o) {
           .reference = o.reference == "previous" ? loss::reference::previous
                        : o.reference == "example" ? loss::reference::example : loss::reference::original,
           .reduction = o.reduction == "batch" ? loss::reduction::batch : loss::reduction::example,
-          .curvature = o.curvature == "exact" ? attribution::curvature::exact : attribution::curvature::first_order};
+          .curvature = o.curvature == "exact" ? attribution::curvature::exact : attribution::curvature::first_order,
+          .measured = o.measured == "probability" ? attribution::measured::probability : attribution::measured::log_probability};
 }
 
 nlohmann::ordered_json log_line(const unlearn::step_report& r) {
@@ -141,9 +143,14 @@ void run_unlearn(const options& o, const CLI::App& command) {
             ", which ", o.model, " does not have and which would stay beside the new model: remove it or choose another folder");
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log, {o.forget, o.retain, o.model});
-  for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites"})
+  for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites", "--measured"})
     if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
   if (o.method == "ga" && command.count("--retain-weight") > 0) std::cerr << "expunge: note: --retain-weight has no effect with --method ga\n";
+  if (o.method == "ssiuu" && o.measured == "probability") {
+    std::vector<double> p;
+    for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(forget.answers), o.batch)) p.push_back(l.joint_probability());
+    note_vanishing(o.forget, std::move(p), "there is next to no penalty; use --measured log_probability, and a smaller --lambda");
+  }
   with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, log); });
   require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
           " is not written: lower the learning rate");
@@ -175,6 +182,7 @@ void add_unlearn(CLI::App& app, action& run) {
   choice("--reference", o->reference, {"previous", "example", "original"}, "ssiuu: what growth is measured against");
   choice("--norm", o->norm, {"squared", "abs"}, "ssiuu: of the difference");
   choice("--sites", o->sites, {"all", "ffn"}, "ssiuu per neuron: which linear layers");
+  choice("--measured", o->measured, {"probability", "log_probability"}, "ssiuu: attributions of what; of long answers the probability vanishes");
   c->add_option("--lr", o->rate, "learning rate")->capture_default_str()->check(not_negative());
   c->add_option("--lambda", o->lambda, "ssiuu: weight of the penalty")->capture_default_str()->check(not_negative());
   c->add_option("--retain-weight", o->retain_weight, "weight of the retain term")->capture_default_str()->check(not_negative());
