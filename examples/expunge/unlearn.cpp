@@ -12,6 +12,7 @@
 #include <cmath>
 #include <iostream>
 #include <memory>
+#include <utility>
 
 #include <unistd.h>
 
@@ -32,6 +33,19 @@ struct options {
   bool plan = false, checkpoint = false;
   text_options text;
 };
+
+/// --method ssiuu-exact stands for settings of ssiuu, where no option says otherwise: README's loss::ssiuu_exact(0.0003, base, sites::ffn).
+void fill_in_method(options& o, const CLI::App& command) {
+  if (std::exchange(o.method, o.method == "ssiuu-exact" ? "ssiuu" : o.method) != "ssiuu-exact") return;
+  const auto set = [&](const char* option, auto& value, auto unless_given) {
+    if (command.count(option) == 0) value = unless_given;
+  };
+  set("--granularity", o.granularity, "neuron");
+  if (o.granularity == "neuron") set("--sites", o.sites, "ffn");
+  set("--curvature", o.curvature, "exact");
+  set("--norm", o.norm, "abs");
+  set("--lambda", o.lambda, 0.0003);
+}
 
 loss::ssiuu_settings settings_of(const options& o) {
   return {.lambda = o.lambda,
@@ -173,7 +187,9 @@ void add_unlearn(CLI::App& app, action& run) {
   const auto choice = [&](const char* name, std::string& value, std::vector<std::string> values, const char* what) {
     c->add_option(name, value, what)->check(CLI::IsMember(std::move(values)))->capture_default_str();
   };
-  choice("--method", o->method, {"ga", "gd", "ssiuu"}, "unlearning loss");
+  choice("--method", o->method, {"ga", "gd", "ssiuu", "ssiuu-exact"},
+         "unlearning loss; ssiuu: Algorithm 1 of the paper but for the options below; ssiuu-exact: the same with --curvature exact --granularity "
+         "neuron --sites ffn --norm abs --lambda 0.0003 where these are not given");
   choice("--optimizer", o->optimizer, {"sgd", "adamw"}, "optimizer");
   choice("--order", o->order, {"given", "shuffled"}, "order of the examples");
   choice("--curvature", o->curvature, {"first", "exact"}, "ssiuu: drop or keep the second-order term");
@@ -196,7 +212,10 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");
   c->add_flag("--plan", o->plan, "print the memory that the run needs, and stop");
   o->text.add_to(*c);
-  c->callback([o, c, &run] { run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); }; });
+  c->callback([o, c, &run] {
+    fill_in_method(*o, *c);
+    run = [o, c] { on_device(o->text.device, [&]<class X>() { run_unlearn<X>(*o, *c); }); };
+  });
 }
 
 }  // namespace program
