@@ -65,7 +65,7 @@ nlohmann::ordered_json log_line(const unlearn::step_report& r) {
 
 template <class X, class Loss, class Optimizer>
 void train(const options& o, language_model<X>& m, const fact_set& forget, const sequences& retain, const Loss& policy, const Optimizer& optimizer,
-           std::optional<io::atomic_file>& log) {
+           const std::function<void(const unlearn::step_report&)>& on_step) {
   const index_t limit = o.steps > 0 ? o.steps : 1000;
   bool reached = !o.until;
   const auto stop = [&](const unlearn::step_report& r) {
@@ -80,7 +80,7 @@ void train(const options& o, language_model<X>& m, const fact_set& forget, const
     return end;
   };
   unlearn::trainer_settings settings{.batch = o.batch, .order = o.order == "given" ? unlearn::order::given : unlearn::order::shuffled, .seed = o.seed,
-                                     .on_step = [&](const unlearn::step_report& r) { if (log) log->write(log_line(r).dump() + "\n"); }};
+                                     .on_step = on_step};
   if (o.clip > 0) settings.clip = o.clip;
   const auto last = unlearn::trainer(m.weights, policy, optimizer, settings).run(forget.answers, retain, stop);
   if (!reached) std::cerr << "expunge: forget accuracy still above " << *o.until << " after " << last.step << " steps\n";
@@ -165,9 +165,18 @@ void run_unlearn(const options& o, const CLI::App& command) {
     for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(forget.answers), o.batch)) p.push_back(l.joint_probability());
     note_vanishing(o.forget, std::move(p), "there is next to no penalty; use --measured log_probability, and a smaller --lambda");
   }
-  with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, log); });
-  require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
-          " is not written: lower the learning rate");
+  index_t logged = 0;
+  const auto on_step = [&](const unlearn::step_report& r) {
+    if (log) log->write(log_line(r).dump() + "\n"), ++logged;
+  };
+  try {
+    with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, on_step); });
+    require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
+            " is not written: lower the learning rate");
+  } catch (...) {
+    if (logged > 0) log->commit();  // it shows how the run came to that
+    throw;
+  }
   model::save_language_model(m, out.stage());
   if (log) log->commit();
   out.commit();  // before the evaluation, which may find less memory than a step
