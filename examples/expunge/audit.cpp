@@ -20,7 +20,7 @@ nlohmann::ordered_json cumulative(const variation& v, double variation::neuron::
   const auto values = v.sorted(kind);
   nlohmann::ordered_json m = nlohmann::ordered_json::array(), sums = m;
   double total = 0;
-  const std::size_t every = std::max<std::size_t>(1, values.size() / 200);
+  const std::size_t every = std::max<std::size_t>(1, (values.size() + 199) / 200);
   for (std::size_t i = 0; i < values.size(); ++i) {
     total += values[i];
     if ((i + 1) % every == 0 || i + 1 == values.size()) m.push_back(i + 1), sums.push_back(total);
