@@ -127,6 +127,7 @@ scores evaluate(const language_model<X>& m, const fact_set& set) {
   return s;
 }
 
+template fact_set load_facts(const std::filesystem::path&, const language_model<unmade_tensor>&, const text_options&);
 #define PROGRAM_ON(X)                                                                                              \
   template fact_set load_facts(const std::filesystem::path&, const language_model<X>&, const text_options&);        \
   template std::vector<bool> multiple_choice(const language_model<X>&, const fact_set&);                            \
@@ -149,6 +150,13 @@ nlohmann::ordered_json summary(const scores& s) {
   out["mean_joint_probability"] = metric::mean_of(s.joint_probability);
   out["mean_nll"] = metric::mean_of(s.nll);
   return out;
+}
+
+void note_missing_choices(const fact_set& set) {
+  const auto lacks = [](const data::fact& f) { return f.false_answers.empty(); };
+  if (const auto first = std::ranges::find_if(set.facts, lacks); first != set.facts.end() && !std::ranges::all_of(set.facts, lacks))
+    std::cerr << "expunge: note: " << set.file.string() << ": the fact '" << first->id
+              << "' has no false_answers: accuracy is by generation for all facts, not by multiple choice\n";
 }
 
 void note_vanishing(const std::filesystem::path& facts, std::vector<double> joint_probability, const char* instead) {

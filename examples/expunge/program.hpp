@@ -8,6 +8,7 @@
 #include <expunge/data/fact_file.hpp>
 #include <expunge/io/atomic_file.hpp>
 #include <expunge/model/language_model.hpp>
+#include <expunge/tensor/unmade_storage.hpp>
 
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
@@ -25,6 +26,7 @@
 namespace program {
 
 using expunge::model::language_model;
+using unmade_tensor = expunge::tensor<float, expunge::unmade_storage<float>>;  // of a model without weights: load_facts() alone
 using sequences = std::vector<expunge::nn::token_sequence>;
 
 /// A check of an option's number: from `least` to `most`, which no NaN is; `expected` says so in words.
@@ -69,6 +71,9 @@ struct fact_set {
 };
 template <class X>
 fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options);
+
+/// Says on standard error which fact without false answers makes generation, not multiple choice, judge all, where others have some.
+void note_missing_choices(const fact_set& set);
 
 /// Says on standard error where most answers' joint probability P is below 1e-6 and attributions of P are next to nothing; `instead` ends the
 /// sentence.

@@ -28,7 +28,7 @@ struct options {
               norm = "squared", sites = "all", measured = "probability", order = "shuffled";
   double rate = 1e-5, lambda = 1e-3, retain_weight = 1, weight_decay = 0, clip = 0;
   std::optional<double> until;
-  index_t steps = 0, batch = 8;
+  index_t steps = 0, batch = 8, every = 1;
   std::uint64_t seed = 0;
   bool plan = false, checkpoint = false;
   text_options text;
@@ -36,7 +36,8 @@ struct options {
 
 /// --method ssiuu-exact stands for settings of ssiuu, where no option says otherwise: README's loss::ssiuu_exact(0.0003, base, sites::ffn).
 void fill_in_method(options& o, const CLI::App& command) {
-  if (std::exchange(o.method, o.method == "ssiuu-exact" ? "ssiuu" : o.method) != "ssiuu-exact") return;
+  if (o.method != "ssiuu-exact") return;
+  o.method = "ssiuu";
   const auto set = [&](const char* option, auto& value, auto unless_given) {
     if (command.count(option) == 0) value = unless_given;
   };
@@ -70,7 +71,7 @@ void train(const options& o, language_model<X>& m, const fact_set& forget, const
   bool reached = !o.until;
   const auto stop = [&](const unlearn::step_report& r) {
     std::string line = "step " + std::to_string(r.step) + "/" + std::to_string(limit) + "  forget nll " + report::fixed(r.terms.forget_nll, 3);
-    if (o.until) {
+    if (o.until && (r.step % o.every == 0 || r.step >= limit)) {
       const double accuracy = metric::share(forget.choices.empty() ? generated(m, forget) : multiple_choice(m, forget));
       reached = accuracy <= *o.until;
       line += "  forget accuracy " + report::fixed(accuracy, 3);
@@ -118,9 +119,26 @@ bool check_room(const unlearn::memory_plan& plan, [[maybe_unused]] std::size_t m
   return true;
 }
 
+/// The facts to forget, and the answers to retain where the method has a use for them.
+template <class X>
+std::pair<fact_set, sequences> load_sets(const options& o, const language_model<X>& m) {
+  std::pair<fact_set, sequences> out{load_facts(o.forget, m, o.text), {}};
+  require(o.method == "ga" || !o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
+  if (o.retain.empty()) return out;
+  fact_set kept = load_facts(o.retain, m, o.text);  // checked for ga too
+  try {
+    data::require_disjoint(out.first.facts, kept.facts);
+  } catch (const error& e) {
+    fail(o.forget, " and ", o.retain, ": ", e.what());
+  }
+  if (o.method != "ga") out.second = std::move(kept.answers);
+  return out;
+}
+
 template <class X>
 void run_unlearn(const options& o, const CLI::App& command) {
-  require(o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
+  require(o.plan || o.steps > 0 || o.until, "unlearn: give --steps N or --until-forget-accuracy X");
+  require(o.plan || !o.out.empty(), "unlearn: give --out, the folder to write");
   require(o.sites == "all" || o.granularity == "neuron" || o.method != "ssiuu", "unlearn: --sites ", o.sites, " needs --granularity neuron");
   const auto planned = [&](index_t forget_examples, const unlearn::batch_size& forget, const unlearn::batch_size& retain) {
     return with_policies(o, [&](const auto& policy, const auto& optimizer) {
@@ -130,27 +148,22 @@ void run_unlearn(const options& o, const CLI::App& command) {
   };
   const bool noted = check_room<X>(planned(0, {}, {}), 0);
   require(!o.checkpoint || o.method != "ssiuu", "unlearn: --checkpoint is for ga and gd; ssiuu needs what a layer keeps");
-  auto m = model::load_language_model<X>(o.model);
-  m.weights.checkpoint = o.checkpoint;
-  const fact_set forget = load_facts(o.forget, m, o.text);
-  sequences retain;
-  require(o.method == "ga" || !o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
-  if (!o.retain.empty()) {  // checked for ga too, which has no use for it
-    const fact_set kept = load_facts(o.retain, m, o.text);
-    try {
-      data::require_disjoint(forget.facts, kept.facts);
-    } catch (const error& e) {
-      fail(o.forget, " and ", o.retain, ": ", e.what());
-    }
-    if (o.method != "ga") retain = kept.answers;
-  }
-  const unlearn::memory_plan plan = planned(std::ssize(forget.answers), unlearn::largest_batch(forget.answers, o.batch), unlearn::largest_batch(retain, o.batch));
-  if (!noted) check_room<X>(plan, plan.weights);
-  if (o.plan) {
+  const auto of_sets = [&](const auto& sets) {
+    return planned(std::ssize(sets.first.answers), unlearn::largest_batch(sets.first.answers, o.batch), unlearn::largest_batch(sets.second, o.batch));
+  };
+  if (o.plan) {  // the weights themselves do not matter
+    const unlearn::memory_plan plan = of_sets(load_sets(o, model::load_language_model<unmade_tensor>(o.model)));
+    if (!noted) check_room<X>(plan, 0);
     std::cout << "memory of the run: " << unlearn::describe(plan) << '\n';
     return;
   }
-  require(!o.out.empty(), "unlearn: --out is empty, name a folder");
+  auto m = model::load_language_model<X>(o.model);
+  m.weights.checkpoint = o.checkpoint;
+  const auto sets = load_sets(o, m);
+  const fact_set& forget = sets.first;
+  const sequences& retain = sets.second;
+  const unlearn::memory_plan plan = of_sets(sets);
+  if (!noted) check_room<X>(plan, plan.weights);
   require(m.cannot_save.empty(), m.cannot_save);
   for (const char* name : model::tokenizer_file_names)
     require(m.tokenizer_files.contains(name) || !std::filesystem::exists(std::filesystem::path(o.out) / name), o.out, ": holds ", name,
@@ -159,11 +172,13 @@ void run_unlearn(const options& o, const CLI::App& command) {
   std::optional<io::atomic_file> log = output_file(o.log, {o.forget, o.retain, o.model});
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites", "--measured"})
     if (o.method != "ssiuu" && command.count(name) > 0) std::cerr << "expunge: note: " << name << " has no effect with --method " << o.method << '\n';
+  if (!o.until && command.count("--every") > 0) std::cerr << "expunge: note: --every has no effect without --until-forget-accuracy\n";
+  note_missing_choices(forget);
   if (o.method == "ga" && command.count("--retain-weight") > 0) std::cerr << "expunge: note: --retain-weight has no effect with --method ga\n";
   if (o.method == "ssiuu" && o.measured == "probability") {
     std::vector<double> p;
     for (const auto& l : metric::likelihoods(m.weights, std::span<const nn::token_sequence>(forget.answers), o.batch)) p.push_back(l.joint_probability());
-    note_vanishing(o.forget, std::move(p), "there is next to no penalty; use --measured log_probability, and a smaller --lambda");
+    note_vanishing(o.forget, std::move(p), "there is next to no penalty; use --measured log_probability and choose --lambda anew");
   }
   index_t logged = 0;
   const auto on_step = [&](const unlearn::step_report& r) {
@@ -191,7 +206,7 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
   c->add_option("--forget", o->forget, "JSONL of facts to forget")->required();
   c->add_option("--retain", o->retain, "JSONL of facts to keep (gd, ssiuu)");
-  c->add_option("--out", o->out, "Hugging Face folder to write")->required();
+  c->add_option("--out", o->out, "Hugging Face folder to write; needed but with --plan");
   c->add_option("--log", o->log, "JSONL with a line a step");
   const auto choice = [&](const char* name, std::string& value, std::vector<std::string> values, const char* what) {
     c->add_option(name, value, what)->check(CLI::IsMember(std::move(values)))->capture_default_str();
@@ -216,6 +231,9 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_option("--steps", o->steps, "number of steps; with --until-forget-accuracy the most (default then 1000)")->check(whole(1));
   c->add_option("--until-forget-accuracy", o->until, "stop at this accuracy (multiple choice where all facts have false answers, else generation)")
       ->check(share());
+  c->add_option("--every", o->every, "with --until-forget-accuracy: look at it after every so many steps, and at the last")
+      ->capture_default_str()
+      ->check(whole(1));
   c->add_option("--batch", o->batch, "examples a step, of each set")->capture_default_str()->check(whole(1));
   c->add_option("--seed", o->seed, "determines the run")->capture_default_str()->check(whole(0, std::numeric_limits<std::uint64_t>::max()));
   c->add_flag("--checkpoint", o->checkpoint, "ga, gd: keep one value a layer and compute the rest again; less memory, more time");

@@ -16,7 +16,7 @@ enum class reduction { batch, example };             // rho of the batch's sum, 
 
 /// A is an attribution of P(y|x), the joint probability of all of an answer's tokens, and goes with P: of answers of tens of tokens next to nothing
 /// is left of the penalty, where the NLL is 88 or more (in float; 708 in double) nothing, and the run is the base loss's. Attributions of log P
-/// (A / P) do not vanish; they are larger, and want a smaller lambda.
+/// (A / P) do not vanish; they are larger, so that lambda is to be chosen anew.
 struct ssiuu_settings {
   double lambda = 1e-3;                                        // weight of the penalty, >= 0
   loss::norm norm = loss::norm::squared;
