@@ -77,6 +77,7 @@ check_unlearn() {
         done
         trained $ssiuu --reference previous --reduction batch --batch 2
         trained $ssiuu --reference previous --reduction example --batch 4
+        trained $ssiuu --reference previous --reduction batch --batch 2 --measured log_probability
       done
     done
   done
@@ -105,6 +106,33 @@ check_unlearn() {
   accuracy=$(sed -n 's/.*"multiple_choice_accuracy": \([0-9.]*\).*/\1/p' ../stdout)
   case $accuracy in 0.0 | 0.25) ;; *) complain "--until-forget-accuracy 0.25 stopped at accuracy '$accuracy'" ;; esac
   [ "$(wc -l <log.jsonl)" -lt 500 ] || complain "--until-forget-accuracy did not stop"
+  accepted unlearn $both --log log.jsonl --method gd --lr 3e-3 --batch 4 --steps 500 --until-forget-accuracy 0.25 --every 7
+  [ $(($(wc -l <log.jsonl) % 7)) -eq 0 ] || complain "--every 7: stopped after $(wc -l <log.jsonl) steps"
+  rm -rf out
+  # A method's second name: its settings, where no option says otherwise.
+  for norm in abs squared; do
+    [ $norm = abs ] && given="" || given="--norm $norm"
+    accepted unlearn $both --steps 3 --batch 4 --lr 1e-3 --method ssiuu-exact $given && mv out/model.safetensors ../exact.$norm && rm -rf out
+    accepted unlearn $both --steps 3 --batch 4 --lr 1e-3 --method ssiuu --granularity neuron --sites ffn --curvature exact --lambda 0.0003 --norm $norm
+    cmp out/model.safetensors ../exact.$norm || complain "ssiuu-exact $given: other weights than from the settings it stands for"
+    rm -rf out
+  done
+  cmp -s ../exact.abs ../exact.squared && complain "ssiuu-exact: --norm changes nothing"
+  # P of a long answer vanishes, and with it the penalty; log P does not.
+  facts long_answer.jsonl '{"id":"a","question":"Where lives Ada?","answer":"zzzzzzzzzzzzzzzzzzzz"}'
+  vanish='long_answer.jsonl: most answers have a probability of at most'
+  long="--model model --forget long_answer.jsonl --retain retain.jsonl --out out"
+  accepted unlearn $long --log log.jsonl --method ssiuu --steps 2
+  [ "$(grep -c "$vanish" ../stderr)" -eq 1 ] && [ "$(grep -c '"penalty":0.0,' log.jsonl)" -eq 2 ] || complain "a long answer: $(cat ../stderr log.jsonl)"
+  accepted audit --before model --after out --forget long_answer.jsonl
+  [ "$(grep -c "$vanish.*log_probability" ../stderr)" -eq 1 ] || complain "audit of a long answer: $(cat ../stderr)"
+  accepted unlearn $long --log log.jsonl --method ssiuu --steps 2 --measured log_probability
+  [ ! -s ../stderr ] && [ "$(grep -c '"penalty":0.0,' log.jsonl)" -eq 1 ] || complain "log P of a long answer: $(cat ../stderr log.jsonl)"
+  rm -rf out
+  sed '2s/"false_answers":\[[^]]*\],//' forget.jsonl >mixed.jsonl
+  accepted unlearn --model model --forget mixed.jsonl --out out --method ga --steps 1
+  grep -q "mixed.jsonl: the fact 'lives.Bo' has no false_answers" ../stderr || complain "a fact without false answers is not named: $(cat ../stderr)"
+  rm -rf out
   # The first of several end tokens is the one that --eos means.
   mkdir many && cp model/* many && sed 's/"eos_token_id": \([0-9]*\)/"eos_token_id": [\1, 1]/' model/config.json >many/config.json
   for from in model many; do
@@ -119,8 +147,11 @@ check_unlearn() {
   [ -s new/deep/out/log.jsonl ] && [ -s new/deep/out/model.safetensors ] || complain "new/deep/out is not whole"
 }
 
+# influence FILE: the sums of D+ and D- of P, then of log P.
+influence() { sed -n 's/^    "d_[a-z]*_sum": \([0-9.e+-]*\),$/\1/p' "$1" | tr '\n' ' '; }
+
 check_reports() {
-  accepted unlearn $both --method ssiuu --steps 1 --plan
+  accepted unlearn --model model --forget forget.jsonl --retain retain.jsonl --method ssiuu --plan
   grep -q '^memory of the run: about .*weights .*references.*activations' ../stdout && [ ! -e out ] || complain "--plan: $(cat ../stdout)"
   accepted unlearn $both --method gd --lr 3e-3 --batch 4 --steps 100 --until-forget-accuracy 0.25
   accepted evaluate --model model --facts forget.jsonl --json
@@ -142,7 +173,10 @@ check_reports() {
   [ "$(grep mean_nll ../stdout)" != "$exact" ] || complain "evaluate: --products bf16 changes nothing"
   accepted audit --before model --after out --forget forget.jsonl --json audit.json
   has audit.json d_plus_sum d_minus_sum top sites layer module cumulative
-  [ "$(grep -c '_sum": 0.0,' audit.json)" -lt 4 ] || complain "audit.json: unlearning changed no influence"
+  accepted audit --before out --after model --forget forget.jsonl --json back.json
+  # Forgetting takes positive influence on P away, and brings negative influence on log P, which is larger; the way back does the opposite.
+  echo "$(influence audit.json) $(influence back.json)" | awk '{ exit !(NF == 8 && $1 > 2 * $2 && $4 > 2 * $3 && $6 > 2 * $5 && $7 > 2 * $8 && $4 > $1) }' ||
+    complain "D+ and D- of P and of log P: $(influence audit.json), back $(influence back.json)"
   accepted audit --before model --after model --forget forget.jsonl --json same.json
   [ "$(grep -c '_sum": 0.0,' same.json)" -eq 4 ] || complain "same.json: a model differs from itself"
   accepted attack --model out --forget forget.jsonl --fraction 0.3 --lr 1e-3 5e-4 --seeds 2 --epochs 3 --json attack.json
@@ -239,10 +273,17 @@ check_refusals() {
   for seed in -1 18446744073709551616; do refused --seed $some --method gd --steps 2 --seed $seed; done
   refused --threads $some --method gd --steps 2 --threads 1000000
   refused --out unlearn --model model --forget forget.jsonl --method ga --steps 2 --out ""
+  refused --measured $some --method ssiuu --steps 2 --measured p
+  refused --every $some --method gd --until-forget-accuracy 0.3 --every 0
   refused overlap.jsonl unlearn --model model --forget forget.jsonl --retain overlap.jsonl --method ga --steps 2 --out out
-  refused "lower the learning rate" $some --method gd --optimizer sgd --steps 2 --lr 1e38
-  refused "lower the learning rate" $some --method gd --optimizer sgd --steps 1 --lr 1e38 --weight-decay 1e38
-  refused "reference" $some --method ssiuu --steps 2 --batch 2 --order given --reference previous --reduction example
+  for diverging in "--steps 2 --lr 1e38" "--steps 1 --lr 1e38 --weight-decay 1e38"; do
+    refused "lower the learning rate" unlearn $both --method gd --optimizer sgd $diverging
+    "$program" $some --method gd --optimizer sgd $diverging 2>../stderr && complain "unlearn $diverging: exit status 0"
+    check_log 1
+    rm -f log.jsonl
+    [ ! -e out ] && [ ! -e log.jsonl.partial ] || complain "unlearn $diverging: left behind"
+  done
+  refused "reference" unlearn $both --method ssiuu --steps 2 --batch 2 --order given --reference previous --reduction example
   refused subcommand
   refused subcommand unforget
   refused model inspect
