@@ -95,7 +95,7 @@ void add_audit(CLI::App& app, action& run) {
   CLI::App* c = app.add_subcommand("audit", "erased or hidden: decrease of positive (D+) and increase of negative influence (D-)");
   c->add_option("--before", o->before, "model before unlearning")->required();
   c->add_option("--after", o->after, "model after unlearning")->required();
-  c->add_option("--forget", o->forget, "JSONL of the forgotten facts")->required();
+  c->add_option("--forget", o->forget, "JSONL of the forgotten facts: " + std::string(data::facts_format))->required();
   c->add_option("--json", o->json, "file for sums, top-m, layers and modules, cumulative curves");
   o->text.add_to(*c);
   c->callback([o, &run] {

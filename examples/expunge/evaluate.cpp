@@ -18,26 +18,15 @@ struct options {
   bool json = false;
 };
 
-/// The facts once for each of their paraphrases, which are then the questions. Errors name file and fact, as those of load_facts.
-template <class X>
-fact_set paraphrased(const language_model<X>& m, const fact_set& set, const text_options& options) {
-  fact_set out{set.file, {}, {}, {}, {}};
-  const auto form = options.prompt();
-  for (data::fact f : set.facts)
-    for (const std::string& paraphrase : f.paraphrases) try {
-        f.question = paraphrase;
-        const auto choices = data::encode_choices(m.tokenizer, form, f);
-        const auto answer = data::encode(m.tokenizer, form.fill(paraphrase), f.answer, options.end(m.end_token));
-        std::vector<const nn::token_sequence*> all{&answer};
-        for (const auto& c : choices) all.push_back(&c);
-        static_cast<void>(m.weights.make_batch(all));  // refuses what is longer than the context
-        out.facts.push_back(f);
-        out.prompts.emplace_back(choices[0].tokens.begin(), choices[0].tokens.begin() + choices[0].answer_begin);
-        out.answers.push_back(answer);
-        if (!set.choices.empty()) out.choices.push_back(choices);
-      } catch (const error& e) {
-        fail(set.file.string(), ": fact '", f.id, "', asked as '", paraphrase, "': ", e.what());
-      }
+/// The facts once for each of their paraphrases, which are then the questions.
+std::vector<data::fact> paraphrased(const std::vector<data::fact>& facts) {
+  std::vector<data::fact> out;
+  for (data::fact f : facts)
+    for (const std::string id = f.id; const std::string& paraphrase : f.paraphrases) {
+      f.question = paraphrase;
+      f.id = id + "' asked as '" + paraphrase;  // for messages
+      out.push_back(f);
+    }
   return out;
 }
 
@@ -46,12 +35,13 @@ void run_evaluate(const options& o) {
   static_cast<void>(output_file(o.known, {o.model, o.facts}));  // what cannot be written is refused before the work
   const auto m = model::load_language_model<X>(o.model);
   const fact_set set = load_facts(o.facts, m, o.text);
-  const fact_set others = paraphrased(m, set, o.text);
+  note_missing_choices(set);
+  const fact_set others = encode_facts(set.file, paraphrased(set.facts), m, o.text);
   const scores s = evaluate(m, set);
   auto result = summary(s);
   if (!others.facts.empty()) {
     result["paraphrases"] = others.facts.size();
-    if (s.has_choice()) result["paraphrase_multiple_choice_accuracy"] = metric::share(multiple_choice(m, others));
+    if (!others.choices.empty()) result["paraphrase_multiple_choice_accuracy"] = metric::share(multiple_choice(m, others));
     result["paraphrase_generation_accuracy"] = metric::share(generated(m, others));
   }
   if (o.json) {

@@ -42,8 +42,8 @@ std::optional<std::int32_t> text_options::end(std::optional<std::int32_t> token)
 }
 
 template <class X>
-fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options) {
-  fact_set set{file, data::load_facts(file), {}, {}, {}};
+fact_set encode_facts(const std::filesystem::path& file, std::vector<data::fact> facts, const language_model<X>& m, const text_options& options) {
+  fact_set set{file, std::move(facts), {}, {}, {}};
   const auto prompt = options.prompt();
   bool choices = true;
   for (const data::fact& f : set.facts) {
@@ -127,9 +127,9 @@ scores evaluate(const language_model<X>& m, const fact_set& set) {
   return s;
 }
 
-template fact_set load_facts(const std::filesystem::path&, const language_model<unmade_tensor>&, const text_options&);
+template fact_set encode_facts(const std::filesystem::path&, std::vector<data::fact>, const language_model<unmade_tensor>&, const text_options&);
 #define PROGRAM_ON(X)                                                                                              \
-  template fact_set load_facts(const std::filesystem::path&, const language_model<X>&, const text_options&);        \
+  template fact_set encode_facts(const std::filesystem::path&, std::vector<data::fact>, const language_model<X>&, const text_options&);        \
   template std::vector<bool> multiple_choice(const language_model<X>&, const fact_set&);                            \
   template std::vector<bool> generated(const language_model<X>&, const fact_set&);                                  \
   template scores evaluate(const language_model<X>&, const fact_set&);

@@ -61,7 +61,7 @@ struct text_options {
   [[nodiscard]] std::optional<std::int32_t> end(std::optional<std::int32_t> token) const;  // of the model
 };
 
-/// Facts of a file, encoded. Errors name file and fact, also for a text longer than the model's context.
+/// Facts of a file, encoded.
 struct fact_set {
   std::filesystem::path file;
   std::vector<expunge::data::fact> facts;
@@ -69,8 +69,13 @@ struct fact_set {
   std::vector<sequences> choices;     // ... and with the answer and each false answer, without the end token
   std::vector<std::vector<std::int32_t>> prompts;
 };
+/// Errors name file and fact, also for a text longer than the model's context.
 template <class X>
-fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options);
+fact_set encode_facts(const std::filesystem::path& file, std::vector<expunge::data::fact> facts, const language_model<X>& m, const text_options& options);
+template <class X>
+fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options) {
+  return encode_facts(file, expunge::data::load_facts(file), m, options);
+}
 
 /// Says on standard error which fact without false answers makes generation, not multiple choice, judge all, where others have some.
 void note_missing_choices(const fact_set& set);

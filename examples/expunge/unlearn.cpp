@@ -204,7 +204,7 @@ void add_unlearn(CLI::App& app, action& run) {
   const auto o = std::make_shared<options>();
   CLI::App* c = app.add_subcommand("unlearn", "make a model forget the facts of a file");
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
-  c->add_option("--forget", o->forget, "JSONL of facts to forget")->required();
+  c->add_option("--forget", o->forget, "JSONL of facts to forget: " + std::string(data::facts_format))->required();
   c->add_option("--retain", o->retain, "JSONL of facts to keep (gd, ssiuu)");
   c->add_option("--out", o->out, "Hugging Face folder to write; needed but with --plan");
   c->add_option("--log", o->log, "JSONL with a line a step");
