@@ -77,6 +77,7 @@
 #include "expunge/model/hf_config.hpp"
 #include "expunge/model/language_model.hpp"
 #include "expunge/model/mlp.hpp"
+#include "expunge/model/parameter_file.hpp"
 #include "expunge/nn/checkpoint.hpp"
 #include "expunge/nn/layers.hpp"
 #include "expunge/nn/model_concept.hpp"

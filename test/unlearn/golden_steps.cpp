@@ -9,6 +9,7 @@
 #include <expunge/io/safetensors.hpp>
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/model/decoder_init.hpp>
+#include <expunge/model/parameter_file.hpp>
 #include <expunge/tensor/bfloat16_host_storage.hpp>
 #include <expunge/unlearn/trainer.hpp>
 
@@ -39,14 +40,7 @@ template <class X>
 model::decoder<X> start_model(const std::string& name) {
   auto m = model::empty_decoder<X>({.vocabulary = 48, .width = 16, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = 4, .ffn_width = 32,
                                     .context = 32, .norm_epsilon = 1e-5, .rotary_base = 10000, .tied = name == "start_tied"});
-  const io::safetensors_file file(folder / (name + ".safetensors"));
-  nn::for_each_parameter(
-      [&](const nn::name_path& path, X& p) {
-        std::vector<typename X::value_type> values(static_cast<std::size_t>(p.size()));
-        file.read_into(path.str(), std::span(values));
-        p.upload(values);
-      },
-      m);
+  model::load_parameters(folder / (name + ".safetensors"), m);
   return m;
 }
 
