@@ -55,4 +55,5 @@ int main() {
     return r.terms.forget == 0 || r.step == 200;
   });
   std::cout << "after:  forget nll " << mean_nll(forget) << " (a guess has " << base.guess << "), retain nll " << mean_nll(retain) << '\n';
+  return mean_nll(forget) > 0.9 * base.guess && mean_nll(retain) < 1 ? 0 : 1;
 }
