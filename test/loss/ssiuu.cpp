@@ -1,9 +1,12 @@
 // SSIUU against differences of the penalty itself, for every meaningful setting; settings without meaning are refused. Base losses on paper.
 #include <boost/test/unit_test.hpp>
 
+#include <array>
+#include <cmath>
 #include <functional>
 
 #include <expunge/loss/ssiuu.hpp>
+#include <expunge/model/decoder_init.hpp>
 #include <expunge/model/mlp.hpp>
 
 #include "../larger_error.hpp"
@@ -15,23 +18,29 @@ using M = model::mlp<X, function::tanh>;
 
 namespace {
 
-struct setting {
-  M model = model::random_mlp<X, function::tanh>({3, 5, 4}, 11);
-  std::vector<model::labelled_sample> forget, retain;
-  setting() {
-    philox g(3);
-    for (int i = 0; i < 5; ++i)
-      for (auto* set : {&forget, &retain})
-        set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
-  }
-  static example_list<M> chosen(const std::vector<model::labelled_sample>& set, const std::vector<index_t>& ids) {
-    example_list<M> out;
+template <class Model>
+struct setting_of {
+  using example = typename Model::example_type;
+  Model model;
+  std::vector<example> forget{}, retain{};
+  static example_list<Model> chosen(const std::vector<example>& set, const std::vector<index_t>& ids) {
+    example_list<Model> out;
     for (const index_t i : ids) out.push_back(&set[static_cast<std::size_t>(i)]);
     return out;
   }
 };
 
-std::vector<X> random_like(const M& m, std::uint64_t seed) {
+struct setting : setting_of<M> {
+  setting() : setting_of<M>{model::random_mlp<X, function::tanh>({3, 5, 4}, 11)} {
+    philox g(3);
+    for (int i = 0; i < 5; ++i)
+      for (auto* set : {&forget, &retain})
+        set->push_back({{standard_normal(g), standard_normal(g), standard_normal(g)}, static_cast<std::int32_t>(uniform_below(g, 4))});
+  }
+};
+
+template <class Model>
+std::vector<X> random_like(const Model& m, std::uint64_t seed) {
   philox g(seed);
   std::vector<X> out;
   for (const X& p : nn::parameters(m)) {
@@ -42,27 +51,30 @@ std::vector<X> random_like(const M& m, std::uint64_t seed) {
   return out;
 }
 
-M moved(const M& m, const std::vector<X>& direction, double by) {
-  M out = nn::copy_of(m);
+template <class Model>
+Model moved(const Model& m, const std::vector<X>& direction, double by) {
+  Model out = nn::copy_of(m);
   auto parameters = nn::parameters(out);
   for (std::size_t i = 0; i < parameters.size(); ++i) axpy(parameters[i], by, direction[i]);
   return out;
 }
 
-struct visit {
-  M at;
+template <class Model>
+struct visit_of {
+  Model at;
   std::vector<index_t> ids;  // of the examples to forget
 };
+using visit = visit_of<M>;
 
 /// The last step's terms and gradient.
-template <class Policy>
-std::pair<loss::step_terms, std::vector<X>> last_step(const Policy& policy, const setting& s, const std::vector<visit>& visits, bool joint) {
-  auto objective = policy.start(visits[0].at, std::span<const model::labelled_sample>(s.forget), joint);
+template <class Policy, class Model>
+std::pair<loss::step_terms, std::vector<X>> last_step(const Policy& policy, const setting_of<Model>& s, const std::vector<visit_of<Model>>& visits, bool joint) {
+  auto objective = loss::start(policy, visits[0].at, std::span<const typename Model::example_type>(s.forget), joint);
   std::pair<loss::step_terms, std::vector<X>> out;
   for (const auto& [at, ids] : visits) {
     std::vector<X> gradients(nn::parameters(at).size());
     step_sums<X> sums;
-    objective(at, ids, setting::chosen(s.forget, ids), setting::chosen(s.retain, {0, 1}), gradients, sums);
+    objective(at, ids, s.chosen(s.forget, ids), s.chosen(s.retain, {0, 1}), gradients, sums);
     loss::fill_absent(gradients, nn::parameters(at));
     out = {sums.terms(sums.values()), gradients};
     if (&at == &visits[0].at) BOOST_TEST(out.first.penalty == 0);
@@ -71,11 +83,12 @@ std::pair<loss::step_terms, std::vector<X>> last_step(const Policy& policy, cons
 }
 
 /// Step one at one set of weights, step two at another; compares the second step's gradient with differences of its total.
-template <class Policy>
-double worst_error(const Policy& policy, bool joint) {
-  const setting s;
-  const M first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
-  const auto run = [&](const M& at) { return last_step(policy, s, {{first, {0, 1, 3}}, {at, {1, 3, 4}}}, joint); };
+template <class Policy, class Model = M>
+double worst_error(const Policy& policy, bool joint, const setting_of<Model>& s = setting{}) {
+  const Model first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
+  const auto run = [&](const Model& at) {
+    return last_step(policy, s, std::vector<visit_of<Model>>{{first, {0, 1, 3}}, {at, {1, 3, 4}}}, joint);
+  };
   const auto [terms, gradients] = run(second);
   BOOST_TEST(terms.penalty > 0);
   double worst = 0;
@@ -262,3 +275,88 @@ BOOST_AUTO_TEST_CASE(base_losses_are_means_over_tokens_then_examples) {
   BOOST_TEST(value(gradient_difference{3}.retain(a)) == 7.5);
   BOOST_TEST(value(fine_tuning{}.retain(a)) == 2.5);
 }
+
+namespace {
+
+/// One layer of a family; biases are not 0.
+setting_of<model::decoder<X>> decoder_setting(model::decoder_family family) {
+  const auto m = model::random_decoder<X>({.family = family, .vocabulary = 8, .width = 8, .layers = 1, .heads = 2, .kv_heads = 2, .head_dim = 4,
+                                           .ffn_width = 8, .context = 8, .tied = false}, 3, 1.0);
+  return {moved(m, random_like(m, 7), 0.1),
+          {{{1, 2, 3, 4}, 2}, {{5, 6, 7}, 2}, {{1, 4}, 1}, {{2, 3, 1}, 1}, {{6, 0, 2, 5, 3}, 3}},
+          {{{4, 5, 6}, 2}, {{7, 1, 2, 3}, 1}}};
+}
+
+/// dP/dphi of an example alone and A = phi dP/dphi, over all parameters.
+struct alone {
+  std::vector<double> slope{}, attribution{};
+  alone(const M& m, const model::labelled_sample& example) {
+    tape<X> recorded;
+    std::vector<var<X>> leaves;
+    const auto lifted = nn::lifted<var<X>>(m, [&](std::size_t, const X& p) { return leaves.emplace_back(recorded.leaf(p)); });
+    const var<X> nll = lifted.nll(m.make_batch(std::array{&example}), nn::no_observer{});
+    recorded.pullback(nll, X({1}, std::vector{-std::exp(-nll.value.to_vector()[0])}));
+    for (const var<X>& leaf : leaves) {
+      const auto phi = leaf.value.to_vector(), g = gradient_of(leaf).to_vector();
+      for (std::size_t i = 0; i < g.size(); ++i) slope.push_back(g[i]), attribution.push_back(phi[i] * g[i]);
+    }
+  }
+};
+
+}  // namespace
+
+BOOST_AUTO_TEST_SUITE(ssiuu_of_other_models)
+
+BOOST_AUTO_TEST_CASE(exact_gradient_of_decoders_matches_differences) {
+  for (const auto family : {model::decoder_family::gpt2, model::decoder_family::qwen2}) {
+    const auto s = decoder_setting(family);
+    for (const norm n : {norm::squared, norm::absolute})
+      for (const bool joint : {true, false})
+        BOOST_TEST_CONTEXT("family " << int(family) << " norm " << int(n) << " joint " << joint) {
+          const ssiuu_settings of{lambda, n, reference::previous, reduction::batch, curvature::exact};
+          BOOST_TEST((worst_error(ssiuu<gradient_difference, attribution::per_neuron>{{}, of, {}}, joint, s)) <= 1e-5);
+        }
+  }
+}
+
+BOOST_AUTO_TEST_CASE(first_order_by_example_is_the_sum_of_each_examples_slope) {
+  const setting s;
+  const M first = s.model, second = moved(s.model, random_like(s.model, 5), 0.05);
+  const std::vector<index_t> before{0, 1, 3}, now{1, 3, 4};
+  const auto flat = [](const std::vector<X>& all) {
+    std::vector<double> out;
+    for (const X& x : all)
+      for (const double v : x.to_vector()) out.push_back(v);
+    return out;
+  };
+  const std::vector<visit> visits{{first, before}, {second, now}};
+  const auto base = flat(last_step(gradient_difference{}, s, visits, true).second);
+  for (const auto& [ref, red] : {std::pair{reference::previous, reduction::example}, {reference::example, reduction::example},
+                                 {reference::original, reduction::example}, {reference::example, reduction::batch}, {reference::original, reduction::batch}})
+    BOOST_TEST_CONTEXT("reference " << int(ref) << " reduction " << int(red)) {
+      const ssiuu<> policy{{}, {lambda, norm::squared, ref, red, curvature::first_order}, {}};
+      const auto found = flat(last_step(policy, s, visits, true).second);
+      std::vector<double> total(base.size()), together(base.size()), expected = base;
+      std::vector<std::pair<alone, std::vector<double>>> referenced;  // examples with a reference, and A - A_ref
+      for (const index_t id : now) {
+        const auto& example = s.forget[static_cast<std::size_t>(id)];
+        const alone a(second, example), b(first, example);
+        std::vector<double> growth;
+        for (std::size_t i = 0; i < base.size(); ++i) total[i] += a.attribution[i], growth.push_back(a.attribution[i] - b.attribution[i]);
+        if (ref != reference::original && id == 4) continue;  // was not in the step before
+        for (std::size_t i = 0; i < base.size(); ++i) together[i] += growth[i];
+        referenced.emplace_back(a, growth);
+      }
+      for (const auto& [a, growth] : referenced)
+        for (std::size_t i = 0; i < base.size(); ++i)
+          if (total[i] < 0) expected[i] += 2 * lambda * (red == reduction::example ? growth : together)[i] * a.slope[i];
+      double moved_by = 0;
+      for (std::size_t i = 0; i < base.size(); ++i) {
+        BOOST_TEST(std::abs(found[i] - expected[i]) <= 1e-12);
+        moved_by = std::max(moved_by, std::abs(found[i] - base[i]));
+      }
+      BOOST_TEST(moved_by > 1e-4);
+    }
+}
+
+BOOST_AUTO_TEST_SUITE_END()
