@@ -24,3 +24,13 @@ target_compile_options(expunge_cuda PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-std=c++2
 target_compile_definitions(expunge_cuda PRIVATE EXPUNGE_CUDA_ARCHITECTURES="$<JOIN:${CMAKE_CUDA_ARCHITECTURES},$<COMMA> >")
 target_include_directories(expunge_cuda PRIVATE ${EXPUNGE_INCLUDE_DIR})
 target_link_libraries(expunge_cuda INTERFACE expunge::expunge PRIVATE CUDA::cudart_static CUDA::cublasLt)
+
+# expunge_cuda_sources(TARGET SOURCE.cu...): compiles kernels for functions of one's own (EXPUNGE_CUDA_UNARY and its like) into a target that
+# links expunge::cuda. They are a library of their own since the target's Eigen must not come near nvcc; their includes are relative.
+function(expunge_cuda_sources target)
+  add_library(${target}_cuda_sources OBJECT ${ARGN})
+  set_target_properties(${target}_cuda_sources PROPERTIES POSITION_INDEPENDENT_CODE ON)
+  target_compile_options(${target}_cuda_sources PRIVATE -std=c++20)
+  target_include_directories(${target}_cuda_sources PRIVATE $<TARGET_PROPERTY:expunge_cuda,INCLUDE_DIRECTORIES>)
+  target_link_libraries(${target} PRIVATE ${target}_cuda_sources)
+endfunction()

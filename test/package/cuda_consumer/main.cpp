@@ -1,6 +1,7 @@
 // Training of a decoder on the device under every kind of loss: links only where each kernel and functor it names was compiled.
-// Without a device the error must say so.
+// So does a function of one's own. Without a device the error must say so.
 #include <expunge/attribution/influence.hpp>
+#include <expunge/autodiff/derivative_oracle.hpp>
 #include <expunge/loss/ssiuu.hpp>
 #include <expunge/metric/recall.hpp>
 #include <expunge/model/decoder_init.hpp>
@@ -9,6 +10,8 @@
 
 #include <iostream>
 #include <string>
+
+#include "cube.hpp"
 
 using namespace expunge;
 using X = tensor<float, cuda_storage<float>>;
@@ -32,6 +35,8 @@ void train(model::decoder_family family) {
 int main() {
   try {
     for (const auto family : {model::decoder_family::llama, model::decoder_family::qwen2, model::decoder_family::gpt2}) train(family);
+    const X x(shape{2}, std::vector{0.5f, -1.f});
+    if (check_derivatives<X>([](const auto& v) { return unary<cube>(v[0]); }, std::vector{x}).gradient > 1e-2) return 1;
   } catch (const error& e) {
     std::cout << e.what() << '\n';
     return cuda::device_count() == 0 && std::string(e.what()).starts_with("CUDA: no device found") ? 0 : 1;
