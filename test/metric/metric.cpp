@@ -126,4 +126,19 @@ BOOST_AUTO_TEST_CASE(choices_and_statistics) {
   BOOST_TEST(metric::share({}) == 0);
 }
 
+BOOST_AUTO_TEST_CASE(recall_of_more_labels_than_logits_are_held_for) {
+  constexpr index_t vocabulary = index_t{1} << 20, labels = 33;  // logits of 32 are held
+  const auto m = model::random_decoder<tensor<float>>({.vocabulary = vocabulary, .width = 4, .layers = 1, .heads = 1, .kv_heads = 1, .head_dim = 4,
+                                                       .ffn_width = 4, .context = labels + 1, .tied = false}, 1, 1.0);
+  const std::vector<std::int32_t> prompt{1};
+  const auto answer = model::generate(m, std::span(&prompt, 1), labels)[0];
+  BOOST_TEST_REQUIRE(answer.size() == std::size_t(labels));
+  BOOST_TEST((answer[32] != answer[0] && answer[32] != answer[31]));
+  nn::token_sequence s{prompt, 1};
+  s.tokens.insert(s.tokens.end(), answer.begin(), answer.end());
+  std::vector<nn::token_sequence> both{s, s};
+  both[1].tokens[33] = answer[0];
+  BOOST_TEST((metric::recalls(m, both, 1) == std::vector{true, false}));
+}
+
 BOOST_AUTO_TEST_SUITE_END()
