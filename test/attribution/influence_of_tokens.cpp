@@ -97,4 +97,19 @@ BOOST_AUTO_TEST_CASE(sites_of_each_family) {
   BOOST_TEST((modules(model::decoder_family::qwen2, sites::all) == std::vector{q, k, v, o, gate, up, down}));
 }
 
+BOOST_AUTO_TEST_CASE(sites_of_ones_own_choice) {
+  using attribution::measured, attribution::sites;
+  const auto m = some_decoder(model::decoder_family::llama, 2);
+  const nn::token_sequence one{{1, 2, 3}, 1};
+  const auto at = [&](sites which) { return attribution::influences(m, std::span(&one, 1), measured::probability, which); };
+  const sites last_values{[](const nn::site& s) { return s.block == 1 && s.module == nn::module::v; }};
+  const auto found = at(last_values), all = at(sites::all);
+  BOOST_TEST_REQUIRE(found.size() == 1U);
+  BOOST_TEST((found[0].where == nn::site{1, nn::module::v}));
+  for (const auto& of : all)
+    if (of.where == found[0].where) BOOST_TEST((of.largest == found[0].largest));
+  BOOST_TEST((last_values != sites::all && sites::ffn != sites::all && sites{} == sites::all));
+  BOOST_CHECK_THROW(at({[](const nn::site&) { return false; }}), error);
+}
+
 BOOST_AUTO_TEST_SUITE_END()

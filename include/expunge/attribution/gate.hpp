@@ -20,13 +20,18 @@ namespace expunge::attribution {
 /// What is differentiated: the joint probability P(y|x), as in Eq. 1, or its logarithm, which does not vanish with P.
 enum class measured { probability, log_probability };
 
-/// Which sites carry features.
-enum class sites { all, ffn };
+/// Which sites carry features: all, the feed-forward ones, or those for which a function is true (one without captures, so that two choices
+/// can be compared): sites{[](const nn::site& s) { return s.block >= 4; }}.
+struct sites {
+  bool (*chosen)(const nn::site&) = [](const nn::site&) { return true; };
+  static const sites all, ffn;
 
-[[nodiscard]] inline bool selected(sites which, const nn::site& s) {
-  return which == sites::all || s.module == nn::module::gate || s.module == nn::module::up || s.module == nn::module::down ||
-         s.module == nn::module::hidden;
-}
+  friend bool operator==(const sites&, const sites&) = default;
+};
+inline constexpr sites sites::all{};
+inline constexpr sites sites::ffn{[](const nn::site& s) {
+  return s.module == nn::module::gate || s.module == nn::module::up || s.module == nn::module::down || s.module == nn::module::hidden;
+}};
 
 /// What one gate saw and lets in; all are [examples, neurons] of its site.
 template <class X>
@@ -133,7 +138,7 @@ struct gate_observer {
 
   template <class V>
   V operator()(const nn::site& where, const V& h, const typename X::index_tensor& offsets) const {
-    if (!selected(list->which, where)) return h;
+    if (!list->which.chosen(where)) return h;
     if constexpr (std::same_as<typename X::index_tensor::storage_type, host_storage<std::int32_t>>) {  // a device would wait
       const shape& shown = primal_of(h).extents();
       std::int32_t rows = 0;

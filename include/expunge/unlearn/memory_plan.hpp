@@ -99,11 +99,11 @@ struct loss_memory {
   index_t references = 0, attributions = 0;
 };
 
-/// The neurons of a decoder's linear layers at the chosen sites.
+/// The neurons of a decoder's linear layers at the chosen sites; at all of them where the choice is one's own.
 [[nodiscard]] inline index_t neurons_of(const model::decoder_config& c, attribution::sites which) {
   const index_t attention = c.heads * c.head_dim + 2 * c.kv_heads * c.head_dim + c.width;
   const index_t ffn = (c.family == model::decoder_family::gpt2 ? 1 : 2) * c.ffn_width + c.width;
-  return c.layers * (ffn + (which == attribution::sites::all ? attention : 0));
+  return c.layers * (ffn + (which == attribution::sites::ffn ? 0 : attention));
 }
 
 /// A base loss keeps nothing beside the tape.
@@ -126,7 +126,7 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, const model:
           .replayed = !one_sweep,
           .tangents = exact,
           .gates = by_neuron,
-          .all_gates = by_neuron && which == attribution::sites::all,
+          .all_gates = by_neuron && which != attribution::sites::ffn,
           .made = one_sweep ? 2 : by_neuron ? 1 : 0,
           .references = unit * (!by_example ? 1 : previous ? batch : forget),
           .attributions = by_neuron ? 2 * neurons * batch : parameters * (exact ? 2 : 1) * (by_example ? batch : 1)};
