@@ -7,6 +7,7 @@
 #include <limits>
 #include <vector>
 
+#include "expunge/autodiff/elementwise.hpp"
 #include "expunge/autodiff/transforms.hpp"
 #include "expunge/core/random.hpp"
 
