@@ -33,11 +33,11 @@ BOOST_AUTO_TEST_CASE(tables) {
   out << t;
   BOOST_TEST(out.str() == "| method | steps |\n|--------|------:|\n| GA     |  12.3 |\n");
   BOOST_CHECK_THROW(t.add({"one cell"}), error);
-  report::table texts({"key"});
+  report::table texts({"a|b\nkey"});
   texts.add({"<|end|>\nof text"});
   std::ostringstream escaped;
   escaped << texts;
-  BOOST_TEST(escaped.str() == "| key               |\n|-------------------|\n| <\\|end\\|> of text |\n");
+  BOOST_TEST(escaped.str() == "| a\\|b key          |\n|-------------------|\n| <\\|end\\|> of text |\n");
   BOOST_TEST(report::fixed(1e70, 1).size() == 73U);
 }
 
@@ -83,6 +83,8 @@ BOOST_AUTO_TEST_CASE(bars_that_cannot_be_drawn_are_refused) {
 }
 
 BOOST_AUTO_TEST_CASE(curves) {
+  const std::string texts = report::line_chart{"A < B", "C & D", "E > F", {{"\"G\"", {{1, 1}}}}}.svg();
+  for (const char* part : {"A &lt; B", "C &amp; D", "E &gt; F", "&quot;G&quot;"}) BOOST_TEST(texts.find(part) != std::string::npos, part);
   report::line_chart chart{"step time", "tokens", "seconds", {{"GD", {{16, 0.25}, {64, 1}}}, {"SSIUU", {{16, 0.5}}}}};
   const std::string svg = chart.svg();
   BOOST_TEST(svg.starts_with("<svg xmlns"));

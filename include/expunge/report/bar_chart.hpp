@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/report/svg.hpp"
 
 namespace expunge::report {
 
@@ -42,15 +43,12 @@ struct bar_chart {
     const double bar = 18, gap = 22, group = bar * static_cast<double>(bars.size()) + gap, left = 64, upper = 66, height = 260;
     const double width = left + group * static_cast<double>(labels.size()) + 24;
     const auto y = [&](double value) { return upper + height * (1 - value / top); };
-    static constexpr const char* colours[] = {"#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#718096"};
     std::ostringstream out;
-    out << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" << width << "\" height=\"" << upper + height + 90
-        << "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"" << left
-        << "\" y=\"22\" font-size=\"15\">" << escaped(title) << "</text>\n";
+    detail::begin_svg(out, width, upper + height + 90, left, title);
     double x = left;
     for (std::size_t s = 0; s < bars.size(); ++s) {
-      out << "<rect x=\"" << x << "\" y=\"36\" width=\"12\" height=\"12\" fill=\"" << colours[s % 5] << "\"/><text x=\"" << x + 17
-          << "\" y=\"46\">" << escaped(bars[s].name) << "</text>\n";
+      out << "<rect x=\"" << x << "\" y=\"36\" width=\"12\" height=\"12\" fill=\"" << detail::colour(s) << "\"/><text x=\"" << x + 17
+          << "\" y=\"46\">" << detail::escaped(bars[s].name) << "</text>\n";
       x += 34 + 7 * static_cast<double>(bars[s].name.size());
     }
     for (int i = 0; step * i <= top + step / 2; ++i) {
@@ -59,31 +57,23 @@ struct bar_chart {
           << "\" stroke=\"#ddd\"/><text x=\"" << left - 6 << "\" y=\"" << y(tick) + 4 << "\" text-anchor=\"end\">"
           << tick << "</text>\n";
     }
-    out << "<text x=\"14\" y=\"" << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2
-        << ")\" text-anchor=\"middle\">" << escaped(unit) << "</text>\n";
+    detail::name_vertical_axis(out, upper + height / 2, unit);
     for (std::size_t i = 0; i < labels.size(); ++i) {
       const double begin = left + gap / 2 + group * static_cast<double>(i);
       for (std::size_t s = 0; s < bars.size(); ++s) {
         const double value = bars[s].values[i], at = begin + bar * static_cast<double>(s);
         out << "<rect x=\"" << at << "\" y=\"" << y(value) << "\" width=\"" << bar - 2 << "\" height=\"" << upper + height - y(value)
-            << "\" fill=\"" << colours[s % 5] << "\"/>\n";
+            << "\" fill=\"" << detail::colour(s) << "\"/>\n";
         if (!bars[s].spread.empty() && bars[s].spread[i] > 0)
           out << "<line x1=\"" << at + bar / 2 - 1 << "\" x2=\"" << at + bar / 2 - 1 << "\" y1=\"" << y(value + bars[s].spread[i])
               << "\" y2=\"" << y(std::max(0.0, value - bars[s].spread[i])) << "\" stroke=\"black\"/>\n";
       }
       const double middle = begin + bar * static_cast<double>(bars.size()) / 2;
       out << "<text x=\"" << middle << "\" y=\"" << upper + height + 14 << "\" text-anchor=\"end\" transform=\"rotate(-28 " << middle
-          << ' ' << upper + height + 14 << ")\">" << escaped(labels[i]) << "</text>\n";
+          << ' ' << upper + height + 14 << ")\">" << detail::escaped(labels[i]) << "</text>\n";
     }
     out << "</svg>\n";
     return out.str();
-  }
-
- private:
-  static std::string escaped(const std::string& text) {
-    std::string out;
-    for (const char c : text) out += c == '<' ? "&lt;" : c == '>' ? "&gt;" : c == '&' ? "&amp;" : c == '"' ? "&quot;" : std::string(1, c);
-    return out;
   }
 };
 

@@ -11,10 +11,11 @@
 #include <vector>
 
 #include "expunge/core/error.hpp"
+#include "expunge/report/svg.hpp"
 
 namespace expunge::report {
 
-/// All values are positive. The texts are put in as they are, so they hold no markup.
+/// All values are positive.
 struct line_chart {
   struct series {
     std::string name;
@@ -40,11 +41,8 @@ struct line_chart {
     constexpr double left = 70, upper = 40, width = 420, height = 260;
     const auto x_at = [&](double x) { return left + width * (std::log2(x) - least[0]) / (most[0] - least[0]); };
     const auto y_at = [&](double y) { return upper + height * (1 - (std::log2(y) - least[1]) / (most[1] - least[1])); };
-    static constexpr const char* colours[] = {"#2b6cb0", "#dd6b20", "#2f855a", "#805ad5", "#718096"};
     std::ostringstream out;
-    out << "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"" << left + width + 170 << "\" height=\"" << upper + height + 50
-        << "\" font-family=\"sans-serif\" font-size=\"12\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n<text x=\"" << left
-        << "\" y=\"22\" font-size=\"15\">" << title << "</text>\n";
+    detail::begin_svg(out, left + width + 170, upper + height + 50, left, title);
     const auto line = [&](double x1, double y1, double x2, double y2, const char* colour, int thick) {
       out << "<line x1=\"" << x1 << "\" y1=\"" << y1 << "\" x2=\"" << x2 << "\" y2=\"" << y2 << "\" stroke=\"" << colour << "\" stroke-width=\"" << thick << "\"/>\n";
     };
@@ -56,17 +54,17 @@ struct line_chart {
       line(left, y_at(std::exp2(e)), left + width, y_at(std::exp2(e)), "#ddd", 1);
       out << "<text x=\"" << left - 6 << "\" y=\"" << y_at(std::exp2(e)) + 4 << "\" text-anchor=\"end\">" << std::exp2(e) << "</text>\n";
     }
-    out << "<text x=\"" << left + width / 2 << "\" y=\"" << upper + height + 38 << "\" text-anchor=\"middle\">" << x_name << "</text>\n<text x=\"14\" y=\""
-        << upper + height / 2 << "\" transform=\"rotate(-90 14 " << upper + height / 2 << ")\" text-anchor=\"middle\">" << y_name << "</text>\n";
+    out << "<text x=\"" << left + width / 2 << "\" y=\"" << upper + height + 38 << "\" text-anchor=\"middle\">" << detail::escaped(x_name) << "</text>\n";
+    detail::name_vertical_axis(out, upper + height / 2, y_name);
     for (std::size_t s = 0; s < lines.size(); ++s) {
       const auto& points = lines[s].points;
       for (std::size_t i = 0; i < points.size(); ++i) {
         const auto& [x, y] = points[i];
-        if (i > 0) line(x_at(points[i - 1].first), y_at(points[i - 1].second), x_at(x), y_at(y), colours[s % 5], 2);
-        out << "<circle cx=\"" << x_at(x) << "\" cy=\"" << y_at(y) << "\" r=\"3\" fill=\"" << colours[s % 5] << "\"/>\n";
+        if (i > 0) line(x_at(points[i - 1].first), y_at(points[i - 1].second), x_at(x), y_at(y), detail::colour(s), 2);
+        out << "<circle cx=\"" << x_at(x) << "\" cy=\"" << y_at(y) << "\" r=\"3\" fill=\"" << detail::colour(s) << "\"/>\n";
       }
-      out << "<text x=\"" << left + width + 12 << "\" y=\"" << upper + 14 + 18 * static_cast<double>(s) << "\" fill=\"" << colours[s % 5] << "\">"
-          << lines[s].name << "</text>\n";
+      out << "<text x=\"" << left + width + 12 << "\" y=\"" << upper + 14 + 18 * static_cast<double>(s) << "\" fill=\"" << detail::colour(s) << "\">"
+          << detail::escaped(lines[s].name) << "</text>\n";
     }
     out << "</svg>\n";
     return out.str();

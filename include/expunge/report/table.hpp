@@ -22,11 +22,11 @@ inline std::string fixed(double value, int digits) {
 
 class table {
  public:
-  explicit table(std::vector<std::string> header) : rows_{std::move(header)} {}
+  explicit table(std::vector<std::string> header) : columns_(header.size()) { add(std::move(header)); }
 
-  /// Line breaks become spaces, and bars are escaped. Throws expunge::error for another number of cells than the header has.
+  /// Line breaks become spaces, and bars are escaped, in the header too. Throws expunge::error for another number of cells than that has.
   void add(std::vector<std::string> row) {
-    require(row.size() == rows_.front().size(), "table: a row of ", row.size(), " cells under ", rows_.front().size(), " columns");
+    require(row.size() == columns_, "table: a row of ", row.size(), " cells under ", columns_, " columns");
     for (std::string& cell : row)
       for (std::size_t i = 0; i < cell.size(); ++i)
         if (cell[i] == '\n') cell[i] = ' ';
@@ -36,7 +36,7 @@ class table {
 
   /// The first column left-aligned, the others right-aligned.
   friend std::ostream& operator<<(std::ostream& out, const table& t) {
-    std::vector<std::size_t> width(t.rows_.front().size(), 3);
+    std::vector<std::size_t> width(t.columns_, 3);
     for (const auto& row : t.rows_)
       for (std::size_t c = 0; c < row.size(); ++c) width[c] = std::max(width[c], row[c].size());
     const auto line = [&](const std::vector<std::string>& row) {
@@ -54,6 +54,7 @@ class table {
   }
 
  private:
+  std::size_t columns_;
   std::vector<std::vector<std::string>> rows_;
 };
 
