@@ -93,6 +93,8 @@ BOOST_AUTO_TEST_CASE(what_cannot_be_compared_is_refused) {
   refused([](site_influence& a) { a.where.block = 4; });
   refused([](site_influence& a) { a.largest.resize(2), a.smallest.resize(2); });
   refused([](site_influence& a) { a.neurons = 1; });
+  const std::vector<site_influence> of_no_examples{{where, 2, {}, {}}};
+  BOOST_CHECK_THROW(attribution::variation(of_no_examples, of_no_examples), error);
   refused([](site_influence& a) { a.smallest[1] = std::numeric_limits<double>::quiet_NaN(); });
 }
 

@@ -122,7 +122,8 @@ BOOST_AUTO_TEST_CASE(values_of_labels_instead_of_examples) {
   for (const std::string& message : {trained<made>(loss::gradient_ascent{}), trained<made>(loss::gradient_difference{})})
     BOOST_TEST(says(message, "one sum an example"), message);
   BOOST_TEST(metric::likelihoods(some_model<mistake::none>(), std::span(forget)).size() == 2U);
-  BOOST_CHECK_THROW(metric::likelihoods(some_model<mistake::one_value_a_label>(), std::span(forget)), error);
+  BOOST_CHECK_THROW(metric::likelihoods(some_model<made>(), std::span(forget)), error);
+  BOOST_CHECK_THROW(attribution::influences(some_model<made>(), std::span(forget)), error);
   BOOST_CHECK_THROW(metric::likelihoods(some_model<mistake::none>(), std::span(forget), 0), error);
 }
 

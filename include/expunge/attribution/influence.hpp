@@ -42,6 +42,7 @@ std::vector<site_influence> influences(const M& model, std::span<const typename 
       return leaf;
     });
     const var<X> nll = lifted.nll(data, gate_observer<X>{&list});
+    nn::check_sums_of_examples(nll.value.size(), data.lengths);
     recorded.pullback(nll, mapped(functor::measured_slope{what == measured::probability}, nll.value));
     list.check_shown();
     for (const auto& g : list.gates) g.check_reached();
@@ -83,14 +84,15 @@ struct influence_variation {
 };
 
 /// D+_i = mean over examples of max_k A_before - max(max_k A_after, 0);  D-_i = mean of min_k A_before - min_k A_after.
-/// Throws expunge::error where the two were not taken from the same sites and examples.
+/// Throws expunge::error where the two were not taken from the same sites and examples, or from none.
 inline influence_variation variation(std::span<const site_influence> before, std::span<const site_influence> after) {
   require(before.size() == after.size(), "influence: ", before.size(), " sites before and ", after.size(), " after");
   influence_variation out;
   for (std::size_t s = 0; s < before.size(); ++s) {
     const site_influence &b = before[s], &a = after[s];
     require(b.where == a.where && b.neurons == a.neurons && b.largest.size() == a.largest.size() &&
-                b.smallest.size() == b.largest.size() && a.smallest.size() == a.largest.size() && b.neurons > 0,
+                b.smallest.size() == b.largest.size() && a.smallest.size() == a.largest.size() && b.neurons > 0 &&
+                !b.largest.empty(),
             "influence: ", b.where, " has ", b.largest.size(), " values before and ", a.largest.size(), " after");
     const auto neurons = static_cast<std::size_t>(b.neurons);
     const std::size_t examples = b.largest.size() / neurons;
