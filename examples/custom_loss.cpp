@@ -17,7 +17,7 @@ struct forget_to_chance {
 
   template <class V>
   V forget(const loss::answers<V>& a) const {
-    return mean(relu(affine(a.nll_per_token(), -1, guess)));
+    return mean(relu(guess - a.nll_per_token()));
   }
   template <class V>
   V retain(const loss::answers<V>& a) const {

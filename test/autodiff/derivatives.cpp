@@ -61,6 +61,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(elementwise, S, storages) {
   inputs<S> in;
   const auto a = in.random({3, 11}), b = in.random({3, 11});
   check([](const auto& x) { return tanh(x[0]); }, std::vector{a});
+  check([](const auto& x) { return sigmoid(x[0]); }, std::vector{a});
   check([](const auto& x) { return silu(x[0]); }, std::vector{a});
   check([](const auto& x) { return gelu(x[0]); }, std::vector{a});
   check([](const auto& x) { return gelu_tanh(x[0]); }, std::vector{a});
@@ -71,6 +72,10 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(elementwise, S, storages) {
   check([](const auto& x) { return swiglu(x[0], x[1]); }, std::vector{a, b});
   check([](const auto& x) { return x[0] * x[1]; }, std::vector{a, b});
   check([](const auto& x) { return x[0] * x[0] - 3.0 * x[1] + affine(x[0], 2, 5); }, std::vector{a, b});
+  check([](const auto& x) { return tanh(-x[0] * 2 + x[1] / 4 - 1); }, std::vector{a, b});
+  check([](const auto& x) { return tanh((1 - x[0]) * (0.5 + x[1])); }, std::vector{a, b});
+  const auto y = ((1 - -a * 2) / 4 - 3 + (0.5 + b)).to_vector(), of_a = a.to_vector(), of_b = b.to_vector();
+  for (std::size_t i = 0; i < y.size(); ++i) BOOST_TEST(std::abs(y[i] - ((1 + 2 * of_a[i]) / 4 - 3 + 0.5 + of_b[i])) < 1e-12);
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(rows, S, storages) {

@@ -120,6 +120,7 @@ V unary(const V& x) {
 
 template <differentiable_value V> V relu(const V& x) { return unary<function::relu>(x); }
 template <differentiable_value V> V tanh(const V& x) { return unary<function::tanh>(x); }
+template <differentiable_value V> V sigmoid(const V& x) { return unary<function::sigmoid>(x); }
 template <differentiable_value V> V silu(const V& x) { return unary<function::silu>(x); }
 template <differentiable_value V> V gelu(const V& x) { return unary<function::gelu>(x); }
 template <read_by Readers = read_by::anyone, differentiable_value V> V gelu_tanh(const V& x) { return unary<function::gelu_tanh, Readers>(x); }
@@ -146,15 +147,20 @@ template <differentiable_value V>
 V operator*(const V& a, const V& b) {
   return apply(detail::gated_rule<function::identity, tensor_of<V>>{}, a, b);
 }
-/// factor * x + shift
+/// factor * x + shift, numbers in the elements' precision
 template <differentiable_value V>
-V affine(const V& x, typename tensor_of<V>::value_type factor, typename tensor_of<V>::value_type shift = 0) {
-  return apply(detail::combination_rule<tensor_of<V>>{factor, 0, shift}, x, V{});
+V affine(const V& x, double factor, double shift = 0) {
+  using T = typename tensor_of<V>::value_type;
+  return apply(detail::combination_rule<tensor_of<V>>{static_cast<T>(factor), 0, static_cast<T>(shift)}, x, V{});
 }
-template <differentiable_value V>
-V operator*(typename tensor_of<V>::value_type factor, const V& x) {
-  return affine(x, factor);
-}
+template <differentiable_value V> V operator-(const V& x) { return affine(x, -1); }
+template <differentiable_value V> V operator*(double factor, const V& x) { return affine(x, factor); }
+template <differentiable_value V> V operator*(const V& x, double factor) { return affine(x, factor); }
+template <differentiable_value V> V operator/(const V& x, double divisor) { return affine(x, 1 / divisor); }
+template <differentiable_value V> V operator+(double shift, const V& x) { return affine(x, 1, shift); }
+template <differentiable_value V> V operator+(const V& x, double shift) { return affine(x, 1, shift); }
+template <differentiable_value V> V operator-(double shift, const V& x) { return affine(x, -1, shift); }
+template <differentiable_value V> V operator-(const V& x, double shift) { return affine(x, 1, -shift); }
 
 }  // namespace expunge
 

@@ -106,7 +106,7 @@ V sum(const V& x) {
 
 template <differentiable_value V>
 V mean(const V& x) {
-  return affine(sum(x), typename tensor_of<V>::value_type(1) / static_cast<typename tensor_of<V>::value_type>(primal_of(x).size()));
+  return sum(x) / static_cast<double>(primal_of(x).size());
 }
 
 }  // namespace expunge

@@ -21,7 +21,8 @@ struct answers {
 };
 
 /// A base loss has a forget term and may have a retain term; the loss is their sum. Each is a template over the value type
-/// of the NLLs, so that it can be differentiated. Terms keep no state: copies of the loss are called in no particular order (a policy with
+/// of the NLLs, so that it can be differentiated: it uses + - * of values and numbers, values / numbers, mean, sum, and functions of one
+/// variable (autodiff/elementwise.hpp, autodiff/rows.hpp). Terms keep no state: copies of the loss are called in no particular order (a policy with
 /// state has `start`, loss/objective.hpp).
 template <class L, class X>
 concept forget_loss = requires(const L& loss, const answers<var<X>>& a) {
@@ -58,7 +59,7 @@ concept terms_as_meant = (forget_loss<L, X> || !detail::has_forget<L>) && (retai
 struct gradient_ascent {
   template <class V>
   V forget(const answers<V>& a) const {
-    return affine(mean(a.nll_per_token()), -1);
+    return -mean(a.nll_per_token());
   }
 };
 
@@ -72,7 +73,7 @@ struct gradient_difference {
   }
   template <class V>
   V retain(const answers<V>& a) const {
-    return affine(mean(a.nll_per_token()), static_cast<typename tensor_of<V>::value_type>(retain_weight));
+    return retain_weight * mean(a.nll_per_token());
   }
 };
 
