@@ -118,6 +118,11 @@ void check_that_numbers_fit(const Optimizer& o) {
   BOOST_CHECK_THROW(state.update(two, one, 1, 1), error);
   BOOST_CHECK_THROW(state.update(one, one, 1, 1), error);
   BOOST_TEST(two[0].to_vector()[0] == 1);
+  std::vector<X> fresh{clone(one[0]), clone(one[0])};
+  const std::vector<X> gradients{one[0], one[0]};
+  state.update(two, gradients, 1, 1);  // those that were refused are not counted
+  o.start(fresh).update(fresh, gradients, 1, 1);
+  BOOST_TEST(two[0].to_vector()[0] == fresh[0].to_vector()[0]);
 }
 
 BOOST_AUTO_TEST_CASE(gradients_or_moments_of_another_number_are_refused) {

@@ -25,13 +25,16 @@ class step_sums {
  public:
   enum place : index_t { forget, retain, penalty, forget_nll, retain_nll, squared_norm, places };
 
-  /// Adds factor * the inner product of a and b, or the sum of a where b is absent.
-  void add(place at, const X& a, const X& b = {}, double factor = 1) {
+  /// Adds the sum of x.
+  void add(place at, const X& x) {
     auto to = sum(at);
-    add_inner_product(to, a, b, factor);
+    add_map_sum(to, 1, functor::copy{}, x);
   }
   /// Adds the mean over examples of the mean NLL a token.
-  void add_mean_nll(place at, const answers<X>& a) { add(at, a.nll, a.inverse_lengths, 1 / static_cast<double>(a.nll.size())); }
+  void add_mean_nll(place at, const answers<X>& a) {
+    auto to = sum(at);
+    add_map_sum(to, 1 / static_cast<double>(a.nll.size()), functor::multiply{}, a.nll, a.inverse_lengths);
+  }
 
   /// Where it gathers, [1].
   [[nodiscard]] device_sum<X> sum(place at) const { return sums_.slice(at, at + 1); }

@@ -29,10 +29,6 @@ inline void check_not_negative(std::string_view who, std::string_view name, doub
 inline void check_fraction(std::string_view who, std::string_view name, double value) {
   require(value >= 0 && value < 1, who, ": ", name, " is ", value, ", expected a number in [0, 1)");
 }
-template <class X>
-void require_as_many(const std::vector<X>& parameters, const std::vector<X>& others, std::string_view what) {
-  require(others.size() == parameters.size(), "optimizer: ", others.size(), ' ', what, " for ", parameters.size(), " parameters");
-}
 }  // namespace detail
 
 template <class X>
@@ -59,8 +55,6 @@ class sgd_state {
   }
 
   void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
-    detail::require_as_many(parameters, gradients, "gradients");
-    if (!velocity_.empty()) detail::require_as_many(parameters, velocity_, "moments");
     const T rate = static_cast<T>(settings_.learning_rate * rate_factor);
     const T scale = static_cast<T>(gradient_factor);
     const T decay = static_cast<T>(settings_.weight_decay), momentum = static_cast<T>(settings_.momentum);
@@ -110,17 +104,15 @@ class adamw_state {
   }
 
   void update(std::vector<X>& parameters, const std::vector<X>& gradients, double rate_factor, double gradient_factor) {
-    detail::require_as_many(parameters, gradients, "gradients");
-    detail::require_as_many(parameters, first_, "moments");
-    ++step_;
-    const double rate = settings_.learning_rate * rate_factor;
+    const double step = step_ + 1, rate = settings_.learning_rate * rate_factor;
     const T keep = static_cast<T>(1 - rate * settings_.weight_decay), scale = static_cast<T>(gradient_factor);
     const T b1 = static_cast<T>(settings_.beta1), b2 = static_cast<T>(settings_.beta2);
     const T c1 = static_cast<T>(1 - settings_.beta1), c2 = static_cast<T>(1 - settings_.beta2);
-    const T size = static_cast<T>(rate / (1 - std::pow(settings_.beta1, step_)));
-    const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(settings_.beta2, step_)));
+    const T size = static_cast<T>(rate / (1 - std::pow(settings_.beta1, step)));
+    const T correction = static_cast<T>(1 / std::sqrt(1 - std::pow(settings_.beta2, step)));
     const T epsilon = static_cast<T>(settings_.epsilon);
     update_in_place(functor::adamw<T>{keep, scale, b1, b2, c1, c2, size, correction, epsilon}, parameters, first_, second_, gradients);
+    step_ = step;  // not where that refused
   }
 
  private:

@@ -177,11 +177,6 @@ void axpy(X& y, typename X::value_type factor, const X& x) {
   map_in_place(functor::axpy<typename X::value_type>{factor}, y, x);
 }
 
-template <class X>
-void scale_in_place(X& x, typename X::value_type factor) {
-  map_in_place(functor::scale<typename X::value_type>{factor}, x);
-}
-
 }  // namespace expunge
 
 EXPUNGE_INSTANCES(EXPUNGE_TENSOR_MAPS, EXPUNGE_HOST_MAP)

@@ -46,33 +46,13 @@ void add_sum_of_squares(device_sum<X>& total, const std::vector<X>& tensors) {
   add_map_sum_each(total, 1, functor::square{}, tensors);
 }
 
-/// total += factor * inner product of a and b over all elements, as add_map_sum adds; of a alone where b is absent.
-template <class X>
-void add_inner_product(device_sum<X>& total, const X& a, const X& b, double factor = 1) {
-  if (b.absent()) add_map_sum(total, factor, functor::copy{}, a);
-  else add_map_sum(total, factor, functor::multiply{}, a, b);
-}
-
-namespace detail {
-/// What add_inner_product adds to nothing.
-template <class X>
-double inner_product_or_sum(const X& a, const X& b) {
-  auto total = zeros<device_sum<X>>(shape{1});
-  add_inner_product(total, a, b);
-  return value_of(total);
-}
-}  // namespace detail
-
 /// Inner product over all elements; absent tensors are zero.
 template <class X>
 double inner_product(const X& a, const X& b) {
-  return a.absent() || b.absent() ? 0 : detail::inner_product_or_sum(a, b);
-}
-
-/// Sum of all elements; of an absent tensor zero.
-template <class X>
-double sum_of(const X& x) {
-  return x.absent() ? 0 : detail::inner_product_or_sum(x, X{});
+  if (a.absent() || b.absent()) return 0;
+  auto total = zeros<device_sum<X>>(shape{1});
+  add_map_sum(total, 1, functor::multiply{}, a, b);
+  return value_of(total);
 }
 
 }  // namespace expunge
