@@ -53,17 +53,18 @@ struct attention_rule {
   static constexpr int operand_cotangents = 2;
   attention_shape sizes{};
   T scale = 1;
-  typename X::index_tensor offsets{};
+  typename X::index_tensor offsets{}, key_offsets{};  // the latter where there are more keys, for inference
   X q{}, k{}, v{}, out{}, lse{}, dout{}, dlse{};  // the first three for products alone
 
   X forward(const X& q_, const X& k_, const X& v_) {
-    require(q_.rows() == k_.rows() && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
-                k_.cols() == sizes.kv_heads * sizes.dim,
-            "attention: q ", q_.extents(), ", k ", k_.extents(), ", v ", v_.extents(), " for ", sizes.heads, " heads, ",
-            sizes.kv_heads, " key-value heads of ", sizes.dim);
+    const auto& of_keys = key_offsets.absent() ? offsets : key_offsets;
+    require(k_.rows() == sizes.key_rows && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
+                k_.cols() == sizes.kv_heads * sizes.dim && of_keys.size() == offsets.size(),
+            "attention: q ", q_.extents(), ", k ", k_.extents(), ", v ", v_.extents(), ", ", offsets.size(), " offsets of rows and ",
+            of_keys.size(), " of keys for ", sizes.heads, " heads, ", sizes.kv_heads, " key-value heads of ", sizes.dim);
     out = X(q_.extents());
     lse = X(shape{q_.rows(), sizes.heads});
-    X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q_.operand(), k_.operand(), v_.operand(), scale,
+    X::template run<primitive::attention>(sizes, offsets.data(), of_keys.data(), q_.operand(), k_.operand(), v_.operand(), scale,
                                           out.mutable_data(), lse.mutable_data());
     q = q_.operand_alone();
     k = k_.operand_alone();
@@ -146,15 +147,9 @@ template <class T, class S>
 tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, const tensor<T, S>& v,
                               const typename tensor<T, S>::index_tensor& offsets, const typename tensor<T, S>::index_tensor& key_offsets,
                               index_t heads, index_t kv_heads, T scale) {
-  const attention_shape sizes{offsets.size() - 1, heads, kv_heads, detail::head_dimension(q.cols(), heads, kv_heads), q.rows(), k.rows()};
-  require(k.extents() == v.extents() && q.cols() == heads * sizes.dim && k.cols() == kv_heads * sizes.dim &&
-              key_offsets.size() == offsets.size(),
-          "attention: q ", q.extents(), ", k ", k.extents(), ", v ", v.extents(), ", ", offsets.size(), " offsets of rows and ",
-          key_offsets.size(), " of keys for ", heads, " heads, ", kv_heads, " key-value heads of ", sizes.dim);
-  tensor<T, S> out(q.extents()), lse(shape{q.rows(), heads});
-  tensor<T, S>::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(),
-                                                   detail::positive_scale(scale), out.mutable_data(), lse.mutable_data());
-  return out;
+  const index_t dim = detail::head_dimension(q.cols(), heads, kv_heads);
+  return apply(detail::attention_rule<tensor<T, S>>{{offsets.size() - 1, heads, kv_heads, dim, q.rows(), k.rows()}, detail::positive_scale(scale), offsets,
+                                                    key_offsets}, q, k, v);
 }
 
 }  // namespace expunge
