@@ -105,7 +105,7 @@ struct gate_rule {
     X::template run<primitive::segment_products>(h.data(), y_bar.data(), offsets.data(), examples, h.cols(),
                                                  state->sum.mutable_data(), state->largest.mutable_data(),
                                                  state->smallest.mutable_data());
-    if (x_bar.wanted()) x_bar.add(y_bar);
+    x_bar.add(y_bar);
   }
   void pullback_tangent(const X& /*dx*/, const X& y_bar, X dy_bar, cotangent_slot<X> dx_bar) const {
     if (!dx_bar.wanted()) return;

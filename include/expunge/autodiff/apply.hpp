@@ -12,9 +12,9 @@
 // A rule that is linear in all its inputs jointly says `static constexpr bool linear = true` and has no pullback_tangent.
 //   void restrict(const batch_part& part);                          cuts what was saved down to a part of the batch's examples
 // is needed where a model's batches offer `row_counts` (nn/model_concept.hpp); a rule that takes its rows from an index says
-// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows `sums_over_rows`, with
-// `static constexpr std::size_t weight` the number of an input that may have no rows, and where that input's cotangent is a product that does
-// with y_bar as an operand alone, `bool weight_takes_operand() const`; one whose inputs and value have one shape `elementwise`:
+// `static constexpr bool indexes_batch = true`; one whose cotangents of parameters are products over rows
+// `static constexpr std::size_t weight_input`, the number of the input that may have no rows, and where that one's cotangent is a product that
+// does with y_bar as an operand alone, `bool weight_takes_operand() const`; one whose inputs and value have one shape `elementwise`:
 // a constant beside a parameter (a mask, the weight that LoRA adds to) then has no rows either.
 // `static constexpr int operand_cotangents`: the highest order of derivatives, 1 or 2, in which the rule accepts y_bar (and dy_bar) as operands
 // alone; 0, the default: it needs their elements.

@@ -27,7 +27,7 @@ class cotangent_slot {
 
   [[nodiscard]] bool wanted() const { return target_ != nullptr; }
 
-  /// Adds `contribution` (an absent one is zero). This and the next two do nothing where not wanted().
+  /// Adds `contribution` (an absent one is zero). Nothing that adds does anything where not wanted().
   void add(const X& contribution) const {
     if (contribution.absent() || !wanted()) return;
     if (target_->value.absent()) {
@@ -92,6 +92,7 @@ class cotangent_slot {
   /// The same for some rows of a cotangent of shape `extents`: those from `begin` on, as many as the product has. For products that
   /// fill all rows one after the other, each once.
   void add_product_to_rows(index_t begin, bool transpose_a, bool transpose_b, value_type alpha, const X& a, const X& b, const shape& extents) const {
+    if (!wanted()) return;
     if (this->begin(extents)) target_->fresh = true;
     if (!target_->fresh) make_writable();
     X rows = target_->value.slice(begin, begin + (transpose_a ? a.cols() : a.rows()));

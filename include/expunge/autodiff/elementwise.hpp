@@ -25,7 +25,7 @@ struct unary_rule {
     return mapped<Readers>(functor::slope_product<F>{}, x, dx);
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar) const {
-    if (x_bar.wanted()) x_bar.add_mapped(functor::slope_product<F>{}, x, y_bar);
+    x_bar.add_mapped(functor::slope_product<F>{}, x, y_bar);
   }
   void pullback_tangent(const X& dx, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar) const {
     if (dx_bar.wanted()) dx_bar.add_mapped(functor::slope_product_tangent<F>{}, x, dx, y_bar, or_zeros(dy_bar, x));
@@ -61,15 +61,15 @@ struct gated_rule {
       if (of_operands() && y_bar.is_operand_alone() && add_pair_to_operands(a_bar, b_bar, of_both, a, b, y_bar)) return;
     const X left = with_elements(a), right = with_elements(b), bar = with_elements(y_bar);
     if (add_mapped_pair<Readers>(a_bar, b_bar, of_both, left, right, bar)) return;
-    if (a_bar.wanted()) a_bar.add_mapped(functor::gated_pullback<F>{}, left, right, bar);
-    if (b_bar.wanted()) b_bar.add_mapped(functor::value_product<F>{}, left, bar);
+    a_bar.add_mapped(functor::gated_pullback<F>{}, left, right, bar);
+    b_bar.add_mapped(functor::value_product<F>{}, left, bar);
   }
   void pullback_tangent(const X& da_, const X& db_, const X& y_bar, const X& dy_bar_, cotangent_slot<X> da_bar,
                         cotangent_slot<X> db_bar) const {
     const X da = or_zeros(da_, a), db = or_zeros(db_, b), dy_bar = or_zeros(dy_bar_, a);
     if (add_mapped_pair<Readers>(da_bar, db_bar, functor::gated_pullback_tangent_of_both<F>{}, a, b, da, db, y_bar, dy_bar)) return;
-    if (da_bar.wanted()) da_bar.add_mapped(functor::gated_pullback_tangent<F>{}, a, b, da, db, y_bar, dy_bar);
-    if (db_bar.wanted()) db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
+    da_bar.add_mapped(functor::gated_pullback_tangent<F>{}, a, b, da, db, y_bar, dy_bar);
+    db_bar.add_mapped(functor::value_product_tangent<F>{}, a, da, y_bar, dy_bar);
   }
   void restrict(const batch_part& part) { part.restrict(a), part.restrict(b); }
   X again() { return forward(a, b); }
@@ -104,7 +104,6 @@ struct combination_rule {
     return mapped(functor::combination<T>{alpha, beta, shift}, a, b);
   }
   static void scaled_add(const cotangent_slot<X>& to, T factor, const X& y_bar) {
-    if (!to.wanted()) return;
     if (factor == T{1}) to.add(y_bar);
     else to.add_mapped(functor::product_with<T>{factor}, y_bar);
   }

@@ -11,8 +11,7 @@ namespace detail {
 
 template <class X, read_by Readers = read_by::anyone>
 struct linear_rule {
-  static constexpr bool sums_over_rows = true;
-  static constexpr std::size_t weight = 1;
+  static constexpr std::size_t weight_input = 1;
   X x{}, w{};  // x for products alone
 
   X forward(const X& x_, const X& w_, const X& b, const X& onto) {
@@ -32,17 +31,17 @@ struct linear_rule {
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> x_bar, cotangent_slot<X> w_bar, cotangent_slot<X> b_bar, cotangent_slot<X> onto_bar) const {
-    if (onto_bar.wanted()) onto_bar.add(y_bar);
-    if (x_bar.wanted()) x_bar.add_product(false, false, 1, y_bar, w, x.extents());
-    if (w_bar.wanted()) w_bar.add_product(true, false, 1, y_bar, x, w.extents());
+    onto_bar.add(y_bar);
+    x_bar.add_product(false, false, 1, y_bar, w, x.extents());
+    w_bar.add_product(true, false, 1, y_bar, x, w.extents());
     if (b_bar.wanted())
       X::template run<primitive::column_sum>(y_bar.data(), y_bar.rows(), y_bar.cols(), b_bar.destination({w.rows()}));
   }
   void pullback_tangent(const X& dx, const X& dw, const X& /*db*/, const X& /*donto*/, const X& y_bar, const X& dy_bar, cotangent_slot<X> dx_bar,
                         cotangent_slot<X> dw_bar, cotangent_slot<X> db_bar, cotangent_slot<X> donto_bar) const {
     if (!dy_bar.absent()) pullback(dy_bar, dx_bar, dw_bar, db_bar, donto_bar);
-    if (dx_bar.wanted()) dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
-    if (dw_bar.wanted()) dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
+    dx_bar.add_product(false, false, 1, y_bar, dw, x.extents());
+    dw_bar.add_product(true, false, 1, y_bar, dx, w.extents());
   }
   [[nodiscard]] bool weight_takes_operand() const { return w.rows() > 1 && w.cols() > 1; }  // products with vectors are of the elements
   void restrict(const batch_part& part) { part.restrict(x); }
@@ -65,8 +64,7 @@ struct linear_rule {
 
 template <class X>
 struct matmul_rule {
-  static constexpr bool sums_over_rows = true;
-  static constexpr std::size_t weight = 1;
+  static constexpr std::size_t weight_input = 1;
   X a{}, b{};
 
   X forward(const X& a_, const X& b_) {
@@ -83,14 +81,14 @@ struct matmul_rule {
     return y;
   }
   void pullback(const X& y_bar, cotangent_slot<X> a_bar, cotangent_slot<X> b_bar) const {
-    if (a_bar.wanted()) a_bar.add_product(false, true, 1, y_bar, b, a.extents());
-    if (b_bar.wanted()) b_bar.add_product(true, false, 1, a, y_bar, b.extents());
+    a_bar.add_product(false, true, 1, y_bar, b, a.extents());
+    b_bar.add_product(true, false, 1, a, y_bar, b.extents());
   }
   void pullback_tangent(const X& da, const X& db, const X& y_bar, const X& dy_bar, cotangent_slot<X> da_bar,
                         cotangent_slot<X> db_bar) const {
     if (!dy_bar.absent()) pullback(dy_bar, da_bar, db_bar);
-    if (da_bar.wanted()) da_bar.add_product(false, true, 1, y_bar, db, a.extents());
-    if (db_bar.wanted()) db_bar.add_product(true, false, 1, da, y_bar, b.extents());
+    da_bar.add_product(false, true, 1, y_bar, db, a.extents());
+    db_bar.add_product(true, false, 1, da, y_bar, b.extents());
   }
   void restrict(const batch_part& part) { part.restrict(a); }
 };

@@ -59,8 +59,8 @@ struct linear_cross_entropy_rule {
     for_ranges([&](index_t first, const X& part, const X& z) {
       X bar = X::for_products(z.extents());
       row.pullback(z, first, nll_bar, bar.operand_to_write());
-      if (x_bar.wanted()) x_bar.add_product(false, false, 1, bar, part, x.extents());
-      if (w_bar.wanted()) w_bar.add_product_to_rows(first, true, false, 1, bar, x, w.extents());
+      x_bar.add_product(false, false, 1, bar, part, x.extents());
+      w_bar.add_product_to_rows(first, true, false, 1, bar, x, w.extents());
     });
   }
   void pullback_tangent(const X& dx, const X& dw, const X& nll_bar, const X& dnll_bar, cotangent_slot<X> dx_bar, cotangent_slot<X> dw_bar) const {
@@ -74,11 +74,9 @@ struct linear_cross_entropy_rule {
       row.pullback_tangent(z, tangent(dx, dw, first, part), first, nll_bar, dnll_bar, dbar.operand_to_write());
       X bar = dx.absent() ? X::for_products(z.extents()) : both.slice(n, 2 * n);
       if (!dx.absent() || !dw.absent()) row.pullback(z, first, nll_bar, bar.operand_to_write());
-      if (dx_bar.wanted()) {
-        dx_bar.add_product(false, false, 1, dbar, part, x.extents());
-        if (!dw.absent()) dx_bar.add_product(false, false, 1, bar, dw.slice(first, first + part.rows()), x.extents());
-      }
-      if (dw_bar.wanted()) dw_bar.add_product_to_rows(first, true, false, 1, both, both_x, w.extents());
+      dx_bar.add_product(false, false, 1, dbar, part, x.extents());
+      if (!dw.absent()) dx_bar.add_product(false, false, 1, bar, dw.slice(first, first + part.rows()), x.extents());
+      dw_bar.add_product_to_rows(first, true, false, 1, both, both_x, w.extents());
     });
   }
   void restrict(const batch_part& part) {

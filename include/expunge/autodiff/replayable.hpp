@@ -111,16 +111,15 @@ struct postponing final : replayable<X, Rule, N> {
   [[nodiscard]] read_by cotangent_readers() const override {
     if constexpr (requires { this->rule.weight_takes_operand(); }) {
       for (std::size_t i = 0; i < N; ++i)
-        if (i != Rule::weight && this->inputs[i] != nullptr && this->inputs[i]->of_parameters) return read_by::anyone;
+        if (i != Rule::weight_input && this->inputs[i] != nullptr && this->inputs[i]->of_parameters) return read_by::anyone;
       if (this->rule.weight_takes_operand()) return read_by::products;
     }
     return read_by::anyone;
   }
   void pullback_into(bool parameters, cotangent<X> input::*target, const X& y_bar, const batch_part* part) override {
-    if constexpr (requires { Rule::weight; })
-      require(this->inputs[Rule::weight] == nullptr || this->inputs[Rule::weight]->of_parameters,
-              "a weight is made of parameters and of constants that the operations on them take for rows of the batch: leave `row_counts` out of the "
-              "model's batch, set `joint` of the trainer to false, or say `elementwise` in a rule that is (autodiff/apply.hpp)");
+    require(this->inputs[Rule::weight_input] == nullptr || this->inputs[Rule::weight_input]->of_parameters,
+            "a weight is made of parameters and of constants that the operations on them take for rows of the batch: leave `row_counts` out of the "
+            "model's batch, set `joint` of the trainer to false, or say `elementwise` in a rule that is (autodiff/apply.hpp)");
     replayable<X, Rule, N>::pullback_into(parameters, target, y_bar, part);
   }
   bool postpone() override {

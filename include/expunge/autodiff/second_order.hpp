@@ -36,8 +36,7 @@ var<dual<X>> apply(Rule rule, const var<dual<X>>& first, const Rest&... rest) {
   auto* const on = detail::tape_of(first, rest...);
   if (on == nullptr) return {std::move(value)};
   constexpr std::size_t inputs = 1 + sizeof...(Rest);
-  constexpr bool sums_over_rows = requires { requires Rule::sums_over_rows; };
-  using made_type = std::conditional_t<sums_over_rows, detail::postponing<X, Rule, inputs>, detail::replayable<X, Rule, inputs>>;
+  using made_type = std::conditional_t<requires { Rule::weight_input; }, detail::postponing<X, Rule, inputs>, detail::replayable<X, Rule, inputs>>;
   auto* made = on->template emplace<made_type>(std::move(rule), std::array{first.origin, rest.origin...});
   made->of_parameters = detail::made_of_parameters<Rule>(first, rest...);
   return {std::move(value), made, on};

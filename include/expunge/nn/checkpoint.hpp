@@ -37,7 +37,7 @@ struct checkpoint_node final : node<X> {
           if (outer.origin != nullptr) outer.origin->adjoint = std::move(inner.origin->adjoint);
         },
         std::as_const(module), std::as_const(inside));
-    if (const cotangent_slot<X> slot(input != nullptr ? &input->adjoint : nullptr); slot.wanted()) slot.add(gradient_of(in));
+    cotangent_slot<X>(input != nullptr ? &input->adjoint : nullptr).add(gradient_of(in));
   }
   void release() override {
     x = {};
