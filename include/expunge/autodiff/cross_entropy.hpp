@@ -1,6 +1,8 @@
 // Softmax cross-entropy with label smoothing, of given logits.
 #pragma once
 
+#include <utility>
+
 #include "expunge/autodiff/apply.hpp"
 #include "expunge/autodiff/functor.hpp"
 

@@ -1,7 +1,6 @@
 // Worker threads that share independent blocks of work.
 #pragma once
 
-#include <algorithm>
 #include <atomic>
 #include <condition_variable>
 #include <cstddef>

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
+#include <utility>
 
 #include "expunge/core/device.hpp"
 #include "expunge/core/shape.hpp"

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <type_traits>
-#include <utility>
 
 #include "expunge/tensor/host/gemm_bfloat16.hpp"
 #include "expunge/tensor/host/linear.hpp"
@@ -26,8 +25,6 @@ class bfloat16_host_storage : public host_storage<T> {
   bfloat16_host_storage() = default;
   using host_storage<T>::host_storage;
 
-  static bfloat16_host_storage view(T* data) { return bfloat16_host_storage(host_storage<T>::view(data)); }
-
   template <class Primitive, class... Arguments>
   static void run(const Arguments&... arguments) {
     constexpr bool product = std::is_same_v<Primitive, primitive::gemm> || std::is_same_v<Primitive, primitive::linear>;
@@ -37,9 +34,6 @@ class bfloat16_host_storage : public host_storage<T> {
     else if constexpr (product) host::linear(multiply, arguments...);
     else host_storage<T>::template run<Primitive>(arguments...);
   }
-
- private:
-  explicit bfloat16_host_storage(host_storage<T> other) : host_storage<T>(std::move(other)) {}
 };
 
 }  // namespace expunge

@@ -1,6 +1,7 @@
 // The arguments of an attention on a device, and a block's view of them: a tile of one head, its products, and what passes share.
 #pragma once
 
+#include <cstdint>
 #include <type_traits>
 #include <utility>
 

@@ -5,7 +5,6 @@
 #include <cmath>
 #include <cstdint>
 
-#include "expunge/core/thread_pool.hpp"
 #include "expunge/tensor/host/attention_block.hpp"
 
 // With T rows in all: q, out [T, heads * dim]; k, v [T, kv_heads * dim]; lse [T, heads], the log-sum-exp of the scaled scores,
