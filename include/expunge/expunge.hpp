@@ -117,4 +117,5 @@
 #include "expunge/text/utf8.hpp"
 #include "expunge/unlearn/batch_order.hpp"
 #include "expunge/unlearn/memory_plan.hpp"
+#include "expunge/unlearn/memory_use.hpp"
 #include "expunge/unlearn/trainer.hpp"
