@@ -8,7 +8,8 @@
 Every run's loss terms, penalty and gradient norms of the first two steps are compared with expunge's, and the sum of generated tokens;
 exit status 1 where they differ by more than 1e-3 relative (1e-1 with products in bf16, tokens not at all in float), or where nothing was
 compared. What has no room on the device is left out of the table and named. PyTorch gets as many threads as expunge takes, and keeps its
-memory from step to step (MALLOC_...): returned and taken again, it costs a page fault each time.
+memory from step to step (MALLOC_...), as ours does; with --default-malloc large tensors go back to the system, as PyTorch comes, and cost
+page faults in every step.
 """
 import argparse
 import datetime
@@ -78,7 +79,7 @@ def theirs(a, name, weights, threads):
                "--threads", str(threads), "--device", a.device, "--products", a.products, "--length", str(a.length)]
     if a.check:
         command += ["--steps", "2"]
-    environment = {**os.environ, **KEEP_MEMORY, "TORCHINDUCTOR_CACHE_DIR": os.path.abspath(os.path.join(a.work, "inductor"))}
+    environment = {**os.environ, **({} if a.default_malloc else KEEP_MEMORY), "TORCHINDUCTOR_CACHE_DIR": os.path.abspath(os.path.join(a.work, "inductor"))}
     return json.loads(output_of(command, env=environment).strip().splitlines()[-1])
 
 
@@ -144,6 +145,7 @@ def main():
     parser.add_argument("--threads", type=int, help="both run on so many processors; all that expunge would use where left out")
     parser.add_argument("--only", nargs="+", choices=PEERS, default=[name for name in PEERS if name != "tuned_graphs"])
     parser.add_argument("--work", default="build/peers", help="keeps the dequantised weights and the compiler's cache")
+    parser.add_argument("--default-malloc", action="store_true", help="PyTorch with the C library's own settings")
     parser.add_argument("--check", action="store_true")
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--products", choices=TOLERANCE, default="float")
