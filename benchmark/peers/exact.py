@@ -78,8 +78,9 @@ def forward_over_reverse():
     nll = model.nll(frozen, forget, gates)  # only the gates want a gradient: no products for the weights
     penalty, slopes = penalty_of(torch.autograd.grad((-nll).exp().sum(), gates))
     nll, gates = nll.detach(), [g.detach() for g in gates]
-    along = torch.zeros(sum(g.shape[1] for g in gates), device=a.device) if slopes is None else slopes
-    tangents = [s.expand_as(g) for s, g in zip(along.split([g.shape[1] for g in gates]), gates)]
+    neurons = [g.shape[1] for g in gates]
+    along = torch.zeros(sum(neurons), device=a.device) if slopes is None else slopes
+    tangents = [s.expand_as(g) for s, g in zip(along.split(neurons), gates)]
     with second_order():
         gradients = tangent_of(frozen, gates, tangents, base_weights)
     for name, p in model.parameters.items():

@@ -26,8 +26,9 @@ def terms_of(parameters):
 
 
 modes = {"compile": "default", "graphs": "reduce-overhead"}  # the latter: with CUDA graphs
-for p in parameters if a.way == "graphs" else []:
-    torch._dynamo.mark_static_address(p)  # else each replay copies the weights into the graph's inputs
+if a.way == "graphs":
+    for p in parameters:
+        torch._dynamo.mark_static_address(p)  # else each replay copies the weights into the graph's inputs
 compiled = torch.compile(terms_of, mode=modes[a.way]) if a.way in modes else terms_of
 
 

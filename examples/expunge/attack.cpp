@@ -31,11 +31,7 @@ void run_attack(const options& o) {
   const fact_set forget = load_facts(o.forget, m, o.text);
   const bool benign = !o.train.empty();
   const fact_set other = benign ? load_facts(o.train, m, o.text) : fact_set{};
-  try {
-    data::require_disjoint(forget.facts, other.facts, "data to retrain on");
-  } catch (const error& e) {
-    fail(o.forget, " and ", o.train, ": ", e.what());
-  }
+  require_disjoint(forget, other, "data to retrain on");
   std::optional<io::atomic_file> file = output_file(o.json, {o.forget, o.train, o.model});
   // The attack works on token sequences; this finds a sequence's multiple-choice question again.
   std::map<std::vector<std::int32_t>, std::size_t> place;

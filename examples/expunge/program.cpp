@@ -152,6 +152,14 @@ nlohmann::ordered_json summary(const scores& s) {
   return out;
 }
 
+void require_disjoint(const fact_set& forget, const fact_set& other, std::string_view what) {
+  try {
+    data::require_disjoint(forget.facts, other.facts, what);
+  } catch (const error& e) {
+    fail(forget.file.string(), " and ", other.file.string(), ": ", e.what());
+  }
+}
+
 void note_missing_choices(const fact_set& set) {
   const auto lacks = [](const data::fact& f) { return f.false_answers.empty(); };
   if (const auto first = std::ranges::find_if(set.facts, lacks); first != set.facts.end() && !std::ranges::all_of(set.facts, lacks))

@@ -21,6 +21,7 @@
 #include <limits>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 namespace program {
@@ -76,6 +77,9 @@ template <class X>
 fact_set load_facts(const std::filesystem::path& file, const language_model<X>& m, const text_options& options) {
   return encode_facts(file, expunge::data::load_facts(file), m, options);
 }
+
+/// Throws expunge::error naming both files for a fact that is in both sets; `what` the second one is.
+void require_disjoint(const fact_set& forget, const fact_set& other, std::string_view what);
 
 /// Says on standard error which fact without false answers makes generation, not multiple choice, judge all, where others have some.
 void note_missing_choices(const fact_set& set);

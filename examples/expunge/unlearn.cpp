@@ -126,11 +126,7 @@ std::pair<fact_set, sequences> load_sets(const options& o, const language_model<
   require(o.method == "ga" || !o.retain.empty(), "unlearn: --method ", o.method, " needs --retain R.jsonl");
   if (o.retain.empty()) return out;
   fact_set kept = load_facts(o.retain, m, o.text);  // checked for ga too
-  try {
-    data::require_disjoint(out.first.facts, kept.facts);
-  } catch (const error& e) {
-    fail(o.forget, " and ", o.retain, ": ", e.what());
-  }
+  require_disjoint(out.first, kept, "retain set");
   if (o.method != "ga") out.second = std::move(kept.answers);
   return out;
 }

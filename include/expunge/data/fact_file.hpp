@@ -78,9 +78,9 @@ inline fact parse_fact(std::string_view line, const std::string& where) {
 }  // namespace detail
 
 /// The facts of a JSONL file in order. "question" and "answer" are required, "id" (a string or a whole number; without it the file's path
-/// and the line are the id), "false_answers" and "paraphrases" optional; other keys and blank lines are skipped. Throws expunge::error naming the file, the line and the remedy for
-/// a file that is missing or has no fact, broken JSON or UTF-8, missing keys, wrong types, empty texts, an answer among
-/// its own false answers, or an id that occurs twice.
+/// and the line are the id), "false_answers" and "paraphrases" optional; other keys and blank lines are skipped. Throws expunge::error
+/// naming the file, the line and the remedy for a file that is missing or has no fact, broken JSON or UTF-8, missing keys, wrong types,
+/// empty texts, an answer among its own false answers, or an id that occurs twice.
 inline std::vector<fact> load_facts(const std::filesystem::path& path) {
   const io::mapped_file file(path);
   std::vector<fact> facts;

@@ -15,6 +15,9 @@ namespace expunge::io {
 /// Element types, little-endian in files. A boolean takes one byte.
 enum class dtype : std::uint8_t { f64, f32, f16, bf16, i64, i32, i16, i8, u64, u32, u16, u8, boolean };
 
+/// Not whole numbers: the first four.
+[[nodiscard]] inline bool is_floating(dtype type) { return type <= dtype::bf16; }
+
 /// Bytes of one element.
 inline std::size_t size_of(dtype type) {
   switch (type) {

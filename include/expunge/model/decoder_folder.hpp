@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <cmath>
 #include <cstdint>
 #include <filesystem>
 #include <map>
@@ -16,6 +15,7 @@
 #include "expunge/io/safetensors_writer.hpp"
 #include "expunge/model/decoder_init.hpp"
 #include "expunge/model/hf_config.hpp"
+#include "expunge/model/parameter_file.hpp"
 
 namespace expunge::model {
 
@@ -50,13 +50,6 @@ inline gpt2_place gpt2_place_of(std::string name) {
   return place;
 }
 
-/// Refuses numbers that no training can use, naming file and tensor.
-template <class T>
-void require_finite(const std::vector<T>& values, const std::filesystem::path& file, const std::string& name) {
-  for (const T v : values)
-    require(std::isfinite(v), file, ": tensor '", name, "' holds a value that is not finite: the file is damaged or training diverged");
-}
-
 inline void require_extents(std::span<const index_t> found, const shape& expected, const std::filesystem::path& file, const std::string& name) {
   require(found.size() == expected.rank() && std::equal(found.begin(), found.end(), expected.begin()), file, ": tensor '", name,
           "' has shape ", io::to_string(found), ", the config asks for ", expected);
@@ -79,8 +72,8 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
         const detail::gpt2_place place = gpt2 ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
         const std::string name = (ours == "lm_head.weight" ? "" : prefix) + place.name;
         const auto& entry = file.tensor(name);
-        const bool is_real = entry.type == io::dtype::f64 || entry.type == io::dtype::f32 || entry.type == io::dtype::f16 || entry.type == io::dtype::bf16;
-        require(is_real, folder, ": tensor '", name, "' holds whole numbers: the model is quantised and its scales are not read; use the model that is not");
+        require(io::is_floating(entry.type), folder, ": tensor '", name,
+                "' holds whole numbers: the model is quantised and its scales are not read; use the model that is not");
         const index_t parts = place.part >= 0 ? 3 : 1, part = std::max<index_t>(place.part, 0);
         const index_t rows = p.extents().rank() == 1 ? 1 : p.rows(), cols = p.cols();
         detail::require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols}

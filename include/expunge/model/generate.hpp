@@ -24,8 +24,8 @@ std::int32_t likeliest(std::span<T> logits) {
 }
 
 /// Up to `tokens` most likely next tokens for each prompt; a prompt ends after a token of `stops` (kept) or where the model's
-/// context is full: with the token that all of its rows predict. A token is run once, a beginning that neighbouring prompts have in common too; keys and values of all rows are
-/// kept. `keep_going(prompt, ids)` may end a prompt early. Throws expunge::error for logits that are not finite.
+/// context is full: with the token that all of its rows predict. A token is run once, a beginning that neighbouring prompts have in common
+/// too; keys and values of all rows are kept. `keep_going(prompt, ids)` may end a prompt early. Throws expunge::error for logits that are not finite.
 template <class X, class KeepGoing>
 std::vector<std::vector<std::int32_t>> generate(const decoder<X>& model, std::span<const std::vector<std::int32_t>> prompts,
                                                 index_t tokens, std::span<const std::int32_t> stops, const KeepGoing& keep_going) {

@@ -19,6 +19,15 @@
 
 namespace expunge::model {
 
+namespace detail {
+/// Refuses numbers that no training can use, naming file and tensor.
+template <class T>
+void require_finite(const std::vector<T>& values, const std::filesystem::path& file, const std::string& name) {
+  for (const T v : values)
+    require(std::isfinite(v), file, ": tensor '", name, "' holds a value that is not finite: the file is damaged or training diverged");
+}
+}  // namespace detail
+
 /// Writes every parameter of `model` to `path`, whole or not at all, in the model's own precision. Throws expunge::error where two have one
 /// name, or the file cannot be written.
 template <class M>
@@ -58,12 +67,10 @@ void load_parameters(const std::filesystem::path& path, M& model) {
         const io::tensor_entry& entry = file.tensor(name);
         require(std::ranges::equal(entry.extents, p.extents()), path, ": tensor '", name, "' has shape ", io::to_string(entry.extents),
                 ", the model's is ", p.extents());
-        using enum io::dtype;
-        require(entry.type == f64 || entry.type == f32 || entry.type == f16 || entry.type == bf16, path, ": tensor '", name,
-                "' holds whole numbers, expected F64, F32, F16 or BF16");
+        require(io::is_floating(entry.type), path, ": tensor '", name, "' holds whole numbers, expected F64, F32, F16 or BF16");
         std::vector<T> values(static_cast<std::size_t>(p.size()));
         file.read_into(name, std::span(values));
-        require(std::ranges::all_of(values, [](T v) { return std::isfinite(v); }), path, ": tensor '", name, "' holds a value that is not finite");
+        detail::require_finite(values, path, name);
         loaded.emplace_back(p.extents(), values);
       },
       std::as_const(model));
