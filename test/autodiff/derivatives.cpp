@@ -106,7 +106,11 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(attention_and_rotary, S, storages) {
   const auto behind = causal_attention(gather(q, last), k, v, inputs<S>::integers({0, 2, 2, 4}), offsets, 4, 2, 0.5).to_vector();
   const auto whole = gather(causal_attention(q, k, v, offsets, 4, 2, 0.5), last).to_vector();
   for (std::size_t i = 0; i < whole.size(); ++i) BOOST_TEST(std::abs(behind[i] - whole[i]) < 1e-12);
+  const auto key_rows = inputs<S>::integers({0, 1, 0, 1, 2, 0, 1, 2, 3, 4}), queries = inputs<S>::integers({0, 2, 3, 5}), keys = inputs<S>::integers({0, 2, 5, 10});
+  check([&](const auto& x) { return causal_attention(x[0], gather(x[1], key_rows), gather(x[2], key_rows), queries, keys, 4, 2, 0.5); },
+        std::vector{in.random({5, 16}), in.random({5, 8}), in.random({5, 8})});  // examples that begin alike
   BOOST_CHECK_THROW(causal_attention(q, k, v, offsets, inputs<S>::integers({0, 4, 11}), 4, 2, 0.5), error);
+  BOOST_CHECK_THROW(causal_attention(gather(q, last), k, v, inputs<S>::integers({0, 2, 2, 4}), 4, 2, 0.5), error);
   const auto positions = inputs<S>::integers({0, 1, 2, 0, 3});
   const rotary_table<tensor<double, S>> table{in.random({4, 2}), in.random({4, 2})};
   check([&](const auto& x) { return tanh(rotary(x[0], positions, table, 3)); }, std::vector{in.random({5, 12})});

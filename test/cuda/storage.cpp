@@ -77,18 +77,18 @@ std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const
   const float scale = 0.25F;
   X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents()), dlse(lse.extents());
   X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.mutable_data(), lse.mutable_data());
-  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
                                                     dk.operand(), dv.operand(), dout.mutable_data(), dlse.mutable_data());
   std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector(), dlse.to_vector()};
   for (const bool tangents : {false, true}) {
     std::array<cotangent<X>, 3> bars;
     const auto to = [&](std::size_t i, const X& of) { return cotangent_slot<X>(&bars[i]).destination(of.extents()); };
     if (tangents)
-      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
                                                              dk.operand(), dv.operand(), dout.data(), dlse.data(), g.operand(), dg.operand(),
                                                              to(0, q), to(1, k), to(2, v));
     else
-      X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), g.operand(),
+      X::template run<primitive::attention_pullback>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), g.operand(),
                                                      to(0, q), to(1, k), to(2, v));
     for (const cotangent<X>& bar : bars) found.push_back(bar.value.to_vector());
   }

@@ -13,26 +13,30 @@ using expunge_test::values;
 template <class T>
 struct attention_operation {
   index_t heads, kv_heads, dim;
-  std::vector<std::int32_t> lengths;
+  std::vector<std::int32_t> lengths, pasts = std::vector<std::int32_t>(lengths.size());  // rows, and keys without a row, of each example
 
   [[nodiscard]] std::vector<std::int32_t> offsets() const {
     std::vector<std::int32_t> made{0};
     for (const std::int32_t length : lengths) made.push_back(made.back() + length);
     return made;
   }
+  [[nodiscard]] std::vector<std::int32_t> key_offsets() const {
+    std::vector<std::int32_t> made{0};
+    for (std::size_t e = 0; e < lengths.size(); ++e) made.push_back(made.back() + pasts[e] + lengths[e]);
+    return made;
+  }
   [[nodiscard]] expunge::attention_shape shape() const {
-    return {static_cast<index_t>(lengths.size()), heads, kv_heads, dim, offsets().back()};
+    return {static_cast<index_t>(lengths.size()), heads, kv_heads, dim, offsets().back(), key_offsets().back()};
   }
   [[nodiscard]] T scale() const { return T{1} / std::sqrt(static_cast<T>(dim)); }
   [[nodiscard]] std::vector<std::size_t> sizes() const {
-    const index_t rows = offsets().back();
-    const auto keys = static_cast<std::size_t>(rows * kv_heads * dim);
-    return {static_cast<std::size_t>(rows * heads * dim), keys, keys};
+    const auto keys = static_cast<std::size_t>(key_offsets().back() * kv_heads * dim);
+    return {static_cast<std::size_t>(offsets().back() * heads * dim), keys, keys};
   }
   values<T> value(const arrays<T>& in, values<T>& lse) const {
     values<T> out(sizes()[0]);
     lse.resize(static_cast<std::size_t>(offsets().back() * heads));
-    expunge::host::attention<T>(shape(), offsets().data(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
+    expunge::host::attention<T>(shape(), offsets().data(), key_offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
                                 lse.data());
     return out;
   }
@@ -45,7 +49,7 @@ struct attention_operation {
     const auto out = value(in, lse);
     auto dout = out;
     dlse = lse;
-    expunge::host::attention_pushforward<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
+    expunge::host::attention_pushforward<T>(shape(), offsets().data(), key_offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
                                             out.data(), lse.data(), pointer(din[0]), pointer(din[1]), pointer(din[2]),
                                             dout.data(), dlse.data());
     return dout;
@@ -57,14 +61,14 @@ struct attention_operation {
   void pullback(const arrays<T>& in, const values<T>& out_bar, arrays<T>& bars) const {
     values<T> lse;
     const auto out = value(in, lse);
-    expunge::host::attention_pullback<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
+    expunge::host::attention_pullback<T>(shape(), offsets().data(), key_offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(), out.data(),
                                          lse.data(), out_bar.data(), pointer(bars[0]), pointer(bars[1]), pointer(bars[2]));
   }
   void pullback_tangent(const arrays<T>& in, const arrays<T>& din, const values<T>& out_bar, const values<T>& dout_bar,
                         arrays<T>& dbars) const {
     values<T> lse, dlse;
     const auto out = value(in, lse), dout = pushforward(in, din, dlse);
-    expunge::host::attention_pullback_tangent<T>(shape(), offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
+    expunge::host::attention_pullback_tangent<T>(shape(), offsets().data(), key_offsets().data(), in[0].data(), in[1].data(), in[2].data(), scale(),
                                                  out.data(), lse.data(), pointer(din[0]), pointer(din[1]), pointer(din[2]),
                                                  dout.data(), dlse.data(), out_bar.data(), pointer(dout_bar), pointer(dbars[0]), pointer(dbars[1]),
                                                  pointer(dbars[2]));
@@ -73,7 +77,7 @@ struct attention_operation {
 
 // The definition, one score at a time; also fills lse.
 values<double> plain_attention(const attention_operation<double>& op, const arrays<double>& in, values<double>& lse) {
-  const auto offsets = op.offsets();
+  const auto offsets = op.offsets(), keys = op.key_offsets();
   const auto at = [&](const values<double>& x, index_t row, index_t heads, index_t head, index_t j) {
     return x[static_cast<std::size_t>((row * heads + head) * op.dim + j)];
   };
@@ -84,7 +88,7 @@ values<double> plain_attention(const attention_operation<double>& op, const arra
       for (index_t h = 0; h < op.heads; ++h) {
         const index_t g = h / (op.heads / op.kv_heads);
         double sum = 0;
-        for (index_t s = offsets[e]; s <= t; ++s) {
+        for (index_t s = keys[e]; s <= t - offsets[e + 1] + keys[e + 1]; ++s) {
           double score = 0;
           for (index_t j = 0; j < op.dim; ++j) score += at(in[0], t, op.heads, h, j) * at(in[1], s, op.kv_heads, g, j);
           const double weight = std::exp(score * op.scale());
@@ -98,15 +102,14 @@ values<double> plain_attention(const attention_operation<double>& op, const arra
   return out;
 }
 
-const std::vector<std::int32_t> ragged{1, 5, 0, 17, 70};
+const std::vector<std::int32_t> ragged{1, 5, 0, 17, 70}, pasts{0, 70, 3, 1, 20};
 
 }  // namespace
 
 BOOST_AUTO_TEST_SUITE(host_attention)
 
 BOOST_AUTO_TEST_CASE(value_is_the_plain_loop) {
-  for (const auto& [heads, kv_heads, dim] : {std::array<index_t, 3>{1, 1, 1}, {3, 3, 8}, {6, 2, 20}}) {
-    const attention_operation<double> op{heads, kv_heads, dim, ragged};
+  for (const auto& op : {attention_operation<double>{1, 1, 1, ragged}, {3, 3, 8, ragged}, {6, 2, 20, ragged}, {6, 2, 20, ragged, pasts}}) {
     const auto in = expunge_test::random_arrays<double>(op.sizes(), 7);
     values<double> lse;
     values<double> expected_lse;
@@ -119,6 +122,7 @@ BOOST_AUTO_TEST_CASE(value_is_the_plain_loop) {
 BOOST_AUTO_TEST_CASE(derivatives_nulls_accumulation_threads_and_float) {
   expunge_test::check_operation<attention_operation>(index_t{4}, index_t{2}, index_t{6}, ragged);
   expunge_test::check_operation<attention_operation>(index_t{2}, index_t{2}, index_t{16}, ragged);
+  expunge_test::check_operation<attention_operation>(index_t{4}, index_t{2}, index_t{6}, ragged, pasts);
   expunge_test::check_operation<attention_operation>(index_t{3}, index_t{1}, index_t{1}, std::vector<std::int32_t>{1});
 }
 

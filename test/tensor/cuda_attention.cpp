@@ -42,8 +42,9 @@ struct attention_case {
   T scale = T(0.4);
   philox generator{3};
 
+  /// As long as queries, or as keys where `heads` are the key-value heads.
   values random(index_t heads) {
-    values made(static_cast<std::size_t>(sizes.rows * heads * sizes.dim));
+    values made(static_cast<std::size_t>((heads == sizes.kv_heads ? sizes.key_rows : sizes.rows) * heads * sizes.dim));
     for (T& x : made) x = static_cast<T>(standard_normal(generator));
     return made;
   }
@@ -52,12 +53,13 @@ struct attention_case {
   template <class F>
   void launch(const cuda::attention_arguments<T>& a, index_t heads, cuda::attention_room needed, const F& pass) const {
     needed.stages = S::stages;
-    const index_t tiles = cuda::attention_tiles(sizes, products::rows);
+    const bool of_keys = heads == sizes.kv_heads;
+    const index_t tiles = cuda::attention_tiles(sizes, products::rows, of_keys);
     for (index_t which = 0; which < tiles; ++which)
       for (index_t head = 0; head < heads; ++head) {
         values memory;
         cuda::attention_tile_place at{};
-        const auto find = heads == sizes.kv_heads ? cuda::find_attention_tile_of_keys : cuda::find_attention_tile;
+        const auto find = of_keys ? cuda::find_attention_tile_of_keys : cuda::find_attention_tile;
         if (!find(sizes, a.offsets, a.key_offsets, products::rows, which, at)) continue;
         S::block::run([&]<class Lanes>(const Lanes& lanes) {
           using tile_type = cuda::attention_tile<products, Lanes>;
@@ -80,30 +82,34 @@ void check(const std::vector<T>& found, const std::vector<T>& expected) {
 BOOST_AUTO_TEST_SUITE(cuda_attention)
 
 BOOST_AUTO_TEST_CASE(every_tile_is_found_once_and_those_of_keys_with_most_steps_first) {
-  const std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120, 183}, key_offsets{0, 11, 81, 81, 97, 130, 193};  // the first behind a past of 10
-  const attention_shape sizes{6, 1, 1, 8, 183};
-  for (const auto find : {cuda::find_attention_tile, cuda::find_attention_tile_of_keys}) {
-    std::vector<int> covered(183);
+  const std::vector<std::int32_t> offsets{0, 1, 71, 71, 87, 120, 183}, key_offsets{0, 11, 81, 84, 100, 133, 196};  // pasts of 10 and, without rows, of 3
+  const attention_shape sizes{6, 1, 1, 8, 183, 196};
+  for (const bool of_keys : {false, true}) {
+    const auto find = of_keys ? cuda::find_attention_tile_of_keys : cuda::find_attention_tile;
+    const auto& tiled = of_keys ? key_offsets : offsets;
+    std::vector<int> covered(static_cast<std::size_t>(tiled.back()));
     index_t before = 5;  // tiles of the longest example
     const auto at_number = [&](index_t which) {
       cuda::attention_tile_place at{};
       if (!find(sizes, offsets.data(), key_offsets.data(), 16, which, at)) return false;
-      const auto e = static_cast<std::size_t>(std::ranges::find(offsets, at.end) - offsets.begin() - 1);
+      const auto e = static_cast<std::size_t>(std::ranges::find(tiled, at.end) - tiled.begin() - 1);
+      BOOST_TEST(at.first_query == offsets[e]);
+      BOOST_TEST(at.end_query == offsets[e + 1]);
       BOOST_TEST(at.first_key == key_offsets[e]);
-      BOOST_TEST(at.shift == key_offsets[e + 1] - at.end);
-      BOOST_TEST((at.first - offsets[e]) % 16 == 0);
+      BOOST_TEST(at.shift == key_offsets[e + 1] - offsets[e + 1]);
+      BOOST_TEST((at.first - tiled[e]) % 16 == 0);
       const index_t steps = (at.end - at.first + 15) / 16;
-      if (find == cuda::find_attention_tile_of_keys) BOOST_TEST(steps <= before);
+      if (of_keys) BOOST_TEST(steps <= before);
       before = steps;
       for (index_t r = at.first; r < std::min<index_t>(at.first + 16, at.end); ++r) ++covered[static_cast<std::size_t>(r)];
       return true;
     };
     index_t tiles = 0;
     while (at_number(tiles)) ++tiles;
-    BOOST_TEST(tiles == 1 + 5 + 0 + 1 + 3 + 4);
-    BOOST_TEST(tiles <= cuda::attention_tiles(sizes, 16));
+    BOOST_TEST(tiles == 1 + 5 + (of_keys ? 1 : 0) + 1 + 3 + 4);
+    BOOST_TEST(tiles <= cuda::attention_tiles(sizes, 16, of_keys));
     BOOST_TEST(!at_number(tiles + 1));
-    BOOST_TEST(covered == std::vector<int>(183, 1), boost::test_tools::per_element());
+    BOOST_TEST(covered == std::vector<int>(covered.size(), 1), boost::test_tools::per_element());
   }
 }
 
@@ -123,18 +129,23 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(large_scores_neither_overflow_nor_vanish, S, setti
   testing::check_beside_largest(found_lse, lse, sizeof(T) == 4 ? T(1e-5) : T(1e-13));
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
+namespace {
+
+/// Every pass where the examples' keys are those of `key_offsets`.
+template <class S>
+void check_passes(const std::vector<std::int32_t>& of_keys) {
   using T = typename S::type;
   using room = typename attention_case<S>::room;
   attention_case<S> c;
+  c.sizes.key_rows = of_keys.back();
   const auto q = c.random(4), k = c.random(2), v = c.random(2), g = c.random(4);
   const auto dq = c.random(4), dk = c.random(2), dv = c.random(2), dg = c.random(4);
   const auto rows = static_cast<std::size_t>(c.sizes.rows * 4);
   std::vector<T> out(q.size()), lse(rows), found_out(q.size()), found_lse(rows), delta(rows), ddelta(rows);
-  const auto* offsets = c.offsets.data();
-  host::attention(c.sizes, offsets, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
+  const auto *offsets = c.offsets.data(), *key_offsets = of_keys.data();
+  host::attention(c.sizes, offsets, key_offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
 
-  cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
+  cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = offsets, .key_offsets = key_offsets, .scale = c.scale, .q = q.data(), .k = k.data(), .v = v.data(),
                                  .out = out.data(), .lse = lse.data(), .g = g.data(), .delta = delta.data()};
   c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
   check(found_out, out);
@@ -142,7 +153,7 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
 
   const auto start_q = c.random(4), start_k = c.random(2), start_v = c.random(2);
   auto q_bar = start_q, k_bar = start_k, v_bar = start_v, found_q = start_q, found_k = start_k, found_v = start_v;
-  host::attention_pullback(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
+  host::attention_pullback(c.sizes, offsets, key_offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), g.data(), q_bar.data(),
                            k_bar.data(), v_bar.data());
   a.q_bar = {found_q.data()}, a.k_bar = {found_k.data()}, a.v_bar = {found_v.data()};
   c.launch(a, 4, room::stats_room, [](const auto& pass, index_t head) { pass.stats(head); });
@@ -158,14 +169,14 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
     a.dq = present & 1 ? dq.data() : nullptr, a.dk = present & 2 ? dk.data() : nullptr;
     a.dv = present & 4 ? dv.data() : nullptr, a.dg = present & 8 ? dg.data() : nullptr;
     std::vector<T> found_dout(q.size()), found_dlse(rows);
-    host::attention_pushforward<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data(),
+    host::attention_pushforward<T>(c.sizes, offsets, key_offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv, dout.data(),
                                    dlse.data());
     c.launch(a, 4, room::pushforward_room, [&](const auto& pass, index_t head) { pass.pushforward(head, found_dout.data(), found_dlse.data()); });
     check(found_dout, dout);
     check(found_dlse, dlse);
 
     q_bar = found_q = start_q, k_bar = found_k = start_k, v_bar = found_v = start_v;
-    host::attention_pullback_tangent<T>(c.sizes, offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv,
+    host::attention_pullback_tangent<T>(c.sizes, offsets, key_offsets, q.data(), k.data(), v.data(), c.scale, out.data(), lse.data(), a.dq, a.dk, a.dv,
                                         dout.data(), dlse.data(), g.data(), a.dg, q_bar.data(), k_bar.data(), v_bar.data());
     c.launch(a, 4, room::stats_room, [](const auto& pass, index_t head) { pass.stats(head); });
     c.launch(a, 4, room::tangent_queries_room, [](const auto& pass, index_t head) { pass.tangent_queries(head); });
@@ -183,22 +194,12 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) {
   check(found_k, k_bar);
 }
 
-BOOST_AUTO_TEST_CASE_TEMPLATE(values_behind_a_past, S, settings) {
-  using T = typename S::type;
-  using room = typename attention_case<S>::room;
-  attention_case<S> c;
-  const std::vector<std::int32_t> key_offsets{0, 1, 101, 104, 169, 202, 265};  // pasts of 0, 30, 3 (and no rows), 49, 0 and 0
-  const auto q = c.random(4);
-  auto keys = c;
-  keys.sizes.rows = key_offsets.back();
-  const auto k = keys.random(2), v = keys.random(2);
-  std::vector<T> out(q.size()), lse(static_cast<std::size_t>(c.sizes.rows * 4)), found_out(q.size()), found_lse(lse.size());
-  host::attention(c.sizes, c.offsets.data(), key_offsets.data(), q.data(), k.data(), v.data(), c.scale, out.data(), lse.data());
-  const cuda::attention_arguments<T> a{.sizes = c.sizes, .offsets = c.offsets.data(), .key_offsets = key_offsets.data(), .scale = c.scale,
-                                       .q = q.data(), .k = k.data(), .v = v.data()};
-  c.launch(a, 4, room::forward_room, [&](const auto& pass, index_t head) { pass.forward(head, found_out.data(), found_lse.data()); });
-  check(found_out, out);
-  check(found_lse, lse);
+}  // namespace
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(agrees_with_the_host_kernels, S, settings) { check_passes<S>(attention_case<S>{}.offsets); }
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(behind_a_past, S, settings) {
+  check_passes<S>({0, 1, 101, 104, 169, 202, 265});  // pasts of 0, 30, 3 (and no rows), 49, 0 and 0
 }
 
 BOOST_AUTO_TEST_SUITE_END()

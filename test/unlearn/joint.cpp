@@ -1,4 +1,5 @@
-// The fast path of a step, forget and retain examples in one pass, against the plain one, each set by itself: the same weights.
+// The fast path of a step, forget and retain examples in one pass that runs common beginnings once, against the plain one, each set by itself and
+// each example with rows of its own: the same weights.
 #include <boost/test/unit_test.hpp>
 
 #include <cmath>
@@ -21,13 +22,15 @@ using testing::distance, testing::flat;
 
 namespace {
 
-std::vector<nn::token_sequence> sequences(std::uint64_t seed, std::size_t count) {
+/// Sequences that begin with the first tokens of `beginning`, most of them.
+std::vector<nn::token_sequence> sequences(std::uint64_t seed, std::size_t count, const std::vector<std::int32_t>& beginning = {}) {
   philox g(seed);
   std::vector<nn::token_sequence> out(count);
   for (auto& s : out) {
+    if (!beginning.empty()) s.tokens.assign(beginning.begin(), beginning.end() - uniform_below(g, 9));
     const index_t length = 5 + static_cast<index_t>(uniform_below(g, 9)), answer = 1 + static_cast<index_t>(uniform_below(g, 3));
     for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
-    s.answer_begin = length - answer;
+    s.answer_begin = std::ssize(s.tokens) - answer;
   }
   return out;
 }
@@ -70,13 +73,14 @@ template <class M, class Loss>
 std::vector<double> trained(const M& start, const std::vector<typename M::example_type>& forget, const std::vector<typename M::example_type>& retain,
                             const Loss& policy, bool joint) {
   M m = nn::copy_of(start);
+  if constexpr (requires { m.share_beginnings; }) m.share_beginnings = joint;
   unlearn::trainer(m, policy, optim::sgd{.learning_rate = 0.05, .momentum = 0.5}, {.batch = 4, .retain_batch = 3, .order = unlearn::order::given, .joint = joint})
       .run(forget, retain, unlearn::after_steps(4));
   return flat(m);
 }
 
 template <class M>
-void check(const M& start, const std::vector<typename M::example_type>& forget, const std::vector<typename M::example_type>& retain) {
+void check(const M& start, const std::vector<typename M::example_type>& forget, const std::vector<typename M::example_type>& retain, double lambda = 0.3) {
   using attribution::curvature, attribution::per_neuron, attribution::per_parameter;
   const double tolerance = sizeof(typename M::value_type::value_type) == 8 ? 1e-12 : 1e-5;
   const auto agree = [&](const std::string& name, const auto& policy) {
@@ -91,7 +95,7 @@ void check(const M& start, const std::vector<typename M::example_type>& forget, 
   agree("gradient ascent", loss::gradient_ascent{});
   for (const auto c : {curvature::first_order, curvature::exact})
     for (const auto n : {loss::norm::squared, loss::norm::absolute}) {
-      const loss::ssiuu_settings s{.lambda = 0.3, .norm = n, .curvature = c};
+      const loss::ssiuu_settings s{.lambda = lambda, .norm = n, .curvature = c};
       const std::string name = std::string(c == curvature::exact ? "exact" : "first order") + (n == loss::norm::squared ? ", squared" : ", absolute");
       BOOST_TEST(distance(agree("parameters, " + name, loss::ssiuu<>{{}, s, {}}), gd) > 1e-6);
       BOOST_TEST(distance(agree("neurons, " + name, loss::ssiuu<loss::gradient_difference, per_neuron>{{}, s, {}}), gd) > 1e-6);
@@ -111,6 +115,31 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(decoders, X, testing::tensors) {
                                       .kv_heads = family == model::decoder_family::gpt2 ? 4 : 2, .head_dim = 4, .ffn_width = 24, .context = 32,
                                       .tied = tied}, 3, 0.4),
             sequences(1, 6), sequences(2, 7));
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(decoders_and_examples_that_begin_alike, X, testing::tensors) {
+  const std::vector<std::int32_t> question{1, 2, 3, 4, 5, 6, 7, 8, 9};
+  auto forget = sequences(1, 6, question), retain = sequences(2, 7, question);
+  retain[1].tokens = retain[0].tokens;                     // a text twice, with other labels,
+  retain[1].answer_begin = retain[0].answer_begin - 2;
+  forget[2] = forget[1], forget[2].tokens.back() = 31;     // a question with two answers,
+  forget[3].tokens.assign(forget[0].tokens.begin(), forget[0].tokens.end() - 1);  // one that is the beginning of another,
+  forget[3].answer_begin = std::ssize(forget[3].tokens) - 1;
+  for (const auto family : {model::decoder_family::llama, model::decoder_family::gpt2}) {
+    auto m = model::random_decoder<X>({.family = family, .vocabulary = 32, .width = 16, .layers = 2, .heads = 4,
+                                       .kv_heads = family == model::decoder_family::gpt2 ? 4 : 2, .head_dim = 4, .ffn_width = 24, .context = 32}, 3, 0.4);
+    check(m, forget, retain, 10);  // answers are unlikely, and penalties small
+    loss::example_list<model::decoder<X>> all;  // of step 1
+    for (std::size_t i = 0; i < 4; ++i) all.push_back(&forget[i]);
+    for (std::size_t i = 0; i < 3; ++i) all.push_back(&retain[i]);
+    m.share_beginnings = true;
+    const auto together = m.make_training_batch(all, 0), apart = m.make_training_batch(all, 4);
+    BOOST_TEST(together.shares_rows());
+    BOOST_TEST(together.tokens.size() < apart.tokens.size());  // which the two sets have in common
+    BOOST_TEST(!m.make_training_batch(std::span(all).first(1), 0).shares_rows());  // where nothing is saved
+    m.share_beginnings = false;
+    BOOST_TEST(!m.make_training_batch(all, 0).shares_rows());
+  }
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(parameters_made_of_parameters, X, testing::tensors) {

@@ -51,7 +51,7 @@ class recording {
   /// Runs the model on a batch of forget examples. The sweeps will add to `gradients` (one tensor a parameter, or absent).
   /// Returns the summed NLL of each example, S [examples].
   const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
-    rows_.clear();
+    rows_.clear(), keys_.clear();
     return run(model, batch, batch.examples(), gradients);
   }
 
@@ -62,6 +62,7 @@ class recording {
     require(std::ssize(batch.row_counts) == batch.examples(), "the batch has ", batch.row_counts.size(), " `row_counts` for ", batch.examples(),
             " examples: fill in the rows of each, or leave the member out");
     rows_ = batch.row_counts;
+    if constexpr (requires { batch.key_counts; }) keys_ = batch.key_counts;
     return run(model, batch, forget, {});
   }
 
@@ -76,7 +77,7 @@ class recording {
     else fill(forget_seed, -1);
     if (forget_ < all) copy_into(retain_seed, weights.slice(forget_, all));
     if (rows_.empty()) return tape_.pullback(nll_, seed, !neurons);
-    const batch_part forget(rows_, labels_, 0, forget_), retain(rows_, labels_, forget_, all), whole(rows_, labels_, 0, all);
+    const batch_part forget(rows_, labels_, 0, forget_, keys_), retain(rows_, labels_, forget_, all, keys_), whole(rows_, labels_, 0, all, keys_);
     constexpr auto first = &node<dual<X>>::adjoint, second = &node<dual<X>>::adjoint_tangent;
     if (one_sweep()) {
       X slopes = zeros<X>(seed.extents()), of_forget = slopes.slice(0, forget_);
@@ -190,7 +191,8 @@ class recording {
     with_tangents_ = false;
   }
 
-  [[nodiscard]] bool one_sweep() const { return !rows_.empty() && !neurons && order_ == curvature::first_order; }
+  /// Rows that examples share have no seed of one of them.
+  [[nodiscard]] bool one_sweep() const { return !rows_.empty() && keys_.empty() && !neurons && order_ == curvature::first_order; }
 
   [[nodiscard]] static X product(const X& a, const X& b) {
     if (b.absent()) return zeros<X>(a.extents());
@@ -203,7 +205,7 @@ class recording {
   V nll_{};
   X probability_{}, weights_{};         // of the forget examples; no P where log P is measured
   index_t forget_ = 0;
-  std::vector<index_t> rows_, labels_;  // of each example; no rows where not recorded as joint
+  std::vector<index_t> rows_, labels_, keys_;  // of each example; no rows where not recorded as joint, no keys where rows are not shared
   curvature order_;
   bool of_probability_, with_tangents_ = false;
 };

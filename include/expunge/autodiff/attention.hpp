@@ -53,18 +53,17 @@ struct attention_rule {
   static constexpr int operand_cotangents = 2;
   attention_shape sizes{};
   T scale = 1;
-  typename X::index_tensor offsets{}, key_offsets{};  // the latter where there are more keys, for inference
+  typename X::index_tensor offsets{}, key_offsets{};  // the latter the former where no example has a past
   X q{}, k{}, v{}, out{}, lse{}, dout{}, dlse{};  // the first three for products alone
 
   X forward(const X& q_, const X& k_, const X& v_) {
-    const auto& of_keys = key_offsets.absent() ? offsets : key_offsets;
     require(k_.rows() == sizes.key_rows && k_.extents() == v_.extents() && q_.cols() == sizes.heads * sizes.dim &&
-                k_.cols() == sizes.kv_heads * sizes.dim && of_keys.size() == offsets.size(),
+                k_.cols() == sizes.kv_heads * sizes.dim && key_offsets.size() == offsets.size(),
             "attention: q ", q_.extents(), ", k ", k_.extents(), ", v ", v_.extents(), ", ", offsets.size(), " offsets of rows and ",
-            of_keys.size(), " of keys for ", sizes.heads, " heads, ", sizes.kv_heads, " key-value heads of ", sizes.dim);
+            key_offsets.size(), " of keys for ", sizes.heads, " heads, ", sizes.kv_heads, " key-value heads of ", sizes.dim);
     out = X(q_.extents());
     lse = X(shape{q_.rows(), sizes.heads});
-    X::template run<primitive::attention>(sizes, offsets.data(), of_keys.data(), q_.operand(), k_.operand(), v_.operand(), scale,
+    X::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q_.operand(), k_.operand(), v_.operand(), scale,
                                           out.mutable_data(), lse.mutable_data());
     q = q_.operand_alone();
     k = k_.operand_alone();
@@ -74,28 +73,30 @@ struct attention_rule {
   X pushforward(const X& dq, const X& dk, const X& dv) {
     dout = X(out.extents());
     dlse = X(lse.extents());
-    X::template run<primitive::attention_pushforward>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(),
-                                                      lse.data(), dq.operand(), dk.operand(), dv.operand(), dout.mutable_data(),
+    X::template run<primitive::attention_pushforward>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale,
+                                                      out.data(), lse.data(), dq.operand(), dk.operand(), dv.operand(), dout.mutable_data(),
                                                       dlse.mutable_data());
     return dout;
   }
   void pullback(const X& out_bar, cotangent_slot<X> q_bar, cotangent_slot<X> k_bar, cotangent_slot<X> v_bar) const {
     const auto to_q = q_bar.destination(q.extents()), to_k = k_bar.destination(k.extents()), to_v = v_bar.destination(v.extents());
-    X::template run<primitive::attention_pullback>(sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(),
-                                                   lse.data(), out_bar.operand(), to_q, to_k, to_v);
+    X::template run<primitive::attention_pullback>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale,
+                                                   out.data(), lse.data(), out_bar.operand(), to_q, to_k, to_v);
   }
   void pullback_tangent(const X& dq, const X& dk, const X& dv, const X& out_bar, const X& dout_bar, cotangent_slot<X> dq_bar,
                         cotangent_slot<X> dk_bar, cotangent_slot<X> dv_bar) const {
     const auto to_q = dq_bar.destination(q.extents()), to_k = dk_bar.destination(k.extents()), to_v = dv_bar.destination(v.extents());
     X::template run<primitive::attention_pullback_tangent>(
-        sizes, offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(), dk.operand(),
+        sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(), dk.operand(),
         dv.operand(), dout.data(), dlse.data(), out_bar.operand(), dout_bar.operand(), to_q, to_k, to_v);
   }
   void restrict(const batch_part& part) {
     for (X* saved : {&q, &k, &v, &out, &lse}) part.restrict(*saved);
     part.restrict_offsets(offsets);
+    part.restrict_offsets(key_offsets);
     sizes.examples = part.examples();
-    sizes.rows = sizes.key_rows = q.rows();
+    sizes.rows = q.rows();
+    sizes.key_rows = k.rows();
   }
 };
 
@@ -131,25 +132,24 @@ V rotary(const V& x, const typename tensor_of<V>::index_tensor& positions, const
 }
 
 /// softmax(q k^T * scale, causal) v for each example and head, scale > 0; query heads share key-value heads in groups.
-/// q [rows, heads * dim], k and v [rows, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1]
-/// (ascending, the last is the number of rows; not checked).
+/// q [rows, heads * dim], k and v [keys, kv_heads * dim], which may be operands alone; example e owns the rows offsets[e] to offsets[e + 1] and
+/// the keys key_offsets[e] to key_offsets[e + 1]: first those of its past, to which all its rows attend, then one for each of its rows (offsets
+/// ascend, the last are the numbers of rows and keys; not checked).
 template <differentiable_value V>
-V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads,
-                   index_t kv_heads, typename tensor_of<V>::value_type scale) {
+V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets,
+                   const typename tensor_of<V>::index_tensor& key_offsets, index_t heads, index_t kv_heads, typename tensor_of<V>::value_type scale) {
   using X = tensor_of<V>;
   const index_t dim = detail::head_dimension(primal_of(q).cols(), heads, kv_heads);
-  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows()}, detail::positive_scale(scale), offsets}, q, k, v);
+  return apply(detail::attention_rule<X>{{offsets.size() - 1, heads, kv_heads, dim, primal_of(q).rows(), primal_of(k).rows()}, detail::positive_scale(scale),
+                                         offsets, key_offsets}, q, k, v);
 }
 
-/// The same behind a past, for inference: k and v hold for example e the rows key_offsets[e] to key_offsets[e + 1], first those
-/// that all its queries attend to, then one for each of its queries.
-template <class T, class S>
-tensor<T, S> causal_attention(const tensor<T, S>& q, const tensor<T, S>& k, const tensor<T, S>& v,
-                              const typename tensor<T, S>::index_tensor& offsets, const typename tensor<T, S>::index_tensor& key_offsets,
-                              index_t heads, index_t kv_heads, T scale) {
-  const index_t dim = detail::head_dimension(q.cols(), heads, kv_heads);
-  return apply(detail::attention_rule<tensor<T, S>>{{offsets.size() - 1, heads, kv_heads, dim, q.rows(), k.rows()}, detail::positive_scale(scale), offsets,
-                                                    key_offsets}, q, k, v);
+/// The same without a past: a key for each row.
+template <differentiable_value V>
+V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads, index_t kv_heads,
+                   typename tensor_of<V>::value_type scale) {
+  require(primal_of(k).rows() == primal_of(q).rows(), "attention: q ", primal_of(q).extents(), " and k ", primal_of(k).extents(), ": without key_offsets there is a key for each row");
+  return causal_attention(q, k, v, offsets, offsets, heads, kv_heads, scale);
 }
 
 }  // namespace expunge

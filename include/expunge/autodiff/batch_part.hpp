@@ -10,15 +10,18 @@
 namespace expunge {
 
 /// Examples [begin, end) of a batch with the rows and labels that are theirs. Recorded values are laid out by example: their first
-/// extent counts the batch's examples, rows or labels, and an operation mixes rows of one example only. (Where two of the three
-/// counts are equal, they are equal example by example, since an example has at least one label and no more labels than rows.)
+/// extent counts the batch's examples, rows, labels or keys, and an operation mixes rows of one example only, or of examples on the same side
+/// of a cut. (Where two of the counts are equal, they are equal example by example: an example has at least one label and, without keys of its
+/// own, no more labels than rows; with keys there are more keys than rows and more rows than labels.)
 class batch_part {
  public:
-  /// `rows` and `labels` are the counts of each example of the whole batch.
-  batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end)
-      : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)) {
-    require(rows_.of != labels_.of || rows == labels, "batch_part: a batch with as many labels as rows, but not example by example, cannot be cut "
-            "down: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
+  /// `rows` and `labels` are the counts of each example of the whole batch; `keys`, where examples share rows, of the rows that each attends to.
+  batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end, const std::vector<index_t>& keys = {})
+      : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)),
+        keys_(keys.empty() ? rows_ : range_of(keys, begin, end)) {
+    require((rows_.of != labels_.of || rows == labels) && (keys.empty() || (keys_.of > rows_.of && rows_.of > labels_.of)),
+            "batch_part: a batch of ", rows_.of, " rows, ", labels_.of, " labels and ", keys_.of, " keys whose values do not say which of these they "
+            "have one for: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
     require(0 <= begin && begin <= end && end <= examples_.of, "batch_part: examples ", begin, " to ", end, " of ", examples_.of);
   }
 
@@ -60,13 +63,13 @@ class batch_part {
     return r;
   }
   [[nodiscard]] range range_for(const shape& s) const {
-    for (const range& r : {rows_, labels_, examples_})
+    for (const range& r : {rows_, labels_, examples_, keys_})
       if (s.rank() > 0 && s[0] == r.of) return r;
     fail("a recorded value of shape ", s, " is not laid out by example: the batch has ", examples_.of, " examples, ", rows_.of, " rows and ",
          labels_.of, " labels; leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
   }
 
-  range examples_, rows_, labels_;
+  range examples_, rows_, labels_, keys_;
 };
 
 }  // namespace expunge

@@ -61,18 +61,18 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
 }
 
 template <class T, class K>
-void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale, const T* out,
-                           const T* lse, const K* dq, const K* dk, const K* dv, T* dout, T* dlse) {
-  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = operand(q), .k = operand(k),
+void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q, const K* k, const K* v,
+                           T scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, T* dout, T* dlse) {
+  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = key_offsets, .scale = scale, .q = operand(q), .k = operand(k),
                              .v = operand(v), .out = out, .lse = lse, .dq = operand(dq), .dk = operand(dk), .dv = operand(dv)};
   run<pass::pushforward>("attention_pushforward", a, dout, dlse);
 }
 
 template <class T, class K>
-void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale, const T* out,
-                        const T* lse, const K* out_bar, destination<T> q_bar, destination<T> k_bar, destination<T> v_bar) {
+void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q, const K* k, const K* v,
+                        T scale, const T* out, const T* lse, const K* out_bar, destination<T> q_bar, destination<T> k_bar, destination<T> v_bar) {
   const detail::scratch<T> delta(sizes.rows * sizes.heads);
-  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = operand(q), .k = operand(k),
+  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = key_offsets, .scale = scale, .q = operand(q), .k = operand(k),
                              .v = operand(v), .out = out, .lse = lse, .g = operand(out_bar), .q_bar = q_bar, .k_bar = k_bar, .v_bar = v_bar,
                              .delta = delta.data()};
   constexpr const char* what = "attention_pullback";
@@ -82,12 +82,12 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
 }
 
 template <class T, class K>
-void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale, const T* out,
-                                const T* lse, const K* dq, const K* dk, const K* dv, const T* dout, const T* dlse, const K* out_bar,
+void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q, const K* k, const K* v,
+                                T scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, const T* dout, const T* dlse, const K* out_bar,
                                 const K* dout_bar, destination<T> dq_bar, destination<T> dk_bar, destination<T> dv_bar) {
   const index_t size = sizes.rows * sizes.heads;
   const detail::scratch<T> deltas(2 * size);
-  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = offsets, .scale = scale, .q = operand(q), .k = operand(k),
+  const arguments_of<T, K> a{.sizes = sizes, .offsets = offsets, .key_offsets = key_offsets, .scale = scale, .q = operand(q), .k = operand(k),
                              .v = operand(v), .out = out, .lse = lse, .dq = operand(dq), .dk = operand(dk), .dv = operand(dv), .dout = dout,
                              .dlse = dlse, .g = operand(out_bar), .dg = operand(dout_bar), .q_bar = dq_bar, .k_bar = dk_bar, .v_bar = dv_bar,
                              .delta = deltas.data(), .ddelta = deltas.data() + size};

@@ -98,8 +98,9 @@ struct attention_on {
     if (tile_type::bytes(a.sizes.dim, room) > most) room.stages = 1;
     const std::size_t needed = tile_type::bytes(a.sizes.dim, room);
     require(needed <= most, what, ": head dimension ", a.sizes.dim, " needs ", needed, " bytes of shared memory a block, the device has ", most);
-    const index_t heads = Which == pass::pullback_keys || Which == pass::tangent_keys ? a.sizes.kv_heads : a.sizes.heads;
-    const auto blocks = static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size) * heads);
+    constexpr bool of_keys = Which == pass::pullback_keys || Which == pass::tangent_keys;
+    const index_t heads = of_keys ? a.sizes.kv_heads : a.sizes.heads;
+    const auto blocks = static_cast<unsigned>(attention_tiles(a.sizes, tile_type::size, of_keys) * heads);
     launch(what, attention_kernel<Which, Products>, blocks, Products::threads, needed, a, room.stages, out, lse);
   }
 };

@@ -134,7 +134,7 @@ class base_objective {
   void pass(const M& model, const example_list<M>& examples, index_t forget, std::vector<X>& gradients, step_sums<X>& out) {
     tape_.clear();
     std::vector<var<X>> leaves;
-    const auto batch = model.make_batch(examples);
+    const auto batch = nn::training_batch(model, examples, 0);
     const auto lifted = nn::lifted<var<X>>(model, [&](std::size_t i, const X& p) {
       leaves.push_back(tape_.leaf(p, gradients[i]));
       return leaves.back();

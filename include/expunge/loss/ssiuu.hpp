@@ -85,7 +85,7 @@ class ssiuu_objective {
     recorder& r = *recordings(1)[0];
     const index_t forget = std::ssize(examples);
     examples.insert(examples.end(), retain.begin(), retain.end());
-    const auto batch = model.make_batch(examples);
+    const auto batch = by_example() || !joint ? model.make_batch(examples) : nn::training_batch(model, examples, forget);
     const X nll = [&] {
       if constexpr (nn::row_structured<typename M::batch_type>)
         if (joint) return r.record_joint(model, batch, forget);

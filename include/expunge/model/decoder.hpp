@@ -75,14 +75,18 @@ struct decoder_block {
   static V attend(const decoder_config& config, index_t number, const V& q, const V& k, const V& v, const nn::token_batch<X>& batch,
                   key_value_cache<X>* past) {
     const auto scale = static_cast<typename X::value_type>(1 / std::sqrt(static_cast<double>(config.head_dim)));
+    if (!batch.shares_rows()) return causal_attention(q, k, v, batch.offsets, config.heads, config.kv_heads, scale);
+    const auto of = [&](const V& keys, const V& values) {
+      return causal_attention(q, gather(keys, batch.key_rows), gather(values, batch.key_rows), batch.offsets, batch.key_offsets, config.heads,
+                              config.kv_heads, scale);
+    };
     if constexpr (is_tensor<V>) {
-      if (batch.shares_rows()) {
-        const auto [keys, values] = past == nullptr ? std::pair{k, v} : past->append(number, k, v);
-        return causal_attention(q, gather(keys, batch.key_rows), gather(values, batch.key_rows), batch.offsets, batch.key_offsets,
-                                config.heads, config.kv_heads, scale);
+      if (past != nullptr) {
+        const auto [keys, values] = past->append(number, k, v);
+        return of(keys, values);
       }
     }
-    return causal_attention(q, k, v, batch.offsets, config.heads, config.kv_heads, scale);
+    return of(k, v);
   }
 
   template <class F, class M, class... R>
@@ -118,22 +122,29 @@ struct decoder {
   double label_smoothing = 0;  // of nll(), in [0, 1), for training: 0 where one measures or uses SSIUU, which take nll() as -log P(y|x)
   bool checkpoint = false;     // gradients of base losses keep one value a block and run the block again: less memory, a third more
                                // products; where an observer looks it has no effect
+  bool share_beginnings = !converting_storage<typename X::storage_type> && !device_storage<typename X::storage_type>;  // training runs the tokens
+                               // with which examples of a batch begin alike once; not with products that convert operands, whatever it is
 
   /// Throws expunge::error as nn::make_token_batch does.
   [[nodiscard]] batch_type make_batch(std::span<const nn::token_sequence* const> examples) const {
     return nn::make_token_batch<X>(examples, config.vocabulary, config.context);
   }
 
-  /// The same for inference: examples next to each other share the rows of the tokens that both begin with.
+  /// The same; examples share the rows of the tokens with which they begin alike.
   [[nodiscard]] batch_type make_shared_batch(std::span<const nn::token_sequence* const> examples) const {
     return nn::make_shared_token_batch<X>(examples, config.vocabulary, config.context);
+  }
+
+  /// What nn::training_batch asks for: shared where that pays.
+  [[nodiscard]] batch_type make_training_batch(std::span<const nn::token_sequence* const> examples, index_t apart) const {
+    const bool can = share_beginnings && !converting_storage<typename X::storage_type>;
+    return can ? nn::make_training_token_batch<X>(examples, config.vocabulary, config.context, apart) : make_batch(examples);
   }
 
   /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow
   /// batches before it, whose keys and values are in `past` and come first in the numbers of its key_rows; its own are appended.
   template <class Observer = nn::no_observer>
   V stream(const batch_type& batch, const Observer& observe = {}, key_value_cache<X>* past = nullptr) const {
-    require(is_tensor<V> || !batch.shares_rows(), "decoder: a batch whose examples share rows is for inference; derivatives need make_batch");
     require(past == nullptr || batch.shares_rows(), "decoder: rows attend to a past only where the batch names its rows (make_shared_batch)");
     V x = in_part(embedding, "the embedding", [&] { return gather(embedding, batch.tokens); });
     if (!primal_of(positions).absent()) x = x + gather(positions, batch.positions);
@@ -196,6 +207,7 @@ struct decoder {
     made.blocks.resize(blocks.size());
     made.label_smoothing = label_smoothing;
     made.checkpoint = checkpoint;
+    made.share_beginnings = share_beginnings;
     return made;
   }
 

@@ -32,8 +32,8 @@ concept model = requires(const M& m, const any_visitor& visitor, std::span<const
   m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
 };
 
-/// A model that offers a batch whose examples share the rows of common beginnings; nll() of it gives what it gives of make_batch's,
-/// for inference (metric/likelihood.hpp).
+/// A model that offers a batch whose examples share the rows of common beginnings; nll() of it gives what it gives of make_batch's
+/// (metric/likelihood.hpp).
 template <class M>
 concept shares_beginnings = model<M> && requires(const M& m, std::span<const typename M::example_type* const> examples) {
   { m.make_shared_batch(examples) } -> std::same_as<typename M::batch_type>;
@@ -52,8 +52,16 @@ typename M::batch_type inference_batch(const M& m, std::span<const typename M::e
   else return m.make_batch(examples);
 }
 
+/// The batch of a training step that looks at sums over its examples only, the first `apart` of them and the others: where the model offers
+/// `make_training_batch(examples, apart)`, examples on the same side may share rows.
+template <model M>
+typename M::batch_type training_batch(const M& m, std::span<const typename M::example_type* const> examples, index_t apart) {
+  if constexpr (requires { { m.make_training_batch(examples, apart) } -> std::same_as<typename M::batch_type>; }) return m.make_training_batch(examples, apart);
+  else return m.make_batch(examples);
+}
+
 /// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp), with no
-/// more labels than rows. What is made of parameters alone has no rows; nor has a constant beside a parameter in an element-wise operation
+/// more labels than rows; where it has `key_counts` that are not empty, examples share rows. What is made of parameters alone has no rows; nor has a constant beside a parameter in an element-wise operation
 /// (a mask), while any other operation takes constants for rows of the batch. SSIUU then runs forget and retain examples in one pass, and
 /// Algorithm 1 with one sweep instead of two.
 template <class B>

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
 #include <cstdint>
+#include <numeric>
 #include <span>
 #include <utility>
 #include <vector>
@@ -25,39 +27,44 @@ inline std::size_t common_beginning(std::span<const std::int32_t> a, std::span<c
   return static_cast<std::size_t>(std::mismatch(a.begin(), a.end(), b.begin(), b.end()).first - a.begin());
 }
 
-/// Examples laid end to end. The last token of each is only a label: rows are the tokens before it.
+/// Examples laid end to end. The last token of each is only a label: rows are the tokens before it. Where examples share rows, one has
+/// rows of its own from where it differs from those that stand before it, and ranges of rows may be in another order than the examples.
 template <class X>
 struct token_batch {
   using index_tensor = typename X::index_tensor;
   index_tensor tokens;           // [rows]
   index_tensor positions;        // [rows], from 0 in each example
-  index_tensor offsets;          // [examples + 1], row ranges of the examples
+  index_tensor offsets;          // [examples + 1], ranges of rows
   index_tensor label_rows;       // [labels], the row that predicts each label
   index_tensor labels;           // [labels]
   index_tensor label_offsets;    // [examples + 1], label ranges of the examples
-  index_tensor key_rows;         // where examples share rows: of each example the rows of all its tokens but the last
+  index_tensor key_rows;         // where examples share rows: for each range of rows those that it attends to, its own at the end
   index_tensor key_offsets;      // [examples + 1], ranges of key_rows
   std::vector<index_t> lengths;  // answer tokens of each example
-  std::vector<index_t> row_counts;  // rows of each example
+  std::vector<index_t> row_counts, key_counts;  // of each range of rows; the latter where examples share rows
 
   [[nodiscard]] index_t examples() const { return static_cast<index_t>(lengths.size()); }
-  /// Such a batch is for inference: rows of an example attend to rows of examples before it.
   [[nodiscard]] bool shares_rows() const { return !key_rows.absent(); }
 };
 
-/// Makes a batch example by example; one that `shares_rows` lists what each example attends to. Rows are numbered in the order in which
-/// they are added, behind `rows_before` of earlier batches.
+/// Makes a batch; one that `shares_rows` lists what rows attend to. Rows are numbered in the order in which they are added, behind
+/// `rows_before` of earlier batches.
 template <class X>
 class token_batch_builder {
  public:
   token_batch_builder(index_t vocabulary, index_t context, bool shares_rows, index_t rows_before = 0)
       : vocabulary_(vocabulary), context_(context), shares_rows_(shares_rows), rows_before_(rows_before) {}
 
+  /// Adds an example: its rows, then its labels.
+  void add(const token_sequence& e, std::vector<std::int32_t>& path) {
+    add_rows(e, path);
+    add_labels(e, path);
+  }
   /// `path` comes with the rows, if any, of the example's leading tokens that are there already, of which the last label's must be
   /// in this batch, and goes with the rows of all its tokens but the last.
   /// Throws expunge::error for an example without answer or context, a token outside [0, vocabulary) or a sequence longer than
   /// `context` rows.
-  void add(const token_sequence& e, std::vector<std::int32_t>& path) {
+  void add_rows(const token_sequence& e, std::vector<std::int32_t>& path) {
     check(e);
     const std::size_t rows = e.tokens.size() - 1;
     path.resize(std::min(path.size(), rows));
@@ -66,17 +73,21 @@ class token_batch_builder {
       tokens_.push_back(e.tokens[i]);
       positions_.push_back(static_cast<std::int32_t>(i));
     }
-    for (auto i = static_cast<std::size_t>(e.answer_begin); i <= rows; ++i) {
+    batch_.row_counts.push_back(std::ssize(tokens_) - offsets_.back());
+    offsets_.push_back(static_cast<std::int32_t>(tokens_.size()));
+    if (!shares_rows_) return;
+    batch_.key_counts.push_back(std::ssize(path));
+    key_rows_.insert(key_rows_.end(), path.begin(), path.end());
+    key_offsets_.push_back(static_cast<std::int32_t>(key_rows_.size()));
+  }
+  /// Examples are in the order in which their labels are added.
+  void add_labels(const token_sequence& e, std::span<const std::int32_t> path) {
+    for (auto i = static_cast<std::size_t>(e.answer_begin); i < e.tokens.size(); ++i) {
       label_rows_.push_back(static_cast<std::int32_t>(path[i - 1] - rows_before_));
       labels_.push_back(e.tokens[i]);
     }
     batch_.lengths.push_back(e.answer_length());
-    batch_.row_counts.push_back(std::ssize(tokens_) - offsets_.back());
-    offsets_.push_back(static_cast<std::int32_t>(tokens_.size()));
     label_offsets_.push_back(static_cast<std::int32_t>(labels_.size()));
-    if (!shares_rows_) return;
-    key_rows_.insert(key_rows_.end(), path.begin(), path.end());
-    key_offsets_.push_back(static_cast<std::int32_t>(key_rows_.size()));
   }
 
   /// Throws expunge::error where no example was added.
@@ -126,16 +137,34 @@ token_batch<X> make_token_batch(std::span<const token_sequence* const> examples,
   return std::move(builder).batch();
 }
 
-/// Examples next to each other share the rows of the tokens with which both begin.
+/// Examples share the rows of the tokens with which they begin alike, the first `apart` of them and the others among themselves.
 template <class X>
-token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context) {
+token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context, index_t apart = 0) {
+  std::vector<std::size_t> order(examples.size());  // in which an example begins like the one before it if it does like any before it
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  const auto first = order.begin() + apart;
+  for (const std::span<std::size_t> part : {std::span(order.begin(), first), std::span(first, order.end())})
+    std::ranges::stable_sort(part, {}, [&](std::size_t i) -> const auto& { return examples[i]->tokens; });
   token_batch_builder<X> builder(vocabulary, context, true);
-  std::vector<std::int32_t> path;
-  for (std::size_t i = 0; i < examples.size(); ++i) {
-    if (i > 0) path.resize(std::min(path.size(), common_beginning(examples[i - 1]->tokens, examples[i]->tokens)));
-    builder.add(*examples[i], path);
+  std::vector<std::vector<std::int32_t>> paths(examples.size());
+  for (auto at = order.begin(); at != order.end(); ++at) {
+    if (at != order.begin() && at != first) {
+      paths[*at] = paths[at[-1]];
+      paths[*at].resize(std::min(paths[*at].size(), common_beginning(examples[at[-1]]->tokens, examples[*at]->tokens)));
+    }
+    builder.add_rows(*examples[*at], paths[*at]);
   }
+  for (std::size_t i = 0; i < examples.size(); ++i) builder.add_labels(*examples[i], paths[i]);
   return std::move(builder).batch();
+}
+
+/// The same where it saves an eighth of the rows at least, and examples with rows of their own where not: for derivatives, which need more rows
+/// than labels (autodiff/batch_part.hpp).
+template <class X>
+token_batch<X> make_training_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context, index_t apart = 0) {
+  auto shared = make_shared_token_batch<X>(examples, vocabulary, context, apart);
+  const bool pays = 8 * shared.tokens.size() <= 7 * shared.key_rows.size() && shared.tokens.size() > shared.labels.size();
+  return pays ? shared : make_token_batch<X>(examples, vocabulary, context);
 }
 
 }  // namespace expunge::nn

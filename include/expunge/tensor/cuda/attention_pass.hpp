@@ -15,7 +15,7 @@ namespace expunge::cuda {
 template <class T, class Operand = T>
 struct attention_arguments {
   attention_shape sizes;
-  const std::int32_t *offsets, *key_offsets;  // the same but for a value behind a past
+  const std::int32_t *offsets, *key_offsets;  // the same but behind a past
   T scale;
   const Operand *q = nullptr, *k = nullptr, *v = nullptr;
   const T *out = nullptr, *lse = nullptr;
@@ -56,7 +56,7 @@ struct attention_pass {
   /// Calls f with whether all queries of the tile from q0 on see all keys of the tile from k0 on, as a constant: then nothing need be masked.
   template <class F>
   EXPUNGE_DEVICE_INLINE void by_visibility(index_t q0, index_t k0, const F& f) const {
-    if (q0 + Tile::size <= at.end && k0 + Tile::size - 1 <= q0 + at.shift) f(std::true_type{});
+    if (q0 + Tile::size <= at.end_query && k0 + Tile::size - 1 <= q0 + at.shift) f(std::true_type{});
     else f(std::false_type{});
   }
   [[nodiscard]] EXPUNGE_DEVICE_INLINE index_t row(index_t q0, int i, index_t head) const { return (q0 + i) * a.sizes.heads + head; }
@@ -92,8 +92,9 @@ struct attention_pass {
   /// those of the queries, n < Numbers.
   template <int Numbers, of... Moving, class F>
   EXPUNGE_DEVICE_INLINE void for_queries(index_t kv_head, const F& f) const {
-    const int tiles = static_cast<int>((at.end - at.first + Tile::size - 1) / Tile::size);
-    walk<Numbers, Moving...>({at.first, at.end, tiles, kv_head * group(), group()}, f);
+    const index_t seeing = at.first - at.shift, first = seeing > at.first_query ? seeing : at.first_query;
+    const int tiles = static_cast<int>((at.end_query - first + Tile::size - 1) / Tile::size);
+    walk<Numbers, Moving...>({first, at.end_query, tiles, kv_head * group(), group()}, f);
   }
 
   /// m = dx y^T + x dy^T, the tangent of x y^T.

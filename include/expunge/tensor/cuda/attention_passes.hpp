@@ -148,7 +148,7 @@ struct attention_passes : attention_pass<T, Tile> {
       tile.multiply(v, g, s);
       by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
         tile.for_scores([&](int j) {
-          return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
+          return [&, from = first_seeing(q0, j, k0), to = q.count](int i, auto cell) {
             const bool sees = whole || (from <= i && i < to);
             p[cell] = this->probability(sees, p[cell], lse[i]);
             s[cell] = this->only(sees, p[cell] * (s[cell] - delta[i]));
@@ -203,7 +203,7 @@ struct attention_passes : attention_pass<T, Tile> {
                   *const ddelta = numbers(number_ddelta);
           by_visibility(q0, k0, [&]<bool whole>(std::bool_constant<whole>) {
             tile.for_scores([&](int j) {
-              return [&, from = first_seeing(q0, j, k0), to = count(q0)](int i, auto cell) {
+              return [&, from = first_seeing(q0, j, k0), to = q.count](int i, auto cell) {
                 this->coefficients(whole || (from <= i && i < to), lse[i], dlse[i], delta[i], ddelta[i], p[cell], dp[cell], s[cell], ds[cell]);
               };
             });

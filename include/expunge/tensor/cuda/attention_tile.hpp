@@ -10,24 +10,26 @@
 
 namespace expunge::cuda {
 
-/// Where a tile lies: from row `first` on, in the example whose rows end before row `end`. The example's keys begin with
-/// `first_key`; row r has the key r + shift.
+/// Where a tile of rows, or of keys, lies: from `first` on, in the example whose rows, or keys, end before `end`. The example's rows are
+/// [first_query, end_query), its keys begin with `first_key`; row r has the key r + shift.
 struct attention_tile_place {
-  index_t end, first, first_key, shift;
+  index_t end, first, first_query, end_query, first_key, shift;
 };
 
-/// How many tiles there are at most.
-inline index_t attention_tiles(const attention_shape& sizes, int tile) { return sizes.rows / tile + sizes.examples; }
+/// How many tiles there are at most of rows, or of keys.
+inline index_t attention_tiles(const attention_shape& sizes, int tile, bool of_keys) {
+  return (of_keys ? sizes.key_rows : sizes.rows) / tile + sizes.examples;
+}
 
 namespace detail {
 EXPUNGE_DEVICE inline std::int32_t attention_tiles_of(const std::int32_t* offsets, std::int32_t example, int tile) {
   return (offsets[example + 1] - offsets[example] + tile - 1) / tile;
 }
-/// The tile number `which` of an example.
-EXPUNGE_DEVICE inline attention_tile_place attention_tile_of(const std::int32_t* offsets, const std::int32_t* key_offsets, std::int32_t example,
-                                                             index_t which, int tile) {
+/// The tile number `which` of an example, of rows where `tiled` are their offsets, or of keys.
+EXPUNGE_DEVICE inline attention_tile_place attention_tile_of(const std::int32_t* tiled, const std::int32_t* offsets, const std::int32_t* key_offsets,
+                                                             std::int32_t example, index_t which, int tile) {
   const index_t end = offsets[example + 1];
-  return {end, offsets[example] + which * tile, key_offsets[example], key_offsets[example + 1] - end};
+  return {tiled[example + 1], tiled[example] + which * tile, offsets[example], end, key_offsets[example], key_offsets[example + 1] - end};
 }
 }  // namespace detail
 
@@ -37,7 +39,7 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   for (std::int32_t e = 0; e < sizes.examples; ++e) {
     const index_t tiles = detail::attention_tiles_of(offsets, e, tile);
     if (which < tiles) {
-      found = detail::attention_tile_of(offsets, key_offsets, e, which, tile);
+      found = detail::attention_tile_of(offsets, offsets, key_offsets, e, which, tile);
       return true;
     }
     which -= tiles;
@@ -45,12 +47,12 @@ EXPUNGE_DEVICE inline bool find_attention_tile(const attention_shape& sizes, con
   return false;
 }
 
-/// The same, counted from those with most tiles of their example from them on to those with fewest: a tile of keys takes a step for each, so
-/// that what is left for the end is short.
+/// The same of keys, counted from those with most tiles of their example from them on to those with fewest: without a past a tile takes a step
+/// for each, so that what is left for the end is short.
 EXPUNGE_DEVICE inline bool find_attention_tile_of_keys(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets,
                                                        int tile, index_t which, attention_tile_place& found) {
   const auto examples = static_cast<std::int32_t>(sizes.examples);
-  const auto tiles = [&](std::int32_t e) { return detail::attention_tiles_of(offsets, e, tile); };
+  const auto tiles = [&](std::int32_t e) { return detail::attention_tiles_of(key_offsets, e, tile); };
   const auto with_steps = [&](std::int32_t least) {  // how many tiles take so many at least
     std::int32_t count = 0;
     for (std::int32_t e = 0; e < examples; ++e) count += tiles(e) < least ? 0 : tiles(e) - least + 1;
@@ -66,7 +68,7 @@ EXPUNGE_DEVICE inline bool find_attention_tile_of_keys(const attention_shape& si
   which -= with_steps(steps + 1);
   for (std::int32_t e = 0; e < examples; ++e)
     if (tiles(e) >= steps && which-- == 0) {
-      found = detail::attention_tile_of(offsets, key_offsets, e, tiles(e) - steps, tile);
+      found = detail::attention_tile_of(key_offsets, offsets, key_offsets, e, tiles(e) - steps, tile);
       return true;
     }
   return false;

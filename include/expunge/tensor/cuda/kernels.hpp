@@ -83,14 +83,14 @@ template <class T, class K>
 void attention(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q, const K* k,
     const K* v, T scale, T* out, T* lse);
 template <class T, class K>
-void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale,
-    const T* out, const T* lse, const K* dq, const K* dk, const K* dv, T* dout, T* dlse);
+void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q,
+    const K* k, const K* v, T scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, T* dout, T* dlse);
 template <class T, class K>
-void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T scale,
-    const T* out, const T* lse, const K* out_bar, destination<T> q_bar, destination<T> k_bar, destination<T> v_bar);
+void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q,
+    const K* k, const K* v, T scale, const T* out, const T* lse, const K* out_bar, destination<T> q_bar, destination<T> k_bar, destination<T> v_bar);
 template <class T, class K>
-void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const K* q, const K* k, const K* v, T
-    scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, const T* dout, const T* dlse, const K* out_bar, const
+void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const K* q,
+    const K* k, const K* v, T scale, const T* out, const T* lse, const K* dq, const K* dk, const K* dv, const T* dout, const T* dlse, const K* out_bar, const
     K* dout_bar, destination<T> dq_bar, destination<T> dk_bar, destination<T> dv_bar);
 template <class T>
 void softmax_statistics(const T* z, const std::int32_t* labels, index_t first, index_t rows, index_t cols, T* largest, T* others, T*

@@ -11,8 +11,9 @@
 // kept with out from the value for the derivatives. Example e owns the rows offsets[e] to offsets[e + 1]; its row t attends to
 // its rows up to t; query head h reads key-value head h / (heads / kv_heads). A null tangent (prefix d) is zero; a null cotangent
 // output (suffix _bar) is not wanted, and any other is added to. Memory beside the arguments: a few [64, length] a thread.
-// The value alone may have more keys than queries: k and v then hold, for example e, the rows key_offsets[e] to
-// key_offsets[e + 1], first those of its past, to which all its rows attend, then one for each of its rows.
+// Where there are more keys than queries, k and v, and what belongs to them, hold for example e the rows key_offsets[e] to
+// key_offsets[e + 1], first those of its past, to which all its rows attend, then one for each of its rows; otherwise key_offsets
+// are the offsets.
 namespace expunge::host {
 
 /// out = softmax(scale q k^T, causal) v
@@ -36,9 +37,9 @@ void attention(const attention_shape& sizes, const std::int32_t* offsets, const 
 
 /// dout and dlse, overwritten, along (dq, dk, dv).
 template <class T>
-void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-                           const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse) {
-  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
+void attention_pushforward(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
+                           const T* v, T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, T* dout, T* dlse) {
+  detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto mean_of = [&](index_t i, const T* ds) { return dlse[at.lse_index(i)] = detail::dot(at.template padded<T>(at.visible(i)), p[i], ds); };
     at.to_queries(dout, false, T{1}, at.probability_tangent(p, q, k, scale, dq, dk, mean_of), v);
@@ -47,9 +48,9 @@ void attention_pushforward(const attention_shape& sizes, const std::int32_t* off
 }
 
 template <class T>
-void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v, T scale,
-                        const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar) {
-  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
+void attention_pullback(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k, const T* v,
+                        T scale, const T* out, const T* lse, const T* out_bar, T* q_bar, T* k_bar, T* v_bar) {
+  detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     if (v_bar != nullptr) at.to_keys(v_bar, T{1}, p, out_bar);
     if (q_bar == nullptr && k_bar == nullptr) return;
@@ -65,10 +66,10 @@ void attention_pullback(const attention_shape& sizes, const std::int32_t* offset
 /// Derivative of the pullback's (q_bar, k_bar, v_bar) along (dq, dk, dv, dout_bar). dlse, and dout, which the device's kernels read, are what the
 /// pushforward gave.
 template <class T>
-void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const T* q, const T* k, const T* v,
-                                T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, const T* /*dout*/, const T* dlse,
-                                const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar) {
-  detail::for_attention_blocks(sizes, offsets, offsets, [&](const detail::attention_block& at) {
+void attention_pullback_tangent(const attention_shape& sizes, const std::int32_t* offsets, const std::int32_t* key_offsets, const T* q, const T* k,
+                                const T* v, T scale, const T* /*out*/, const T* lse, const T* dq, const T* dk, const T* dv, const T* /*dout*/,
+                                const T* dlse, const T* out_bar, const T* dout_bar, T* dq_bar, T* dk_bar, T* dv_bar) {
+  detail::for_attention_blocks(sizes, offsets, key_offsets, [&](const detail::attention_block& at) {
     const auto p = at.recompute(q, k, scale, lse);
     const auto dp = at.probability_tangent(p, q, k, scale, dq, dk, [&](index_t i, const T*) { return dlse[at.lse_index(i)]; });
     if (dv_bar != nullptr) {
