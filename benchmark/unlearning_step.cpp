@@ -31,12 +31,18 @@ void report_use(benchmark::State& state, const model::decoder<X>& m) {
 #endif
 }
 
+/// How a step runs.
+struct step_form {
+  bool shares_beginnings = false, checkpoint = false;
+};
+
 /// Seconds of a step are the trainer's own, the first two left out: they fill the buffer pool and have no penalty. With graphs the first
 /// ten: an exact step is made of graphs from the sixth on.
 template <class X, class Loss>
-void train(benchmark::State& state, const settings& s, const Loss& policy, step_cost cost, bool checkpoint, double& reference_seconds) {
+void train(benchmark::State& state, const settings& s, const Loss& policy, step_cost cost, step_form form, double& reference_seconds) {
   auto lm = model::load_language_model<X>(s.model);
-  lm.weights.checkpoint = checkpoint;
+  lm.weights.checkpoint = form.checkpoint;
+  lm.weights.share_beginnings = form.shares_beginnings;
   const workload w = encode(lm.tokenizer, s);
   std::vector<double> seconds;
   const index_t left_out = s.graphs ? 10 : 2;
@@ -121,7 +127,7 @@ void generate(benchmark::State& state, const settings& s) {
 /// Every benchmark on tensors X, with a prefix to its name.
 template <class X>
 void add(const std::string& prefix, const settings& s, double& reference) {
-  const auto once = [&](const char* name, auto work) {
+  const auto once = [&](const std::string& name, auto work) {
     benchmark::RegisterBenchmark((prefix + name).c_str(), [work](benchmark::State& state) {
       try {
         work(state);
@@ -130,16 +136,19 @@ void add(const std::string& prefix, const settings& s, double& reference) {
       }
     })->Iterations(1)->Unit(benchmark::kSecond);
   };
-  const auto step = [&](const char* name, const auto& policy, step_cost cost, bool checkpoint = false) {
-    once(name, [&s, &reference, policy, cost, checkpoint](benchmark::State& state) { train<X>(state, s, policy, cost, checkpoint, reference); });
+  const auto step = [&](const std::string& name, const auto& policy, step_cost cost, step_form form = {}) {
+    once(name, [&s, &reference, policy, cost, form](benchmark::State& state) { train<X>(state, s, policy, cost, form, reference); });
   };
   const loss::gradient_difference gd{};
   const double lambda = 1e-2;
-  step("gradient_difference", gd, {3, 3});
-  step("ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd), {6, 3});
-  step("ssiuu_first_order_parameter", loss::ssiuu<>{gd, {.lambda = lambda}, {}}, {4, 3});
-  step("ssiuu_exact_parameter", loss::ssiuu<>{gd, {.lambda = lambda, .curvature = attribution::curvature::exact}, {}}, {9, 3});
-  step("gradient_difference_checkpointed", gd, {4, 4}, true);
+  for (const bool shared : {false, true}) {  // with shared beginnings the shares of the peak are of the products of all rows, too
+    const std::string of = shared ? "shared_" : "";
+    step(of + "gradient_difference", gd, {3, 3}, {shared});
+    step(of + "ssiuu_exact_neuron", loss::ssiuu_exact(lambda, gd), {6, 3}, {shared});
+    step(of + "ssiuu_first_order_parameter", loss::ssiuu<>{gd, {.lambda = lambda}, {}}, {4, 3}, {shared});
+    step(of + "ssiuu_exact_parameter", loss::ssiuu<>{gd, {.lambda = lambda, .curvature = attribution::curvature::exact}, {}}, {9, 3}, {shared});
+  }
+  step("gradient_difference_checkpointed", gd, {4, 4}, {false, true});
   once("evaluation", [&s](benchmark::State& state) { evaluate<X>(state, s); });
   once("generation", [&s](benchmark::State& state) { generate<X>(state, s); });
 }
