@@ -1,6 +1,7 @@
-"""Exact SSIUU per neuron (batch sum, absolute value, on gradient difference) on the tuned model, gates per example.
+"""Exact SSIUU per neuron (batch sum, absolute value, on gradient difference) on the tuned model, gates per example, or with
+shared beginnings for the batch, whose sum is all that the penalty looks at.
 
-    python exact.py --way double_backward|forward_over_reverse --weights FOLDER --facts FACTS.jsonl [--batch 8]
+    python exact.py --way double_backward|forward_over_reverse --weights FOLDER --facts FACTS.jsonl [--batch 8] [--share]
 
 Attributions are the gradient of P = exp(-S) by the gates, A[b, i] = dP_b / d gate[b, i]. double_backward keeps the graph of that
 gradient and differentiates the penalty through it. forward_over_reverse is torch.func's jvp of grad: with v = d penalty / dA, the
@@ -16,7 +17,7 @@ from packed_llama import PackedLlama, pack
 a = workload.arguments("double_backward", "forward_over_reverse", "forward_over_reverse_compile")
 model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
-forget, retain = (pack(s, a.device) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
+forget, retain = (pack(s, a.device, a.share) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
 base_weights = -1 / (forget.examples * forget.lengths)  # d forget term / d S
 previous = None
 
@@ -47,7 +48,7 @@ def retain_gradients():
 
 def double_backward():
     retain_term = retain_gradients()
-    gates = [g.requires_grad_() for g in model.gates(forget.examples)]
+    gates = [g.requires_grad_() for g in model.gates(forget)]
     with second_order():
         nll = model.nll(model.parameters, forget, gates)
     penalty, _ = penalty_of(torch.autograd.grad((-nll).exp().sum(), gates, create_graph=True))
@@ -73,7 +74,7 @@ if a.way.endswith("compile"):
 
 def forward_over_reverse():
     retain_term = retain_gradients()
-    gates = [g.requires_grad_() for g in model.gates(forget.examples)]
+    gates = [g.requires_grad_() for g in model.gates(forget)]
     frozen = {k: p.detach() for k, p in model.parameters.items()}
     nll = model.nll(frozen, forget, gates)  # only the gates want a gradient: no products for the weights
     penalty, slopes = penalty_of(torch.autograd.grad((-nll).exp().sum(), gates))

@@ -1,6 +1,6 @@
 """SSIUU first order (Algorithm 1: per parameter, batch sum, squared, the gradient inside A held constant) on the tuned model.
 
-    python first_order.py --way eager --weights FOLDER --facts FACTS.jsonl [--batch 8]
+    python first_order.py --way eager --weights FOLDER --facts FACTS.jsonl [--batch 8] [--share]
 
 g = d sum_b exp(-S_b) / d parameter for A = parameter * g, then the base loss; the penalty adds lambda 2 (A - A_before) g to the
 gradient where A is negative. The forget batch is swept back twice, the retain batch once, each in a pass of its own: in one pass for both
@@ -15,7 +15,7 @@ from packed_llama import PackedLlama, pack
 a = workload.arguments("eager")
 model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
-forget, retain = (pack(s, a.device) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
+forget, retain = (pack(s, a.device, a.share) for s in workload.batches(a, AutoTokenizer.from_pretrained(a.weights)))
 previous = None
 
 

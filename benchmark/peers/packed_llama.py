@@ -1,6 +1,7 @@
 """Llama in plain PyTorch without padding waste: a batch is the rows of all its tokens, and logits stand only at labels.
 
 Only attention sees a padded copy, or a view where all sequences have one length; its causal kernel needs no mask, since padding is at the end.
+Where examples share the rows of common beginnings, attention has all rows as one text and a mask.
 """
 import json
 import os
@@ -16,28 +17,44 @@ LINEAR = ["self_attn.q_proj", "self_attn.k_proj", "self_attn.v_proj", "self_attn
 @dataclass
 class Batch:
     examples: int
+    texts: int              # that attention sees, side by side
     longest: int
-    ids: torch.Tensor      # [rows]
+    ids: torch.Tensor       # [rows]
     position: torch.Tensor  # [rows], in its example
-    owner: torch.Tensor    # [rows], its example
-    place: torch.Tensor    # [rows], in the padded [examples * longest]
-    at: torch.Tensor       # [labels], the rows that predict a label
-    labels: torch.Tensor   # [labels]
-    lengths: torch.Tensor  # [examples], answer tokens
+    owner: torch.Tensor     # [rows], its text
+    place: torch.Tensor     # [rows], in the padded [texts * longest]
+    sees: torch.Tensor      # [rows, rows], whether it attends to it, where there is one text of all; None: to what is before it in its text
+    at: torch.Tensor        # [labels], the rows that predict a label
+    labels: torch.Tensor    # [labels]
+    whose: torch.Tensor     # [labels], its example
+    lengths: torch.Tensor   # [examples], answer tokens
 
 
-def pack(sequences, device="cpu"):
-    ids, position, owner, at, labels, lengths = [], [], [], [], [], []
+def pack(sequences, device="cpu", share=False):
+    """Rows are of all tokens but the last of each example, or with `share` of each beginning that examples have once."""
+    ids, position, owner, at, labels, whose, paths = [], [], [], [], [], [], {}
+    for i in sorted(range(len(sequences)), key=lambda i: sequences[i][0]) if share else range(len(sequences)):
+        tokens = sequences[i][0][:-1]  # the last token predicts nothing
+        before, path = list(paths.items())[-1] if share and paths else (None, [])
+        common = len(os.path.commonprefix([tokens, sequences[before][0]])) if path else 0
+        paths[i] = path[: min(common, len(path))]
+        for token in tokens[len(paths[i]) :]:
+            position.append(len(paths[i]))
+            paths[i].append(len(ids))
+            owner.append(0 if share else i)
+            ids.append(token)
+    sees = torch.zeros(len(ids), len(ids), dtype=torch.bool, device=device) if share else None
     for i, (tokens, begin) in enumerate(sequences):
+        at += paths[i][begin - 1 :]
         labels += tokens[begin:]
-        lengths.append(len(tokens) - begin)
-        ids += tokens[:-1]  # the last token predicts nothing
-        position += range(len(tokens) - 1)
-        owner += [i] * (len(tokens) - 1)
-        at += range(len(ids) - lengths[-1], len(ids))
-    longest = max(position) + 1
-    ids, position, owner, at, labels, lengths = (torch.tensor(x, device=device) for x in (ids, position, owner, at, labels, lengths))
-    return Batch(len(sequences), longest, ids, position, owner, owner * longest + position, at, labels, lengths)
+        whose += [i] * (len(tokens) - begin)
+        for j, row in enumerate(paths[i] if share else []):
+            sees[row, paths[i][: j + 1]] = True
+    lengths = [len(tokens) - begin for tokens, begin in sequences]
+    longest = len(ids) if share else max(position) + 1
+    ids, position, owner, at, labels, whose, lengths = (torch.tensor(x, device=device) for x in (ids, position, owner, at, labels, whose, lengths))
+    place = torch.arange(len(ids), device=device) if share else owner * longest + position
+    return Batch(len(sequences), 1 if share else len(sequences), longest, ids, position, owner, place, sees, at, labels, whose, lengths)
 
 
 class PackedLlama:
@@ -53,9 +70,9 @@ class PackedLlama:
         theta = (c.get("rope_parameters") or c)["rope_theta"]
         self.frequency = theta ** (-torch.arange(0, self.head, 2, dtype=torch.float32, device=device) / self.head)
 
-    def gates(self, examples):
-        """A gate of one on every output of every linear layer, one row an example."""
-        return [torch.ones(examples, self.parameters[f"model.layers.{i}.{name}.weight"].shape[0], device=self.frequency.device)
+    def gates(self, batch):
+        """A gate of one on every output of every linear layer, one row a text."""
+        return [torch.ones(batch.texts, self.parameters[f"model.layers.{i}.{name}.weight"].shape[0], device=self.frequency.device)
                 for i in range(self.config["num_hidden_layers"]) for name in LINEAR]
 
     def nll(self, parameters, batch, gates=None, attention=F.scaled_dot_product_attention):
@@ -77,18 +94,19 @@ class PackedLlama:
             first, second = x.chunk(2, -1)
             return x * cos.to(x.dtype) + torch.cat([-second, first], -1) * sin.to(x.dtype)
 
-        even = len(batch.place) == batch.examples * batch.longest
+        even = len(batch.place) == batch.texts * batch.longest
+        visible = {"is_causal": True} if batch.sees is None else {"attn_mask": batch.sees}
 
         def padded(x):
-            out = x if even else x.new_zeros(batch.examples * batch.longest, *x.shape[1:]).index_copy(0, batch.place, x)
-            return out.view(batch.examples, batch.longest, *x.shape[1:]).transpose(1, 2)
+            out = x if even else x.new_zeros(batch.texts * batch.longest, *x.shape[1:]).index_copy(0, batch.place, x)
+            return out.view(batch.texts, batch.longest, *x.shape[1:]).transpose(1, 2)
 
         x = F.embedding(batch.ids, p["model.embed_tokens.weight"])
         for i in range(c["num_hidden_layers"]):
             layer = f"model.layers.{i}."
             h = norm(x, layer + "input_layernorm")
             q, k, v = (linear(h, layer + name).unflatten(1, (-1, self.head)) for name in LINEAR[:3])
-            y = attention(padded(rotate(q)), padded(rotate(k)), padded(v), is_causal=True, enable_gqa=True)
+            y = attention(padded(rotate(q)), padded(rotate(k)), padded(v), **visible, enable_gqa=True)
             y = y.transpose(1, 2).reshape(-1, q.shape[1] * self.head)
             x = x + linear(y if even else y.index_select(0, batch.place), layer + LINEAR[3])
             h = norm(x, layer + "post_attention_layernorm")
@@ -96,4 +114,4 @@ class PackedLlama:
             x = x + linear(h, layer + LINEAR[6])
         h = norm(x.index_select(0, batch.at), "model.norm")
         nll = F.cross_entropy(F.linear(h, p["model.embed_tokens.weight"]), batch.labels, reduction="none")
-        return nll.new_zeros(batch.examples).index_add(0, batch.owner[batch.at], nll)
+        return nll.new_zeros(batch.examples).index_add(0, batch.whose, nll)

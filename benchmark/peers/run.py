@@ -3,6 +3,7 @@
     python run.py --model MODEL.gguf --facts FACTS.jsonl --benchmark BUILD/benchmark/unlearning_step --out TABLE.md
                   [--batch 8] [--repetitions 2] [--only NAME ...] [--work build/peers]
     python run.py ... --check        compares the values only, of one run each; PyTorch stops behind two steps
+    python run.py ... --share        common beginnings of examples run once a step, in ours and in the hand-tuned scripts
     python run.py ... --device cuda [--products bf16] [--length 1024] [--shape llama-1b]       on a GPU: benchmark/gpu.sh
 
 Every run's loss terms, penalty and gradient norms of the first two steps are compared with expunge's, and the sum of generated tokens;
@@ -61,7 +62,7 @@ def output_of(command, **more):
 
 
 def ours(a, name):
-    prefix = "bfloat16_" if a.products == "bf16" else ""
+    prefix = ("bfloat16_" if a.products == "bf16" else "") + ("shared_" if a.share and name not in ("evaluation", "generation") else "")
     text = output_of([a.benchmark, f"--benchmark_filter=^{prefix}{name}/", "--benchmark_format=json", a.model, a.facts, str(a.batch), a.device,
                       str(a.length), *(["graphs"] if a.graphs else [])])
     found = json.loads(text)["benchmarks"][0]
@@ -78,6 +79,8 @@ def theirs(a, name, weights, threads):
     _, script, way, *_ = PEERS[name]
     command = [sys.executable, os.path.join(HERE, script), "--way", way, "--weights", weights, "--facts", a.facts, "--batch", str(a.batch),
                "--threads", str(threads), "--device", a.device, "--products", a.products, "--length", str(a.length)]
+    if a.share and script != "plain.py":
+        command.append("--share")
     if a.check:
         command += ["--steps", "2"]
     environment = {**os.environ, **({} if a.default_malloc else KEEP_MEMORY), "TORCHINDUCTOR_CACHE_DIR": os.path.abspath(os.path.join(a.work, "inductor"))}
@@ -121,7 +124,7 @@ def table(a, pairs, no_room):
     lines = [
         f"{peer['device'] or processor()}, {os.cpu_count()} processors, {mine['threads']:.0f} threads; {', '.join(f'{k} {v}' for k, v in versions.items())}; "
         f"{datetime.date.today().isoformat()}; load average at the end {os.getloadavg()[1]:.1f} (of 5 minutes).",
-        f"{os.path.basename(a.model)}, products {a.products}{', CUDA graphs' if a.graphs else ''}, batch {a.batch}{f' of {a.length} tokens' if a.length else ''}, {a.repetitions} pairs; a time is the median of a run's steps, a figure the median of the runs, a ratio that of "
+        f"{os.path.basename(a.model)}, products {a.products}{', CUDA graphs' if a.graphs else ''}{', shared beginnings' if a.share else ''}, batch {a.batch}{f' of {a.length} tokens' if a.length else ''}, {a.repetitions} pairs; a time is the median of a run's steps, a figure the median of the runs, a ratio that of "
         "the pairs (least to most).", "", f"    python benchmark/peers/run.py {shlex.join(sys.argv[1:])}", "",
         "| figure | ours, s | PyTorch, s | time, PyTorch / ours | goal | ours, MiB | PyTorch, MiB | memory, PyTorch / ours | goal "
         "| ours, of the peak | PyTorch, of the peak |",
@@ -153,6 +156,7 @@ def main():
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--products", choices=TOLERANCE, default="float")
     parser.add_argument("--graphs", action="store_true", help="ours with CUDA graphs")
+    parser.add_argument("--share", action="store_true", help="ours and the hand-tuned scripts run common beginnings once a step")
     parser.add_argument("--length", type=int, default=0, help="tokens an example; 0: an example is a fact")
     parser.add_argument("--shape", help="random weights of this shape (prepare.py) with the model's tokenizer")
     a = parser.parse_args()

@@ -1,6 +1,6 @@
 """Gradient difference and evaluation tuned by hand: no padding, logits only at labels, one pass for both batches, a fused AdamW.
 
-    python tuned.py --way eager|compile|graphs|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8]
+    python tuned.py --way eager|compile|graphs|evaluation --weights FOLDER --facts FACTS.jsonl [--batch 8] [--share]
 """
 import torch
 from transformers import AutoTokenizer
@@ -14,10 +14,10 @@ model = PackedLlama(a.weights, a.device)
 parameters = list(model.parameters.values())
 
 if a.way == "evaluation":
-    workload.run_evaluation(a, "tuned_evaluation", tokenizer, lambda sequences: model.nll(model.parameters, pack(sequences, a.device)))
+    workload.run_evaluation(a, "tuned_evaluation", tokenizer, lambda sequences: model.nll(model.parameters, pack(sequences, a.device, a.share)))
 
 forget, retain = workload.batches(a, tokenizer)
-both = pack(forget + retain, a.device)
+both = pack(forget + retain, a.device, a.share)
 
 
 def terms_of(parameters):

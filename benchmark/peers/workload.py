@@ -28,6 +28,7 @@ def arguments(*ways):
     parser.add_argument("--steps", type=int, default=STEPS)
     parser.add_argument("--device", default="cpu", help="cpu, cuda or cuda:N")
     parser.add_argument("--products", choices=("float", "bf16"), default="float")
+    parser.add_argument("--share", action="store_true", help="examples share the rows of common beginnings")
     parser.add_argument("--length", type=int, default=0, help="tokens an example, all of them answer; 0: an example is a fact")
     chosen = parser.parse_args()
     if chosen.device != "cpu" and not torch.cuda.is_available():

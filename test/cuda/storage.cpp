@@ -66,42 +66,35 @@ X rounded(const X& x) {
   return X(x.extents(), v);
 }
 
-/// What attention's primitives give for rounded inputs: out, lse, dout, dlse, the three cotangents and their tangents.
+/// What attention's primitives give for rounded inputs, without or behind pasts of 39, 0 and 130 keys: out, lse, dout, dlse, the three cotangents and their tangents.
 template <class X>
-std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&)) {
-  const typename X::index_tensor offsets(shape{4}, std::vector<std::int32_t>{0, 127, 128, 157});
-  const attention_shape sizes{3, 2, 1, dim, 157};
+std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&), bool behind = false) {
+  using I = typename X::index_tensor;
+  const I offsets(shape{4}, std::vector<std::int32_t>{0, 127, 128, 157}), with_past(shape{4}, std::vector<std::int32_t>{0, 166, 167, 326});
+  const I& key_offsets = behind ? with_past : offsets;
+  const attention_shape sizes{3, 2, 1, dim, 157, behind ? 326 : 157};
   std::uint64_t seed = 1;
-  const auto make = [&](index_t heads) { return prepare(random<X>({sizes.rows, heads * dim}, seed++)); };
+  const auto make = [&](index_t heads) { return prepare(random<X>({heads == 1 ? sizes.key_rows : sizes.rows, heads * dim}, seed++)); };
   const X q = make(2), k = make(1), v = make(1), g = make(2), dq = make(2), dk = make(1), dv = make(1), dg = make(2);
   const float scale = 0.25F;
   X out(q.extents()), lse(shape{sizes.rows, 2}), dout(q.extents()), dlse(lse.extents());
-  X::template run<primitive::attention>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.mutable_data(), lse.mutable_data());
-  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+  X::template run<primitive::attention>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.mutable_data(), lse.mutable_data());
+  X::template run<primitive::attention_pushforward>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
                                                     dk.operand(), dv.operand(), dout.mutable_data(), dlse.mutable_data());
   std::vector found{out.to_vector(), lse.to_vector(), dout.to_vector(), dlse.to_vector()};
   for (const bool tangents : {false, true}) {
     std::array<cotangent<X>, 3> bars;
     const auto to = [&](std::size_t i, const X& of) { return cotangent_slot<X>(&bars[i]).destination(of.extents()); };
     if (tangents)
-      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
+      X::template run<primitive::attention_pullback_tangent>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), dq.operand(),
                                                              dk.operand(), dv.operand(), dout.data(), dlse.data(), g.operand(), dg.operand(),
                                                              to(0, q), to(1, k), to(2, v));
     else
-      X::template run<primitive::attention_pullback>(sizes, offsets.data(), offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), g.operand(),
+      X::template run<primitive::attention_pullback>(sizes, offsets.data(), key_offsets.data(), q.operand(), k.operand(), v.operand(), scale, out.data(), lse.data(), g.operand(),
                                                      to(0, q), to(1, k), to(2, v));
     for (const cotangent<X>& bar : bars) found.push_back(bar.value.to_vector());
   }
   return found;
-}
-
-/// Attention's value behind pasts of 39, 0 and 130 keys.
-template <class X>
-std::vector<float> attention_behind_a_past(X (*prepare)(const X&)) {
-  using I = typename X::index_tensor;
-  const I offsets(shape{4}, std::vector<std::int32_t>{0, 70, 71, 100}), key_offsets(shape{4}, std::vector<std::int32_t>{0, 109, 110, 269});
-  const auto make = [&](index_t rows, index_t heads, std::uint64_t seed) { return prepare(random<X>({rows, heads * 64}, seed)); };
-  return causal_attention(make(100, 2, 1), make(269, 1, 2), make(269, 1, 3), offsets, key_offsets, 2, 1, 0.25F).to_vector();
 }
 
 /// A transformer's operations at sizes of several tiles and blocks: value, and gradient by the inputs and weights.
@@ -352,9 +345,9 @@ BOOST_AUTO_TEST_CASE(bfloat16_products_round_operands_and_sum_in_float) {
 
 BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
   using rounding_tensor = tensor<float, bfloat16_cuda_storage<float>>;
-  for (const index_t dim : {64, 40, 96}) {  // 40 and 96: operands are filled up with zeros
-    const auto whole = attention_passes<host_tensor>(dim, rounded<host_tensor>), device = attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>);
-    const auto in_float = attention_passes<device_tensor>(dim, rounded<device_tensor>);
+  for (const auto& [dim, behind] : {std::pair<index_t, bool>{64, false}, {40, false}, {96, false}, {64, true}, {96, true}}) {  // 40 and 96: operands are filled up with zeros
+    const auto whole = attention_passes<host_tensor>(dim, rounded<host_tensor>, behind), device = attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>, behind);
+    const auto in_float = attention_passes<device_tensor>(dim, rounded<device_tensor>, behind);
     for (std::size_t i = 0; i < whole.size(); ++i) {
       float scale = 0;
       for (const float x : whole[i]) scale = std::max(scale, std::abs(x));
@@ -364,14 +357,11 @@ BOOST_AUTO_TEST_CASE(attention_rounds_operands_where_products_do) {
       BOOST_TEST((of_operands || error > 1e-5));
       BOOST_TEST(largest_difference(in_float[i], whole[i]) / scale <= 1e-5);
     }
-    BOOST_TEST((attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>) == device));
+    BOOST_TEST((attention_passes<rounding_tensor>(dim, rounded<rounding_tensor>, behind) == device));
   }
   const auto wide = attention_passes<device_tensor>(256, rounded<device_tensor>), of_host = attention_passes<host_tensor>(256, rounded<host_tensor>);
   for (std::size_t i = 0; i < wide.size(); ++i) BOOST_TEST(largest_difference(wide[i], of_host[i]) <= 1e-4);  // on smaller tiles
   BOOST_TEST((attention_passes<rounding_tensor>(256, rounded<rounding_tensor>) == wide));                     // no room on tensor cores
-  const auto whole = attention_behind_a_past<host_tensor>(rounded<host_tensor>);
-  BOOST_TEST(largest_difference(attention_behind_a_past<rounding_tensor>(rounded<rounding_tensor>), whole) <= 1e-2);
-  BOOST_TEST(largest_difference(attention_behind_a_past<device_tensor>(rounded<device_tensor>), whole) <= 1e-5);
 }
 
 BOOST_AUTO_TEST_CASE(operands_are_rounded_until_they_are_written) {

@@ -1,6 +1,7 @@
 // The plan, and what one pass or two take, by what the buffer pool really lent at its high-water mark.
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <string>
 #include <vector>
 
@@ -27,11 +28,13 @@ double peak_of(const F& f) {
   return static_cast<double>(pool.peak_bytes() - before);
 }
 
-/// Two steps; the plan must hold what they take, and not a quarter more.
+/// Two steps; the plan must hold what they take, and not a quarter more. Of the sequences the first `alike` tokens are the same.
 template <class Loss, class Optimizer = optim::adamw>
 void check(const char* what, const model::decoder_config& c, const Loss& policy, index_t length, index_t answer, const Optimizer& optimizer = {},
-           std::size_t examples = 6, const unlearn::plan_settings& how = {}) {
-  const auto forget = testing::random_sequences(1, examples, length, answer, 256), retain = testing::random_sequences(2, examples, length, answer, 256);
+           std::size_t examples = 6, const unlearn::plan_settings& how = {}, index_t alike = 0) {
+  auto forget = testing::random_sequences(1, examples, length, answer, 256), retain = testing::random_sequences(2, examples, length, answer, 256);
+  for (auto* set : {&forget, &retain})
+    for (nn::token_sequence& s : *set) std::fill_n(s.tokens.begin(), alike, 7);
   const index_t batch = 3;
   const auto plan = unlearn::plan_memory(c, policy, optimizer, std::ssize(forget), unlearn::largest_batch(forget, batch), unlearn::largest_batch(retain, batch), how);
   const double real = peak_of([&] {
@@ -81,7 +84,12 @@ BOOST_AUTO_TEST_CASE(holds_what_a_step_takes) {
       check("gd, checkpointed, large vocabulary", vocabulary, gd, length, length / 2, optim::adamw{}, 6, {.joint = joint, .checkpoint = true});
     }
     for (const auto curvature : {first_order, exact}) {
-      check("ssiuu per parameter", llama, over<per_parameter>{gd, batch(curvature), {}}, length, 3);
+      for (const index_t alike : {index_t{0}, length / 5}) {
+        BOOST_TEST_CONTEXT(length << " " << alike)
+        check("ssiuu per parameter", llama, over<per_parameter>{gd, batch(curvature), {}}, length, 3, optim::adamw{}, 6, {}, alike);
+        BOOST_TEST_CONTEXT(length << " " << alike)
+        check("ssiuu per neuron", llama, over<per_neuron>{gd, batch(curvature), {}}, length, 3, optim::adamw{}, 6, {}, alike);
+      }
       check("ssiuu per neuron", llama, over<per_neuron>{gd, batch(curvature), {}}, length, 3);
       check("ssiuu per neuron, large vocabulary", vocabulary, over<per_neuron>{gd, batch(curvature), {}}, length, length / 2);
       check("ssiuu per neuron, gpt2", gpt2, over<per_neuron>{gd, batch(curvature), {}}, length, 3);
@@ -111,6 +119,8 @@ BOOST_AUTO_TEST_CASE(the_largest_batch_is_of_the_longest_sequences) {
   BOOST_TEST(two.labels == 4 + 2);
   BOOST_TEST(all.examples == 3);
   BOOST_TEST(all.rows == 2 + 8 + 4);
+  BOOST_TEST(two.alike);  // two have five tokens in common, of 14 rows
+  BOOST_TEST(!unlearn::largest_batch(std::span(set).first(2), 2).alike);
 }
 
 BOOST_AUTO_TEST_CASE(two_passes_take_less_than_one) {

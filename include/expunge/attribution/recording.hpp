@@ -52,10 +52,13 @@ class recording {
   /// Returns the summed NLL of each example, S [examples].
   const X& record(const M& model, const typename M::batch_type& batch, const std::vector<X>& gradients) {
     rows_.clear(), keys_.clear();
+    if constexpr (requires { batch.key_counts; })
+      require(!neurons || batch.key_counts.empty(), "recording: attributions of each example need rows of its own (make_batch), and this batch's examples share rows");
     return run(model, batch, batch.examples(), gradients);
   }
 
-  /// The same for a joint batch, whose first `forget` examples are to be forgotten.
+  /// The same for a joint batch, whose first `forget` examples are to be forgotten. Where these share rows, attributions of neurons are of
+  /// ranges of rows, and only their sum over the batch is one of examples.
   const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget)
     requires nn::row_structured<typename M::batch_type>
   {

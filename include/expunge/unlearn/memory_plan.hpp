@@ -3,8 +3,10 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <functional>
 #include <iomanip>
+#include <numeric>
 #include <span>
 #include <sstream>
 #include <string>
@@ -17,7 +19,8 @@
 
 namespace expunge::unlearn {
 
-/// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values().
+/// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values(), and less
+/// where examples share rows.
 /// Gradients are made while activations go, and `activations` is what they take beyond that.
 struct memory_plan {
   std::size_t weights = 0;
@@ -54,14 +57,19 @@ inline void require_room(const memory_plan& p, std::size_t available, const std:
           " MB for it. Use a smaller batch, checkpoint (ga and gd), optimizer sgd (no moments), ssiuu per neuron, or more memory");
 }
 
-/// The most that `batch` examples of a set can have.
+/// The most that `batch` examples of a set can have; alike where the whole set saves the part of its rows from which on sharing pays.
 [[nodiscard]] inline batch_size largest_batch(std::span<const nn::token_sequence> set, index_t batch) {
   std::vector<index_t> rows, labels;
+  std::vector<std::span<const std::int32_t>> texts;
   for (const nn::token_sequence& s : set) {
     rows.push_back(std::ssize(s.tokens) - 1);
     labels.push_back(s.answer_length());
+    texts.emplace_back(s.tokens);
   }
-  batch_size out{std::min(batch, std::ssize(set)), 0, 0};
+  std::ranges::sort(texts, std::ranges::lexicographical_compare);
+  index_t common = 0;
+  for (std::size_t i = 1; i < texts.size(); ++i) common += static_cast<index_t>(nn::common_beginning(texts[i - 1], texts[i]));
+  batch_size out{std::min(batch, std::ssize(set)), 0, 0, common > 0 && 8 * common >= std::reduce(rows.begin(), rows.end())};
   for (const auto& [values, total] : {std::pair{&rows, &out.rows}, {&labels, &out.labels}}) {
     std::ranges::sort(*values, std::greater<>{});
     for (index_t i = 0; i < out.examples; ++i) *total += (*values)[static_cast<std::size_t>(i)];
@@ -91,12 +99,20 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
     return bytes(activation_values(c, all, forgotten, of, parameters, kind));
   };
   const batch_size both{forget.examples + retain.examples, forget.rows + retain.rows, forget.labels + retain.labels};
+  const auto together = [&] {
+    const std::size_t apart = activations(both, forget, use);
+    if (!use.one_sweep || !(forget.alike || retain.alike) || !model::decoder<X>{}.share_beginnings) return apart;
+    loss_memory replayed = use;
+    replayed.replayed = true, replayed.made = 0;
+    const auto sharing = [](batch_size b) { return b.rows = b.rows * 7 / 8, b; };  // at most, where it pays (nn::make_training_token_batch)
+    return std::max(apart, activations(sharing(both), sharing(forget), replayed));
+  };
   return {.weights = bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()),
           .gradients = bytes(parameters),
           .moments = bytes(parameters * moments_of(optimizer)),
           .references = bytes(use.references),
           .attributions = bytes(use.attributions),
-          .activations = use.joint ? activations(both, forget, use)
+          .activations = use.joint ? together()
                                    : std::max(activations(forget, forget, use), activations(retain, {}, {.recomputes = true, .checkpoint = use.checkpoint})),
           .rounded = kind.converts ? 2 * static_cast<std::size_t>(parameters) : 0};
 }

@@ -11,9 +11,10 @@
 
 namespace expunge::unlearn {
 
-/// Rows (tokens) and labels of a batch, and its examples.
+/// Rows (tokens) and labels of a batch, and its examples; whether these begin alike, so that they share rows (the counts are without that).
 struct batch_size {
   index_t examples = 0, rows = 0, labels = 0;
+  bool alike = false;
 };
 
 /// What of a tensor's storage decides what is kept.
@@ -24,6 +25,7 @@ struct storage_kind {
 /// What a loss policy asks of a tape, and how many values it keeps beside it.
 struct loss_memory {
   bool joint = true;        // forget and retain examples on one tape
+  bool one_sweep = false;   // of that; where examples share rows it is replayed instead
   bool recomputes = false;  // on a tape that computes cheap values again (autodiff/recompute.hpp)
   bool checkpoint = false;  // on one that keeps the blocks' inputs, and one block at a time
   bool replayed = false;    // on a tape that keeps the first sweep's cotangents
@@ -59,6 +61,7 @@ loss_memory memory_of(const loss::ssiuu<Base, Attribution>& policy, const model:
   const index_t unit = by_neuron ? neurons : parameters;
   const bool joint = by_neuron || !by_example, one_sweep = joint && !by_neuron && !exact;
   return {.joint = joint,
+          .one_sweep = one_sweep,
           .replayed = !one_sweep,
           .tangents = exact,
           .gates = by_neuron,
