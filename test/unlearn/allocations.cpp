@@ -47,13 +47,15 @@ using X = tensor<float>;
 
 namespace {
 
-std::vector<nn::token_sequence> sequences(std::uint64_t seed) {
+/// They begin with `alike` tokens that are the same.
+std::vector<nn::token_sequence> sequences(std::uint64_t seed, index_t alike) {
   philox g(seed);
   std::vector<nn::token_sequence> out(8);
   for (auto& s : out) {
     const index_t length = 6 + static_cast<index_t>(uniform_below(g, 9));
     for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 256)));
-    s.answer_begin = length - 5;  // so many labels that no model here keeps their logits, which is a list
+    s.tokens.insert(s.tokens.begin(), static_cast<std::size_t>(alike), 1);
+    s.answer_begin = alike + length - 5;  // so many labels that no model here keeps their logits, which is a list
   }
   return out;
 }
@@ -65,12 +67,15 @@ struct usage {
 };
 
 template <class Loss, class Optimizer>
-usage measure(const Loss& policy, const Optimizer& optimizer, index_t width) {
+usage measure(const Loss& policy, const Optimizer& optimizer, index_t width, index_t alike) {
   auto& pool = host::buffer_pool::instance();
   pool.release_unused();
   auto m = model::random_decoder<X>({.vocabulary = 256, .width = width, .layers = 2, .heads = 4, .kv_heads = 2, .head_dim = width / 4,
                                      .ffn_width = 2 * width, .context = 32, .tied = false}, 1);
-  const auto forget = sequences(1), retain = sequences(2);
+  const auto forget = sequences(1, alike), retain = sequences(2, alike);
+  loss::example_list<model::decoder<X>> all;
+  for (const nn::token_sequence& s : retain) all.push_back(&s);
+  BOOST_TEST(m.make_training_batch(all, 0).shares_rows() == (alike > 0));
   usage out;
   std::size_t buffers_before = pool.allocations(), calls_before = 0, bytes_before = 0;
   unlearn::trainer_settings settings{.batch = 8, .order = unlearn::order::given};
@@ -91,16 +96,16 @@ usage measure(const Loss& policy, const Optimizer& optimizer, index_t width) {
 
 /// `most`: a bound of the lists that a step makes, about a quarter above what g++ 12 counts.
 template <class Loss, class Optimizer = optim::adamw>
-void check(const char* name, const Loss& policy, std::size_t most, const Optimizer& optimizer = {.learning_rate = 1e-4}) {
+void check(const char* name, const Loss& policy, std::size_t most, const Optimizer& optimizer = {.learning_rate = 1e-4}, index_t alike = 0) {
   BOOST_TEST_CONTEXT(name) {
-    const usage u = measure(policy, optimizer, 64);
+    const usage u = measure(policy, optimizer, 64, alike);
     BOOST_TEST_MESSAGE(name << ": first step " << u.cold_buffers << " buffers; warm " << u.buffers << " buffers, " << u.calls
                             << " small objects of " << u.bytes << " bytes, the largest " << u.largest);
     BOOST_TEST(u.cold_buffers > 0U);
     BOOST_TEST(u.buffers == 0U);
     BOOST_TEST(u.calls <= most);
     BOOST_TEST(u.largest <= 4096U);  // less than any weight matrix here
-    const usage wider = measure(policy, optimizer, 128);  // no small object grows with the model's width
+    const usage wider = measure(policy, optimizer, 128, alike);  // no small object grows with the model's width
     BOOST_TEST(wider.buffers == u.buffers);
     BOOST_TEST(wider.calls == u.calls);
     BOOST_TEST(wider.bytes == u.bytes);
@@ -118,8 +123,10 @@ BOOST_AUTO_TEST_CASE(a_warm_step_allocates_no_tensor) {
   using enum attribution::curvature;
   using attribution::per_neuron, attribution::per_parameter;
   const loss::ssiuu_settings by_example{.lambda = 0.1, .reference = loss::reference::original, .reduction = loss::reduction::example, .curvature = exact};
-  check("gradient difference", loss::gradient_difference{}, 160);
-  check("gradient difference, sgd", loss::gradient_difference{}, 160, optim::sgd{.learning_rate = 1e-3, .momentum = 0.9});
+  check("gradient difference", loss::gradient_difference{}, 185);
+  check("gradient difference, sgd", loss::gradient_difference{}, 185, optim::sgd{.learning_rate = 1e-3, .momentum = 0.9});
+  check("gradient difference, examples that begin alike", loss::gradient_difference{}, 240, optim::adamw{.learning_rate = 1e-4}, 8);
+  check("ssiuu exact per neuron, examples that begin alike", loss::ssiuu_exact(0.1), 220, optim::adamw{.learning_rate = 1e-4}, 8);
   check("ssiuu first order", loss::ssiuu{}, 200);
   check("ssiuu exact", over<per_parameter>{{}, {.lambda = 0.1, .curvature = exact}, {}}, 200);
   check("ssiuu first order per neuron", over<per_neuron>{{}, {.lambda = 0.1}, {}}, 300);

@@ -19,9 +19,10 @@ class batch_part {
   batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end, const std::vector<index_t>& keys = {})
       : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)),
         keys_(keys.empty() ? rows_ : range_of(keys, begin, end)) {
-    require((rows_.of != labels_.of || rows == labels) && (keys.empty() || (keys_.of > rows_.of && rows_.of > labels_.of)),
-            "batch_part: a batch of ", rows_.of, " rows, ", labels_.of, " labels and ", keys_.of, " keys whose values do not say which of these they "
-            "have one for: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
+    require(rows_.of != labels_.of || rows == labels, "batch_part: a batch with as many labels as rows, but not example by example, cannot be cut "
+            "down: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
+    require(keys.empty() || (keys_.of > rows_.of && rows_.of > labels_.of), "batch_part: a batch of ", labels_.of, " labels whose ", rows_.of,
+            " rows attend to ", keys_.of, " cannot be cut down: examples may share rows where there are more rows than labels and fewer than they attend to");
     require(0 <= begin && begin <= end && end <= examples_.of, "batch_part: examples ", begin, " to ", end, " of ", examples_.of);
   }
 

@@ -132,13 +132,13 @@ struct decoder {
 
   /// The same; examples share the rows of the tokens with which they begin alike.
   [[nodiscard]] batch_type make_shared_batch(std::span<const nn::token_sequence* const> examples) const {
-    return nn::make_shared_token_batch<X>(examples, config.vocabulary, config.context);
+    return nn::make_shared_token_batch<X>(examples, nn::common_beginnings(examples, 0), config.vocabulary, config.context);
   }
 
   /// What nn::training_batch asks for: shared where that pays.
   [[nodiscard]] batch_type make_training_batch(std::span<const nn::token_sequence* const> examples, index_t apart) const {
     const bool can = share_beginnings && !converting_storage<typename X::storage_type>;
-    return can ? nn::make_training_token_batch<X>(examples, config.vocabulary, config.context, apart) : make_batch(examples);
+    return can ? nn::make_training_token_batch<X>(examples, apart, config.vocabulary, config.context) : make_batch(examples);
   }
 
   /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow

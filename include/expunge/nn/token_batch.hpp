@@ -2,10 +2,12 @@
 #pragma once
 
 #include <algorithm>
+#include <compare>
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
 #include <span>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -137,34 +139,59 @@ token_batch<X> make_token_batch(std::span<const token_sequence* const> examples,
   return std::move(builder).batch();
 }
 
-/// Examples share the rows of the tokens with which they begin alike, the first `apart` of them and the others among themselves.
+/// The tokens of an example's rows.
+inline std::span<const std::int32_t> row_tokens(const token_sequence& e) {
+  return std::span(e.tokens).first(e.tokens.empty() ? 0 : e.tokens.size() - 1);
+}
+
+/// How the rows of examples begin alike, of the first `apart` and of the others: in `order`, an example has `common` tokens with the one before
+/// it, as many as with any before it.
+struct common_beginnings {
+  std::vector<std::size_t> order, common;
+  index_t rows = 0, shared_rows = 0, labels = 0;  // of examples that share nothing, and that share these
+
+  common_beginnings(std::span<const token_sequence* const> examples, index_t apart) : order(examples.size()), common(examples.size()) {
+    std::iota(order.begin(), order.end(), std::size_t{0});
+    const auto first = static_cast<std::size_t>(apart);
+    for (const std::span<std::size_t> part : {std::span(order).first(first), std::span(order).subspan(first)})
+      std::ranges::sort(part, [&](std::size_t a, std::size_t b) {
+        const auto x = row_tokens(*examples[a]), y = row_tokens(*examples[b]);
+        const auto compared = std::lexicographical_compare_three_way(x.begin(), x.end(), y.begin(), y.end());
+        return compared != 0 ? compared < 0 : a < b;
+      });
+    for (std::size_t i = 0; i < order.size(); ++i) {
+      const token_sequence& e = *examples[order[i]];
+      if (i > 0 && i != first) common[i] = common_beginning(row_tokens(*examples[order[i - 1]]), row_tokens(e));
+      rows += std::ssize(row_tokens(e));
+      shared_rows += std::ssize(row_tokens(e)) - static_cast<index_t>(common[i]);
+      labels += e.answer_length();
+    }
+  }
+
+  /// Whether derivatives, which need more rows than labels (autodiff/batch_part.hpp), gain: where an eighth of the rows at least is saved.
+  [[nodiscard]] bool pay() const { return 8 * shared_rows <= 7 * rows && shared_rows > labels; }
+};
+
+/// Examples share the rows of the tokens with which they begin alike.
 template <class X>
-token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context, index_t apart = 0) {
-  std::vector<std::size_t> order(examples.size());  // in which an example begins like the one before it if it does like any before it
-  std::iota(order.begin(), order.end(), std::size_t{0});
-  const auto first = order.begin() + apart;
-  for (const std::span<std::size_t> part : {std::span(order.begin(), first), std::span(first, order.end())})
-    std::ranges::stable_sort(part, {}, [&](std::size_t i) -> const auto& { return examples[i]->tokens; });
+token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> examples, const common_beginnings& alike, index_t vocabulary, index_t context) {
   token_batch_builder<X> builder(vocabulary, context, true);
   std::vector<std::vector<std::int32_t>> paths(examples.size());
-  for (auto at = order.begin(); at != order.end(); ++at) {
-    if (at != order.begin() && at != first) {
-      paths[*at] = paths[at[-1]];
-      paths[*at].resize(std::min(paths[*at].size(), common_beginning(examples[at[-1]]->tokens, examples[*at]->tokens)));
-    }
-    builder.add_rows(*examples[*at], paths[*at]);
+  for (std::size_t i = 0; i < examples.size(); ++i) {
+    std::vector<std::int32_t>& path = paths[alike.order[i]];
+    if (i > 0) path = paths[alike.order[i - 1]];
+    path.resize(alike.common[i]);
+    builder.add_rows(*examples[alike.order[i]], path);
   }
   for (std::size_t i = 0; i < examples.size(); ++i) builder.add_labels(*examples[i], paths[i]);
   return std::move(builder).batch();
 }
 
-/// The same where it saves an eighth of the rows at least, and examples with rows of their own where not: for derivatives, which need more rows
-/// than labels (autodiff/batch_part.hpp).
+/// The same where it pays, and examples with rows of their own where not.
 template <class X>
-token_batch<X> make_training_token_batch(std::span<const token_sequence* const> examples, index_t vocabulary, index_t context, index_t apart = 0) {
-  auto shared = make_shared_token_batch<X>(examples, vocabulary, context, apart);
-  const bool pays = 8 * shared.tokens.size() <= 7 * shared.key_rows.size() && shared.tokens.size() > shared.labels.size();
-  return pays ? shared : make_token_batch<X>(examples, vocabulary, context);
+token_batch<X> make_training_token_batch(std::span<const token_sequence* const> examples, index_t apart, index_t vocabulary, index_t context) {
+  const common_beginnings alike(examples, apart);
+  return alike.pay() ? make_shared_token_batch<X>(examples, alike, vocabulary, context) : make_token_batch<X>(examples, vocabulary, context);
 }
 
 }  // namespace expunge::nn

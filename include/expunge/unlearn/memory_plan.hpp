@@ -3,10 +3,8 @@
 
 #include <algorithm>
 #include <cstddef>
-#include <cstdint>
 #include <functional>
 #include <iomanip>
-#include <numeric>
 #include <span>
 #include <sstream>
 #include <string>
@@ -60,16 +58,14 @@ inline void require_room(const memory_plan& p, std::size_t available, const std:
 /// The most that `batch` examples of a set can have; alike where the whole set saves the part of its rows from which on sharing pays.
 [[nodiscard]] inline batch_size largest_batch(std::span<const nn::token_sequence> set, index_t batch) {
   std::vector<index_t> rows, labels;
-  std::vector<std::span<const std::int32_t>> texts;
+  std::vector<const nn::token_sequence*> examples;
   for (const nn::token_sequence& s : set) {
     rows.push_back(std::ssize(s.tokens) - 1);
     labels.push_back(s.answer_length());
-    texts.emplace_back(s.tokens);
+    examples.push_back(&s);
   }
-  std::ranges::sort(texts, std::ranges::lexicographical_compare);
-  index_t common = 0;
-  for (std::size_t i = 1; i < texts.size(); ++i) common += static_cast<index_t>(nn::common_beginning(texts[i - 1], texts[i]));
-  batch_size out{std::min(batch, std::ssize(set)), 0, 0, common > 0 && 8 * common >= std::reduce(rows.begin(), rows.end())};
+  const nn::common_beginnings of_set(examples, 0);
+  batch_size out{std::min(batch, std::ssize(set)), 0, 0, of_set.pay()};
   for (const auto& [values, total] : {std::pair{&rows, &out.rows}, {&labels, &out.labels}}) {
     std::ranges::sort(*values, std::greater<>{});
     for (index_t i = 0; i < out.examples; ++i) *total += (*values)[static_cast<std::size_t>(i)];
