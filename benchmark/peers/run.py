@@ -162,6 +162,8 @@ def main():
     a = parser.parse_args()
     if not a.check and not a.out:
         parser.error("--out is missing")
+    if a.share and a.products != "float":
+        parser.error("--share: with products in bf16 ours runs every row (decoder::share_beginnings)")
     if a.check:
         a.repetitions = 1
     if a.threads:

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <expunge/attribution/recording.hpp>
 #include <expunge/core/random.hpp>
 #include <expunge/core/thread_pool.hpp>
 #include <expunge/metric/recall.hpp>
@@ -93,9 +94,13 @@ BOOST_AUTO_TEST_CASE(give_the_same_bits_for_any_number_of_threads) {
   BOOST_TEST((run(1) == run(2)));
 }
 
-BOOST_AUTO_TEST_CASE(are_refused_where_they_would_be_ignored) {
+BOOST_AUTO_TEST_CASE(are_refused_where_they_would_be_ignored_or_mistaken) {
   using X = tensor<double>;
   const auto m = models<X>()[0];
+  attribution::recording<model::decoder<X>, attribution::per_neuron> by_example({});
+  BOOST_CHECK_EXCEPTION(by_example.record(m, m.make_shared_batch(pointers(choices)), {}), error,
+                        [](const error& e) { return std::string(e.what()).find("rows of its own (make_batch)") != std::string::npos; });
+  BOOST_CHECK_NO_THROW(by_example.record(m, m.make_batch(pointers(choices)), {}));
   model::key_value_cache<X> past;
   BOOST_CHECK_THROW(static_cast<void>(m.logits(m.make_batch(pointers(choices)), nn::no_observer{}, &past)), error);
   nn::token_sequence longest{std::vector<std::int32_t>(context + 1, 1), 1}, longer = longest;  // the last token is only a label
