@@ -9,6 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 import workload
 
 a = workload.arguments("eager", "compile", "evaluation", "generation")
+if a.share:
+    raise SystemExit("plain.py: --share: batches of transformers are padded, and share no rows")
 tokenizer = AutoTokenizer.from_pretrained(a.weights)
 model = AutoModelForCausalLM.from_pretrained(a.weights, dtype=torch.float32).to(a.device)
 parameters = list(model.parameters())

@@ -66,13 +66,13 @@ X rounded(const X& x) {
   return X(x.extents(), v);
 }
 
-/// What attention's primitives give for rounded inputs, without or behind pasts of 39, 0 and 130 keys: out, lse, dout, dlse, the three cotangents and their tangents.
+/// What attention's primitives give for rounded inputs, without or behind pasts of 39, 0, 3 (and no rows) and 130 keys: out, lse, dout, dlse, the three cotangents and their tangents.
 template <class X>
 std::vector<std::vector<float>> attention_passes(index_t dim, X (*prepare)(const X&), bool behind = false) {
   using I = typename X::index_tensor;
-  const I offsets(shape{4}, std::vector<std::int32_t>{0, 127, 128, 157}), with_past(shape{4}, std::vector<std::int32_t>{0, 166, 167, 326});
+  const I offsets(shape{5}, std::vector<std::int32_t>{0, 127, 128, 128, 157}), with_past(shape{5}, std::vector<std::int32_t>{0, 166, 167, 170, 329});
   const I& key_offsets = behind ? with_past : offsets;
-  const attention_shape sizes{3, 2, 1, dim, 157, behind ? 326 : 157};
+  const attention_shape sizes{4, 2, 1, dim, 157, behind ? 329 : 157};
   std::uint64_t seed = 1;
   const auto make = [&](index_t heads) { return prepare(random<X>({heads == 1 ? sizes.key_rows : sizes.rows, heads * dim}, seed++)); };
   const X q = make(2), k = make(1), v = make(1), g = make(2), dq = make(2), dk = make(1), dv = make(1), dg = make(2);

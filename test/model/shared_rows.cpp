@@ -101,6 +101,16 @@ BOOST_AUTO_TEST_CASE(are_refused_where_they_would_be_ignored_or_mistaken) {
   BOOST_CHECK_EXCEPTION(by_example.record(m, m.make_shared_batch(pointers(choices)), {}), error,
                         [](const error& e) { return std::string(e.what()).find("rows of its own (make_batch)") != std::string::npos; });
   BOOST_CHECK_NO_THROW(by_example.record(m, m.make_batch(pointers(choices)), {}));
+  attribution::recording<model::decoder<X>, attribution::per_parameter> joint({});
+  std::vector<nn::token_sequence> questions(4, {{1, 2, 3, 4, 5, 6, 7}, 6});
+  for (std::size_t i = 0; i < 4; ++i) questions[i].tokens[5] = static_cast<std::int32_t>(10 + i);
+  BOOST_CHECK_EXCEPTION(joint.record_joint(m, m.make_shared_batch(pointers(questions)), 2), error,  // of which the first two are no group
+                        [](const error& e) { return std::string(e.what()).find("nn::training_batch") != std::string::npos; });
+  BOOST_CHECK_NO_THROW(joint.record_joint(m, m.make_training_batch(pointers(questions), 2), 2));
+  BOOST_CHECK_NO_THROW(joint.record_joint(m, m.make_shared_batch(pointers(questions)), 4));
+  by_example.record_joint(m, m.make_training_batch(pointers(questions), 2), 2);
+  by_example.attribute(zeros<X>(shape{4}));
+  BOOST_CHECK_THROW(by_example.weigh(0, by_example.feature(0)), error);  // of each example
   model::key_value_cache<X> past;
   BOOST_CHECK_THROW(static_cast<void>(m.logits(m.make_batch(pointers(choices)), nn::no_observer{}, &past)), error);
   nn::token_sequence longest{std::vector<std::int32_t>(context + 1, 1), 1}, longer = longest;  // the last token is only a label

@@ -8,7 +8,7 @@
 // A joint recording holds the retain examples behind the forget examples, so that each weight is read once for both. The first
 // sweep then gives the retain examples' cotangents too (their seeds are w), after which all is cut down to the forget examples; the
 // retain examples' weight gradients are one product with those of the second sweep.
-// First order per parameter needs no second sweep: the cotangents of an example's rows for any seed are those for seed 1 times
+// First order per parameter needs no second sweep where examples have rows of their own: the cotangents of an example's rows for any seed are those for seed 1 times
 // the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both gradients.
 #pragma once
 
@@ -57,15 +57,18 @@ class recording {
     return run(model, batch, batch.examples(), gradients);
   }
 
-  /// The same for a joint batch, whose first `forget` examples are to be forgotten. Where these share rows, attributions of neurons are of
-  /// ranges of rows, and only their sum over the batch is one of examples.
+  /// The same for a joint batch, whose first `forget` examples are to be forgotten.
   const X& record_joint(const M& model, const typename M::batch_type& batch, index_t forget)
     requires nn::row_structured<typename M::batch_type>
   {
     require(std::ssize(batch.row_counts) == batch.examples(), "the batch has ", batch.row_counts.size(), " `row_counts` for ", batch.examples(),
             " examples: fill in the rows of each, or leave the member out");
     rows_ = batch.row_counts;
-    if constexpr (requires { batch.key_counts; }) keys_ = batch.key_counts;
+    if constexpr (requires { batch.key_counts, batch.apart; }) {
+      keys_ = batch.key_counts;
+      require(keys_.empty() || batch.apart == forget || forget == batch.examples(), "recording: of a batch whose examples share rows the first ", batch.apart,
+              " do among themselves, and ", forget, " are to be forgotten: make it for these (nn::training_batch)");
+    }
     return run(model, batch, forget, {});
   }
 
@@ -101,7 +104,8 @@ class recording {
     else return leaves_.size();
   }
 
-  /// Attributions of a site, [forget examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here.
+  /// Attributions of a site, [forget examples, neurons], or of a parameter, its shape. One at a time: a parameter's are computed here. Where
+  /// examples share rows, those of a site are of ranges of rows, and only their sum is one of examples.
   [[nodiscard]] X feature(std::size_t f) const {
     if constexpr (neurons) {
       gates_.gates[f].check_reached();
@@ -115,6 +119,7 @@ class recording {
   void weigh(std::size_t f, const X& v) {
     with_tangents_ = order_ == curvature::exact;
     if constexpr (neurons) {
+      require(keys_.empty() || v.rows() == 1, "recording: examples of this batch share rows, so that all have the same weights: give one row");
       gates_.gates[f].tangent = v;
       gates_.gates[f].sum = {};
     } else {

@@ -21,8 +21,9 @@ class batch_part {
         keys_(keys.empty() ? rows_ : range_of(keys, begin, end)) {
     require(rows_.of != labels_.of || rows == labels, "batch_part: a batch with as many labels as rows, but not example by example, cannot be cut "
             "down: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
-    require(keys.empty() || (keys_.of > rows_.of && rows_.of > labels_.of), "batch_part: a batch of ", labels_.of, " labels whose ", rows_.of,
-            " rows attend to ", keys_.of, " cannot be cut down: examples may share rows where there are more rows than labels and fewer than they attend to");
+    require(keys.empty() || (keys.size() == rows.size() && keys_.of > rows_.of && rows_.of > labels_.of), "batch_part: a batch of ", labels_.of,
+            " labels whose ", rows_.of, " rows attend to ", keys_.of, " cannot be cut down: examples share rows where that leaves more rows than labels; "
+            "make a batch that shares nothing");
     require(0 <= begin && begin <= end && end <= examples_.of, "batch_part: examples ", begin, " to ", end, " of ", examples_.of);
   }
 
@@ -66,8 +67,8 @@ class batch_part {
   [[nodiscard]] range range_for(const shape& s) const {
     for (const range& r : {rows_, labels_, examples_, keys_})
       if (s.rank() > 0 && s[0] == r.of) return r;
-    fail("a recorded value of shape ", s, " is not laid out by example: the batch has ", examples_.of, " examples, ", rows_.of, " rows and ",
-         labels_.of, " labels; leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
+    fail("a recorded value of shape ", s, " is not laid out by example: the batch has ", examples_.of, " examples, ", rows_.of, " rows, ",
+         labels_.of, " labels and ", keys_.of, " keys; leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
   }
 
   range examples_, rows_, labels_, keys_;

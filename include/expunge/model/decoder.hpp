@@ -122,8 +122,8 @@ struct decoder {
   double label_smoothing = 0;  // of nll(), in [0, 1), for training: 0 where one measures or uses SSIUU, which take nll() as -log P(y|x)
   bool checkpoint = false;     // gradients of base losses keep one value a block and run the block again: less memory, a third more
                                // products; where an observer looks it has no effect
-  bool share_beginnings = !converting_storage<typename X::storage_type> && !device_storage<typename X::storage_type>;  // training runs the tokens
-                               // with which examples of a batch begin alike once; not with products that convert operands, whatever it is
+  /// Training runs tokens with which examples of a batch begin alike once; never with products that convert operands.
+  bool share_beginnings = !device_storage<typename X::storage_type>;
 
   /// Throws expunge::error as nn::make_token_batch does.
   [[nodiscard]] batch_type make_batch(std::span<const nn::token_sequence* const> examples) const {
@@ -135,10 +135,13 @@ struct decoder {
     return nn::make_shared_token_batch<X>(examples, nn::common_beginnings(examples, 0), config.vocabulary, config.context);
   }
 
-  /// What nn::training_batch asks for: shared where that pays.
+  /// What nn::training_batch asks for: shared where that pays. A model that is made of this one and has a make_batch of its own needs its own
+  /// of these too.
   [[nodiscard]] batch_type make_training_batch(std::span<const nn::token_sequence* const> examples, index_t apart) const {
-    const bool can = share_beginnings && !converting_storage<typename X::storage_type>;
-    return can ? nn::make_training_token_batch<X>(examples, apart, config.vocabulary, config.context) : make_batch(examples);
+    if (share_beginnings && !converting_storage<typename X::storage_type>)
+      if (const nn::common_beginnings alike(examples, apart); alike.pay())
+        return nn::make_shared_token_batch<X>(examples, alike, config.vocabulary, config.context);
+    return make_batch(examples);
   }
 
   /// The residual stream after the last block at the rows that predict a label, [labels, width]. A batch that shares rows may follow

@@ -26,7 +26,7 @@ concept model = requires(const M& m, const any_visitor& visitor, std::span<const
   { m.make_batch(examples) } -> std::same_as<typename M::batch_type>;
   { b.examples() } -> std::convertible_to<index_t>;      // how many examples the batch has
   { b.lengths } -> std::convertible_to<const std::vector<index_t>&>;  // labels of each example, for means over tokens
-  { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates
+  { b.offsets } -> std::convertible_to<const typename M::value_type::index_tensor&>;  // rows of each example, for gates (see row_structured)
   { m.nll(b, no_observer{}) } -> std::same_as<typename M::value_type>;  // [examples]: summed NLL of each example's labels
   M::visit(name_path{}, visitor, m);                     // names every parameter (nn/parameter_tree.hpp)
   m.template rebound<dual<typename M::value_type>>();    // the same structure over another value type, parameters unset
@@ -53,7 +53,7 @@ typename M::batch_type inference_batch(const M& m, std::span<const typename M::e
 }
 
 /// The batch of a training step that looks at sums over its examples only, the first `apart` of them and the others: where the model offers
-/// `make_training_batch(examples, apart)`, examples on the same side may share rows.
+/// `make_training_batch(examples, apart)`, examples on the same side may share rows (row_structured).
 template <model M>
 typename M::batch_type training_batch(const M& m, std::span<const typename M::example_type* const> examples, index_t apart) {
   if constexpr (requires { { m.make_training_batch(examples, apart) } -> std::same_as<typename M::batch_type>; }) return m.make_training_batch(examples, apart);
@@ -61,9 +61,11 @@ typename M::batch_type training_batch(const M& m, std::span<const typename M::ex
 }
 
 /// A batch that offers the rows of each example says that what the model records is laid out by example (autodiff/batch_part.hpp), with no
-/// more labels than rows; where it has `key_counts` that are not empty, examples share rows. What is made of parameters alone has no rows; nor has a constant beside a parameter in an element-wise operation
+/// more labels than rows. What is made of parameters alone has no rows; nor has a constant beside a parameter in an element-wise operation
 /// (a mask), while any other operation takes constants for rows of the batch. SSIUU then runs forget and retain examples in one pass, and
-/// Algorithm 1 with one sweep instead of two.
+/// Algorithm 1 with one sweep instead of two. Where a batch has `key_counts` (and `apart`) that are not empty, examples share rows: `offsets`,
+/// `row_counts` and `key_counts`, how many rows each attends to, are then of ranges of rows, as many as examples, those of the first `apart`
+/// examples in front; labels stay in the order of the examples; and there are more rows than labels and fewer than their keys.
 template <class B>
 concept row_structured = requires(const B& b) {
   { b.row_counts } -> std::convertible_to<const std::vector<index_t>&>;

@@ -7,7 +7,6 @@
 #include <cstdint>
 #include <numeric>
 #include <span>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -35,7 +34,7 @@ template <class X>
 struct token_batch {
   using index_tensor = typename X::index_tensor;
   index_tensor tokens;           // [rows]
-  index_tensor positions;        // [rows], from 0 in each example
+  index_tensor positions;        // [rows], in the example, from 0
   index_tensor offsets;          // [examples + 1], ranges of rows
   index_tensor label_rows;       // [labels], the row that predicts each label
   index_tensor labels;           // [labels]
@@ -44,6 +43,7 @@ struct token_batch {
   index_tensor key_offsets;      // [examples + 1], ranges of key_rows
   std::vector<index_t> lengths;  // answer tokens of each example
   std::vector<index_t> row_counts, key_counts;  // of each range of rows; the latter where examples share rows
+  index_t apart = 0;             // so many examples share rows among themselves alone, and theirs come first
 
   [[nodiscard]] index_t examples() const { return static_cast<index_t>(lengths.size()); }
   [[nodiscard]] bool shares_rows() const { return !key_rows.absent(); }
@@ -144,13 +144,16 @@ inline std::span<const std::int32_t> row_tokens(const token_sequence& e) {
   return std::span(e.tokens).first(e.tokens.empty() ? 0 : e.tokens.size() - 1);
 }
 
-/// How the rows of examples begin alike, of the first `apart` and of the others: in `order`, an example has `common` tokens with the one before
-/// it, as many as with any before it.
+/// How the rows of examples begin alike, of the first `apart` (at most all) and of the others.
 struct common_beginnings {
-  std::vector<std::size_t> order, common;
-  index_t rows = 0, shared_rows = 0, labels = 0;  // of examples that share nothing, and that share these
+  std::vector<std::size_t> order;   // the first `apart`, then the others
+  std::vector<std::size_t> common;  // in that order: how many tokens an example has in common with the one before it, as many as with any before it
+  index_t apart;
+  index_t rows = 0, shared_rows = 0;  // how many there are where examples share nothing, and where they share these
+  index_t labels = 0;
 
-  common_beginnings(std::span<const token_sequence* const> examples, index_t apart) : order(examples.size()), common(examples.size()) {
+  common_beginnings(std::span<const token_sequence* const> examples, index_t apart_)
+      : order(examples.size()), common(examples.size()), apart(apart_) {
     std::iota(order.begin(), order.end(), std::size_t{0});
     const auto first = static_cast<std::size_t>(apart);
     for (const std::span<std::size_t> part : {std::span(order).first(first), std::span(order).subspan(first)})
@@ -168,8 +171,9 @@ struct common_beginnings {
     }
   }
 
-  /// Whether derivatives, which need more rows than labels (autodiff/batch_part.hpp), gain: where an eighth of the rows at least is saved.
-  [[nodiscard]] bool pay() const { return 8 * shared_rows <= 7 * rows && shared_rows > labels; }
+  /// Whether a training step gains by sharing: it saves an eighth of the rows at least. What is to be cut down to the first examples has more
+  /// rows than labels (autodiff/batch_part.hpp).
+  [[nodiscard]] bool pay() const { return 8 * shared_rows <= 7 * rows && (apart == 0 || shared_rows > labels); }
 };
 
 /// Examples share the rows of the tokens with which they begin alike.
@@ -184,14 +188,9 @@ token_batch<X> make_shared_token_batch(std::span<const token_sequence* const> ex
     builder.add_rows(*examples[alike.order[i]], path);
   }
   for (std::size_t i = 0; i < examples.size(); ++i) builder.add_labels(*examples[i], paths[i]);
-  return std::move(builder).batch();
-}
-
-/// The same where it pays, and examples with rows of their own where not.
-template <class X>
-token_batch<X> make_training_token_batch(std::span<const token_sequence* const> examples, index_t apart, index_t vocabulary, index_t context) {
-  const common_beginnings alike(examples, apart);
-  return alike.pay() ? make_shared_token_batch<X>(examples, alike, vocabulary, context) : make_token_batch<X>(examples, vocabulary, context);
+  token_batch<X> batch = std::move(builder).batch();
+  batch.apart = alike.apart;
+  return batch;
 }
 
 }  // namespace expunge::nn

@@ -17,8 +17,8 @@
 
 namespace expunge::unlearn {
 
-/// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values(), and less
-/// where examples share rows.
+/// Bytes by what they are for. All but `activations` are exact; those are estimated for the largest batch, see activation_values(): at most so
+/// many where examples share rows.
 /// Gradients are made while activations go, and `activations` is what they take beyond that.
 struct memory_plan {
   std::size_t weights = 0;
@@ -55,7 +55,7 @@ inline void require_room(const memory_plan& p, std::size_t available, const std:
           " MB for it. Use a smaller batch, checkpoint (ga and gd), optimizer sgd (no moments), ssiuu per neuron, or more memory");
 }
 
-/// The most that `batch` examples of a set can have; alike where the whole set saves the part of its rows from which on sharing pays.
+/// The most that `batch` examples of a set can have; alike where any two begin so.
 [[nodiscard]] inline batch_size largest_batch(std::span<const nn::token_sequence> set, index_t batch) {
   std::vector<index_t> rows, labels;
   std::vector<const nn::token_sequence*> examples;
@@ -65,7 +65,7 @@ inline void require_room(const memory_plan& p, std::size_t available, const std:
     examples.push_back(&s);
   }
   const nn::common_beginnings of_set(examples, 0);
-  batch_size out{std::min(batch, std::ssize(set)), 0, 0, of_set.pay()};
+  batch_size out{std::min(batch, std::ssize(set)), 0, 0, of_set.shared_rows < of_set.rows};
   for (const auto& [values, total] : {std::pair{&rows, &out.rows}, {&labels, &out.labels}}) {
     std::ranges::sort(*values, std::greater<>{});
     for (index_t i = 0; i < out.examples; ++i) *total += (*values)[static_cast<std::size_t>(i)];
@@ -88,6 +88,7 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
   const auto shapes = model::empty_decoder<tensor<float, unmade_storage<float>>>(c);
   const index_t parameters = nn::parameter_count(shapes);
   loss_memory use = memory_of(loss, c, parameters, forget.examples, forget_examples);
+  if (use.one_sweep && !how.joint) use.one_sweep = false, use.replayed = true, use.made = 0;
   use.joint = use.joint && how.joint;
   use.checkpoint = use.recomputes && how.checkpoint;
   const auto bytes = [&](index_t values) { return static_cast<std::size_t>(values) * sizeof(typename X::value_type); };
@@ -100,7 +101,7 @@ memory_plan plan_memory(const model::decoder_config& c, const Loss& loss, const 
     if (!use.one_sweep || !(forget.alike || retain.alike) || !model::decoder<X>{}.share_beginnings) return apart;
     loss_memory replayed = use;
     replayed.replayed = true, replayed.made = 0;
-    const auto sharing = [](batch_size b) { return b.rows = b.rows * 7 / 8, b; };  // at most, where it pays (nn::make_training_token_batch)
+    const auto sharing = [](batch_size b) { return b.rows = b.rows * 7 / 8, b; };  // at most, where it pays (nn::common_beginnings)
     return std::max(apart, activations(sharing(both), sharing(forget), replayed));
   };
   return {.weights = bytes(parameters + shapes.angles.cosines.size() + shapes.angles.sines.size()),

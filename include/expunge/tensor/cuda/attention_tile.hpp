@@ -179,6 +179,7 @@ class attention_tile {
   template <class Fetch, class F>
   EXPUNGE_DEVICE_INLINE void walk(int steps, const Fetch& fetch_step, const F& f) const {
     const int ahead = room_.stages - 1;  // 1 or 0
+    if (steps == 0) lanes.arrive();      // what stays is on its way
     for (int next = 0; next < steps + ahead; ++next) {
       lanes.arrive();  // and nobody reads any more what will be overwritten
       if (next < steps) fetch_step(next & ahead);
