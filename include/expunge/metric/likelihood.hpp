@@ -36,7 +36,7 @@ std::vector<const Example*> next_part(std::span<const Example> examples, index_t
 }
 }  // namespace detail
 
-/// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Examples next to each other, such as the choices
+/// Likelihoods of `examples` in order, up to `batch` at a time, fewer where they are long. Those that run together, such as the choices
 /// of a question, run a beginning that they have in common once where the model can (nn::shares_beginnings). Throws expunge::error for sums
 /// that are not finite, as those of a damaged model, which would count as forgotten.
 template <nn::model M>
