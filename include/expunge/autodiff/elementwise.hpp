@@ -153,13 +153,22 @@ V affine(const V& x, double factor, double shift = 0) {
   return apply(detail::combination_rule<tensor_of<V>>{static_cast<T>(factor), 0, static_cast<T>(shift)}, x, V{});
 }
 template <differentiable_value V> V operator-(const V& x) { return affine(x, -1); }
-template <differentiable_value V> V operator*(double factor, const V& x) { return affine(x, factor); }
-template <differentiable_value V> V operator*(const V& x, double factor) { return affine(x, factor); }
-template <differentiable_value V> V operator/(const V& x, double divisor) { return affine(x, 1 / divisor); }
-template <differentiable_value V> V operator+(double shift, const V& x) { return affine(x, 1, shift); }
-template <differentiable_value V> V operator+(const V& x, double shift) { return affine(x, 1, shift); }
-template <differentiable_value V> V operator-(double shift, const V& x) { return affine(x, -1, shift); }
-template <differentiable_value V> V operator-(const V& x, double shift) { return affine(x, 1, -shift); }
+
+namespace detail {
+/// A number beside a value. (A class, because clang 14 declares an operator of two plain numbers, which is an error, before it looks at the
+/// constraint that rules it out.)
+struct number {
+  double value;
+  constexpr number(double v) : value(v) {}  // implicit
+};
+}  // namespace detail
+template <differentiable_value V> V operator*(detail::number factor, const V& x) { return affine(x, factor.value); }
+template <differentiable_value V> V operator*(const V& x, detail::number factor) { return affine(x, factor.value); }
+template <differentiable_value V> V operator/(const V& x, detail::number divisor) { return affine(x, 1 / divisor.value); }
+template <differentiable_value V> V operator+(detail::number shift, const V& x) { return affine(x, 1, shift.value); }
+template <differentiable_value V> V operator+(const V& x, detail::number shift) { return affine(x, 1, shift.value); }
+template <differentiable_value V> V operator-(detail::number shift, const V& x) { return affine(x, -1, shift.value); }
+template <differentiable_value V> V operator-(const V& x, detail::number shift) { return affine(x, 1, -shift.value); }
 
 }  // namespace expunge
 
