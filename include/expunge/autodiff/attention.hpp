@@ -148,7 +148,8 @@ V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<
 template <differentiable_value V>
 V causal_attention(const V& q, const V& k, const V& v, const typename tensor_of<V>::index_tensor& offsets, index_t heads, index_t kv_heads,
                    typename tensor_of<V>::value_type scale) {
-  require(primal_of(k).rows() == primal_of(q).rows(), "attention: q ", primal_of(q).extents(), " and k ", primal_of(k).extents(), ": without key_offsets there is a key for each row");
+  require(primal_of(k).rows() == primal_of(q).rows(), "attention: q ", primal_of(q).extents(), " and k ", primal_of(k).extents(),
+          ": without key_offsets there is a key for each row");
   return causal_attention(q, k, v, offsets, offsets, heads, kv_heads, scale);
 }
 
