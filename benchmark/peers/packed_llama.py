@@ -32,17 +32,16 @@ class Batch:
 
 def pack(sequences, device="cpu", share=False):
     """Rows are of all tokens but the last of each example, or with `share` of each beginning that examples have once."""
-    ids, position, owner, at, labels, whose, paths = [], [], [], [], [], [], {}
+    ids, position, owner, at, labels, whose, paths, before = [], [], [], [], [], [], {}, None
     for i in sorted(range(len(sequences)), key=lambda i: sequences[i][0]) if share else range(len(sequences)):
         tokens = sequences[i][0][:-1]  # the last token predicts nothing
-        before, path = list(paths.items())[-1] if share and paths else (None, [])
-        common = len(os.path.commonprefix([tokens, sequences[before][0]])) if path else 0
-        paths[i] = path[: min(common, len(path))]
+        paths[i] = [] if before is None else paths[before][: len(os.path.commonprefix([tokens, sequences[before][0][:-1]]))]
         for token in tokens[len(paths[i]) :]:
             position.append(len(paths[i]))
             paths[i].append(len(ids))
             owner.append(0 if share else i)
             ids.append(token)
+        before = i if share else None
     sees = torch.zeros(len(ids), len(ids), dtype=torch.bool, device=device) if share else None
     for i, (tokens, begin) in enumerate(sequences):
         at += paths[i][begin - 1 :]

@@ -27,7 +27,7 @@ std::vector<nn::token_sequence> sequences(std::uint64_t seed, std::size_t count,
   philox g(seed);
   std::vector<nn::token_sequence> out(count);
   for (auto& s : out) {
-    if (!beginning.empty()) s.tokens.assign(beginning.begin(), beginning.end() - uniform_below(g, 9));
+    if (!beginning.empty()) s.tokens.assign(beginning.begin(), beginning.end() - uniform_below(g, static_cast<std::uint32_t>(beginning.size())));
     const index_t length = 5 + static_cast<index_t>(uniform_below(g, 9)), answer = 1 + static_cast<index_t>(uniform_below(g, 3));
     for (index_t i = 0; i < length; ++i) s.tokens.push_back(static_cast<std::int32_t>(uniform_below(g, 32)));
     s.answer_begin = std::ssize(s.tokens) - answer;

@@ -8,8 +8,9 @@
 // A joint recording holds the retain examples behind the forget examples, so that each weight is read once for both. The first
 // sweep then gives the retain examples' cotangents too (their seeds are w), after which all is cut down to the forget examples; the
 // retain examples' weight gradients are one product with those of the second sweep.
-// First order per parameter needs no second sweep where examples have rows of their own: the cotangents of an example's rows for any seed are those for seed 1 times
-// the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both gradients.
+// First order per parameter needs no second sweep where examples have rows of their own: the cotangents of an example's rows for any seed
+// are those for seed 1 times the seed, so one sweep with seeds 1 and two products a weight, of rows weighted by w and by -P, give both
+// gradients.
 #pragma once
 
 #include <array>
