@@ -4,8 +4,13 @@
 #include <cstddef>
 #include <vector>
 
+#if __has_include(<xtensor/containers/xarray.hpp>)  // xtensor 0.26 and newer
+#include <xtensor/containers/xadapt.hpp>
+#include <xtensor/containers/xarray.hpp>
+#else
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xarray.hpp>
+#endif
 
 #include "expunge/tensor/tensor.hpp"
 
