@@ -12,6 +12,7 @@
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/shape.hpp"
+#include "expunge/tensor/host/simd_register.hpp"
 
 namespace expunge::host::detail {
 
@@ -66,7 +67,7 @@ template <class F, class... P>
     even += at(i);
     i += width;
   }
-  T total = xsimd::hadd(even + odd);
+  T total = sum_of(even + odd);
   const auto add_rest = [&](auto... padded) {
     (std::copy_n(arrays + i, size - i, padded.data()), ...);
     std::array<T, batch::size> values;

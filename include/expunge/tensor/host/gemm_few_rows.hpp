@@ -19,7 +19,7 @@
 namespace expunge::host::detail {
 
 /// Element i of the result is the sum of register First + i, 0 from of.size() on: registers are added in pairs after they have exchanged
-/// halves, those of their quarters of 16 bytes first. (xsimd 8.1's haddp gives AVX-512's floats in another order.) Count and Stride are the
+/// halves, those of their quarters of 16 bytes first. (xsimd's own gives AVX-512's floats in another order, by version.) Count and Stride are the
 /// recursion's.
 template <class T, std::size_t First = 0, std::size_t Stride = 1, std::size_t Count = xsimd::batch<T>::size, std::size_t Size>
 [[gnu::always_inline]] inline typename simd_register<T, xsimd::batch<T>::size>::type sums_of(const std::array<xsimd::batch<T>, Size>& of) {

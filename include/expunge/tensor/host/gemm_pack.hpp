@@ -5,39 +5,13 @@
 #include <array>
 #include <cstddef>
 #include <type_traits>
-#include <utility>
 
 #include <xsimd/xsimd.hpp>
 
 #include "expunge/core/shape.hpp"
+#include "expunge/tensor/host/simd_register.hpp"
 
 namespace expunge::host::detail {
-
-/// A register of `Size` elements in the compilers' own vectors, which every target has: loaded by quarters of 16 bytes (rows 0, quarter,
-/// 2 quarter, ...), and the lower or upper halves of the quarters of two registers interleaved.
-template <class T, std::size_t Size>
-struct simd_register {
-  typedef T type __attribute__((vector_size(Size * sizeof(T))));
-  typedef T in_memory __attribute__((vector_size(Size * sizeof(T)), aligned(alignof(T)), may_alias));
-  static constexpr std::size_t quarter = 16 / sizeof(T);
-
-  template <bool Upper>
-  static type interleave(type a, type b) {
-    return []<std::size_t... E>(type x, type y, std::index_sequence<E...>) {
-      return __builtin_shufflevector(x, y, (E / quarter * quarter + E % quarter / 2 + (Upper ? quarter / 2 : 0) + E % 2 * Size)...);
-    }(a, b, std::make_index_sequence<Size>{});
-  }
-  static type load(const T* from, index_t stride) {
-    if constexpr (Size == quarter) {
-      return *reinterpret_cast<const in_memory*>(from);
-    } else {
-      using half = simd_register<T, Size / 2>;
-      return []<std::size_t... E>(typename half::type x, typename half::type y, std::index_sequence<E...>) {
-        return __builtin_shufflevector(x, y, E...);
-      }(half::load(from, stride), half::load(from + static_cast<index_t>(Size / 2) * stride, stride), std::make_index_sequence<Size>{});
-    }
-  }
-};
 
 /// Transposes a square of a batch's size: out[p * step + i] = from[i * stride + p].
 template <class T>

@@ -36,7 +36,7 @@ void map_sum(index_t size, const F& f, double factor, double* out, P*... arrays)
         xsimd::batch<T> part(T{0});
         const auto add = [&](auto&... values) { part += f(values...); };
         detail::for_batches(std::min(chunk, start + last - i), add, (arrays + i)...);
-        sum += static_cast<double>(xsimd::hadd(part));
+        sum += static_cast<double>(detail::sum_of(part));
       }
     });
     for (const double sum : partial) total += sum;
