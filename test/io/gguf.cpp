@@ -170,6 +170,12 @@ BOOST_DATA_TEST_CASE(broken_files_are_refused, boost::unit_test::data::make(brok
   BOOST_CHECK_EXCEPTION(gguf_file{path}, expunge::error, message_contains("broken"));
 }
 
+BOOST_AUTO_TEST_CASE(a_name_hides_no_reason) {
+  const temporary_folder folder;
+  const auto path = folder.write("broken", with_data(gguf_header(1, 0) + tensor(std::string("a\0b\nc", 5), {2}, 99, 0), 8));
+  BOOST_CHECK_EXCEPTION(gguf_file{path}, expunge::error, message_contains("tensor 'a b c': unknown element type 99"));
+}
+
 // A changed byte or a truncation of the header either still reads or throws expunge::error.
 BOOST_AUTO_TEST_CASE(mutations_never_crash) {
   const std::string original = read_all(golden);

@@ -44,11 +44,14 @@ class message_part {
   void (*print_)(std::ostream&, const void*);
 };
 
-/// The concatenation of `parts`.
+/// The concatenation of `parts` as one line: names come from files, and a zero byte in one would end what(), a line break the line.
 inline std::string composed(std::initializer_list<message_part> parts) {
   std::ostringstream message;
   for (const message_part& part : parts) message << part;
-  return message.str();
+  std::string line = message.str();
+  for (char& c : line)
+    if (static_cast<unsigned char>(c) < ' ' || c == '\x7F') c = ' ';
+  return line;
 }
 
 [[noreturn]] inline void fail_with(std::initializer_list<message_part> parts) { throw error(composed(parts)); }
