@@ -26,6 +26,19 @@ BOOST_AUTO_TEST_CASE(zero_bytes_stay_and_broken_bytes_are_replaced) {
   BOOST_TEST(text::to_nfc("\xc3(e\xcc\x81\xff") == "\ufffd(\u00e9\ufffd");
 }
 
+// Where the time is square in them, this takes hours.
+BOOST_AUTO_TEST_CASE(long_runs_of_marks_are_ordered_in_time) {
+  const auto repeated = [](const std::string& part, int times) {
+    std::string out;
+    while (times-- > 0) out += part;
+    return out;
+  };
+  constexpr int times = 1'000'000;
+  BOOST_TEST((text::to_nfc("x" + repeated("\u0301\u0327", times)) == "x" + repeated("\u0327", times) + repeated("\u0301", times)));
+  BOOST_TEST((text::to_nfc(repeated("\u0f73", times)) == repeated("\u0f71", times) + repeated("\u0f72", times)));  // two marks in one
+  BOOST_TEST(text::to_nfc("\u1f82\u0327\u0301") == "\u1f82\u0327\u0301");  // of four parts, which are composed again
+}
+
 BOOST_AUTO_TEST_CASE(a_qwen2_gguf_normalizes_and_gpt2_does_not) {
   const std::vector<std::string> tokens{"e", "\u00cc", "\u0123", "\u00c3", "\u00a9"};  // bytes in the byte alphabet
   const auto ids = [&](const char* pre) { return text::tokenizer_from_gguf(tokens, {}, {}, pre).encode("e\u0301"); };
