@@ -25,6 +25,8 @@ BOOST_AUTO_TEST_CASE(the_longest_token_wins) {
   BOOST_TEST(cut({token(1, "<a"), token(2, "<a>")}, "x<a><ay<") == (list{"x", "#2", "#1", "y<"}), boost::test_tools::per_element());
   BOOST_TEST(cut({}, "x") == (list{"x"}), boost::test_tools::per_element());
   BOOST_TEST(cut({token(1, "x")}, "").empty());
+  const std::vector<text::added_token> nested{token(1, "<ab>"), token(2, "<"), token(3, "<\xC3\xA9"), token(4, "<ab"), token(5, "<ab>")};
+  BOOST_TEST(cut(nested, "<ab><ab<a<\u00e9<\u00e8") == (list{"#1", "#4", "#2", "a", "#3", "#2", "\u00e8"}), boost::test_tools::per_element());
 }
 
 BOOST_AUTO_TEST_CASE(white_space_is_stripped_where_asked) {

@@ -5,6 +5,7 @@
 #include <array>
 #include <cstddef>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -39,13 +40,12 @@ class added_token_matcher {
       by_first_byte_[static_cast<unsigned char>(token.content.front())].push_back(i);
     }
     for (auto& bucket : by_first_byte_)
-      std::stable_sort(bucket.begin(), bucket.end(), [this](std::size_t a, std::size_t b) {
-        return tokens_[a].content.size() > tokens_[b].content.size();
-      });
+      std::stable_sort(bucket.begin(), bucket.end(), [this](std::size_t a, std::size_t b) { return tokens_[a].content < tokens_[b].content; });
   }
 
   /// Cuts `text` (valid UTF-8): calls `on_text(std::string_view)` for the non-empty parts between tokens and
-  /// `on_token(const added_token&)` for each token, in order. O(n) times the tokens that share a first byte.
+  /// `on_token(const added_token&)` for each token, in order. O(n) times the bytes of a token and the
+  /// logarithm of the tokens that share a first byte.
   template <class OnText, class OnToken>
   void split(std::string_view text, OnText&& on_text, OnToken&& on_token) const {
     std::size_t done = 0;
@@ -68,9 +68,18 @@ class added_token_matcher {
 
  private:
   [[nodiscard]] const added_token* longest_at(std::string_view text, std::size_t position) const {
-    for (const std::size_t index : by_first_byte_[static_cast<unsigned char>(text[position])])
-      if (text.substr(position).starts_with(tokens_[index].content)) return &tokens_[index];
-    return nullptr;
+    const auto byte_at = [](std::string_view s, std::size_t i) { return i < s.size() ? static_cast<unsigned char>(s[i]) : -1; };
+    const added_token* longest = nullptr;
+    std::span<const std::size_t> alike = by_first_byte_[static_cast<unsigned char>(text[position])];  // begin as the text here; sorted
+    for (std::size_t size = 1; !alike.empty(); ++size) {
+      if (tokens_[alike.front()].content.size() == size) longest = &tokens_[alike.front()];
+      const int next = byte_at(text, position + size);
+      if (next < 0) break;
+      const auto byte_of = [&](std::size_t i) { return byte_at(tokens_[i].content, size); };
+      const auto begin = std::ranges::lower_bound(alike, next, {}, byte_of), end = std::ranges::upper_bound(alike, next, {}, byte_of);
+      alike = {begin, end};
+    }
+    return longest;
   }
 
   static std::size_t space_after(std::string_view text, std::size_t end) {
