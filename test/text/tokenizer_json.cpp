@@ -264,6 +264,14 @@ BOOST_AUTO_TEST_CASE(broken_files_are_refused) {
   step["single"] = {{{"SpecialToken", {{"id", "<|im_end|>"}}}}, {{"Sequence", {{"id", "A"}}}}};
   step["special_tokens"]["<|im_end|>"]["ids"] = {1001};
   BOOST_TEST(refused("second TemplateProcessing", [&](json& f) { f["post_processor"] = {{"type", "Sequence"}, {"processors", {step, step}}}; }));
+  step["single"][0]["SpecialToken"]["id"] = "many";
+  step["special_tokens"]["many"]["ids"] = std::vector<int>(1025, 0);
+  BOOST_TEST(refused("more than 1024 ids", [&](json& f) { f["post_processor"] = step; }));
+  BOOST_TEST(refused("more than 64 steps", [](json& f) {
+    json steps = json::array();
+    for (int i = 0; i < 65; ++i) steps.push_back({{"type", "Digits"}});
+    f["pre_tokenizer"] = {{"type", "Sequence"}, {"pretokenizers", steps}};
+  }));
   BOOST_TEST(refused("unk_token", [](json& f) { f["model"]["unk_token"] = "no such"; }));
   BOOST_TEST(refused("compile", [](json& f) {
     f["pre_tokenizer"] = {{"type", "Split"}, {"pattern", {{"Regex", "a("}}}, {"behavior", "Isolated"}};

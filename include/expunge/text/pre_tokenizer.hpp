@@ -36,6 +36,8 @@ class pre_tokenizer {
 
   /// Adds a step that makes every match of `pattern` a piece of its own. Returns *this. Throws as unicode_regex does.
   pre_tokenizer& split(std::string_view pattern, gaps between = gaps::keep) {
+    constexpr std::size_t most = 64;  // each is a level of recursion
+    require(steps_.size() < most, "a pre-tokenizer of more than ", most, " steps is not supported");
     steps_.push_back({unicode_regex(pattern), between});
     return *this;
   }

@@ -135,8 +135,11 @@ inline void read_frame(const io::json& part, special_frame& frame) {
         continue;
       }
       const auto name = piece.at("SpecialToken").at("id").as<std::string>();
-      for (const io::json& id : part.at("special_tokens").at(name).at("ids").elements())
+      for (const io::json& id : part.at("special_tokens").at(name).at("ids").elements()) {
+        constexpr std::size_t most = 1024;  // pieces times ids would be gigabytes of a small file
+        require(frame.before.size() + frame.after.size() < most, "post_processor TemplateProcessing: more than ", most, " ids around a text are not supported");
         (after_text ? frame.after : frame.before).push_back(json_id(id, name));
+      }
     }
     require(after_text, "post_processor TemplateProcessing: 'single' does not hold the text");
   } else {
