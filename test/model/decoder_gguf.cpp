@@ -11,6 +11,7 @@
 
 #include <expunge/model/decoder_gguf.hpp>
 
+#include "../address_space_limit.hpp"
 #include "../io/gguf_bytes.hpp"
 #include "../io/temporary_folder.hpp"
 
@@ -201,6 +202,14 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   content = llama();
   content.wholes["attention.head_count"] = 0;
   refused(content, {"written.gguf", "attention.head_count is 0"});
+  content = llama();
+  content.tensors[0].second = {0, 1 << 24};  // no bytes of the file, and a gigabyte of the model
+  {
+#ifdef EXPUNGE_TEST_ADDRESS_SPACE
+    const testing::address_space_limit limit(std::size_t{3} << 29U);  // no second one to read it into
+#endif
+    refused(content, {"written.gguf", "'token_embd.weight' has shape [16777216, 0]"});
+  }
   content.architecture = "falcon";
   refused(content, {"written.gguf", "'falcon'"});
   content = numbered(llama());
@@ -237,6 +246,10 @@ BOOST_AUTO_TEST_CASE(scaled_rotary_frequencies_are_found_again) {
   BOOST_TEST(loaded(content).config.scaling.factor == 8);
   content.values["rope_freqs.weight"] = {1, 8, 1, 8};
   refused(content, {"written.gguf", "rope_freqs.weight"});
+  gguf_content of_one = gpt2();  // which has no angles, in heads of one
+  of_one.wholes["attention.head_count"] = width;
+  of_one.tensors.push_back({"rope_freqs.weight", {0}});
+  BOOST_CHECK_NO_THROW(loaded(of_one));
   content.tensors.back().second = {8};
   content.values.clear();
   refused(content, {"written.gguf", "'rope_freqs.weight' has shape"});

@@ -64,7 +64,7 @@ inline decoder_config read_gguf_config(const io::gguf_file& file) {
   c.vocabulary = table.extents[0];
   c.tied = !file.contains("output.weight");
   c.check(file.path().string());
-  if (file.contains("rope_freqs.weight")) {
+  if (c.family != decoder_family::gpt2 && file.contains("rope_freqs.weight")) {
     c.scaling = detail::llama3_scaling(file, c);
     c.check(file.path().string());
   }
@@ -110,10 +110,11 @@ decoder<X> load_decoder_gguf(const io::gguf_file& file) {
       [&](const nn::name_path& path, X& p) {
         const std::string ours = path.str(), name = detail::gguf_name(ours);
         const std::vector<T> values = [&] {
-          std::vector<T> out(static_cast<std::size_t>(p.size()));
+          const auto size = static_cast<std::size_t>(p.size());  // takes memory once the file's extents agree
           const bool fused = c.family == decoder_family::gpt2 && ours.find("self_attn.") != std::string::npos && ours.find("o_proj") == std::string::npos;
           if (!fused) {
             detail::require_extents(file.tensor(name).extents, p.extents(), file.path(), name);
+            std::vector<T> out(size);
             file.read_into(name, std::span<T>(out));
             names_read.insert(name);
             return out;
@@ -123,11 +124,10 @@ decoder<X> load_decoder_gguf(const io::gguf_file& file) {
           const std::size_t part = whole[at] == 'q' ? 0 : whole[at] == 'k' ? 1 : 2;
           whole.replace(at, 1, "qkv");
           detail::require_extents(file.tensor(whole).extents, p.extents().with_first(3 * p.extents()[0]), file.path(), whole);
-          std::vector<T> all(3 * out.size());
+          std::vector<T> all(3 * size);
           file.read_into(whole, std::span<T>(all));
           names_read.insert(whole);
-          out.assign(all.begin() + static_cast<std::ptrdiff_t>(part * out.size()), all.begin() + static_cast<std::ptrdiff_t>((part + 1) * out.size()));
-          return out;
+          return std::vector<T>(all.begin() + static_cast<std::ptrdiff_t>(part * size), all.begin() + static_cast<std::ptrdiff_t>((part + 1) * size));
         }();
         detail::require_finite(values, file.path(), name);
         const bool q = ours.find("q_proj") != std::string::npos, k = ours.find("k_proj") != std::string::npos;
