@@ -122,6 +122,11 @@ BOOST_AUTO_TEST_CASE(bad_folders_are_refused) {
   config["hidden_size"] = 20;
   std::ofstream(out.path() / "config.json") << config;
   BOOST_TEST(refused("shape"));
+  config["hidden_size"] = config["num_attention_heads"] = config["num_key_value_heads"] = (1LL << 31) - 1;
+  std::ofstream(out.path() / "config.json") << config;
+  BOOST_TEST(refused("config.json"));  // no memory has so many
+  std::ofstream(out.path() / "config.json") << R"({"model_type": "gpt2", "n_embd": 4611686018427387904, "n_layer": 1, "n_head": 1, "n_positions": 8, "vocab_size": 8})";
+  BOOST_TEST(refused("width is 4611686018427387904"));
   config["model_type"] = "mamba";
   std::ofstream(out.path() / "config.json") << config;
   BOOST_TEST(refused("mamba"));

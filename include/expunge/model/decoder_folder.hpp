@@ -21,6 +21,18 @@ namespace expunge::model {
 
 namespace detail {
 
+/// Calls f; an error of it begins with `file`.
+template <class F>
+auto with_file(const std::filesystem::path& file, const F& f) {
+  try {
+    return f();
+  } catch (const out_of_memory& e) {
+    throw out_of_memory(file.string() + ": " + e.what());
+  } catch (const error& e) {
+    fail(file, ": ", e.what());
+  }
+}
+
 /// Where GPT-2's file keeps a parameter of ours.
 struct gpt2_place {
   std::string name;        // without the prefix "transformer."
@@ -65,7 +77,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
   const io::safetensors_folder file(folder);
   const bool gpt2 = config.family == decoder_family::gpt2;
   const std::string prefix = gpt2 && file.contains("transformer.wte.weight") ? "transformer." : "";
-  decoder<X> m = empty_decoder<X>(config);
+  decoder<X> m = detail::with_file(folder / "config.json", [&] { return empty_decoder<X>(config); });
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {
         const std::string ours = path.str();

@@ -103,8 +103,8 @@ std::vector<T> halves_from_interleaved(const std::vector<T>& stored, index_t hea
 template <class X>
 decoder<X> load_decoder_gguf(const io::gguf_file& file) {
   using T = typename X::value_type;
-  decoder<X> m = empty_decoder<X>(read_gguf_config(file));
-  const decoder_config& c = m.config;
+  const decoder_config c = read_gguf_config(file);
+  decoder<X> m = detail::with_file(file.path(), [&] { return empty_decoder<X>(c); });
   std::set<std::string> names_read;
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {

@@ -4,6 +4,7 @@
 #include <array>
 #include <charconv>
 #include <concepts>
+#include <cstddef>
 #include <cstdint>
 #include <filesystem>
 #include <optional>
@@ -75,7 +76,7 @@ inline decoder_config read_hf_config(const std::filesystem::path& file) {
     c.width = json_value<index_t>(json, "n_embd", file);
     c.layers = json_value<index_t>(json, "n_layer", file);
     c.heads = c.kv_heads = json_value<index_t>(json, "n_head", file);
-    c.ffn_width = json_value_or<index_t>(json, "n_inner", 4 * c.width, file);
+    c.ffn_width = json_value_or<index_t>(json, "n_inner", static_cast<index_t>(4 * static_cast<std::size_t>(c.width)), file);  // check() refuses where it wraps
     c.context = json_value<index_t>(json, "n_positions", file);
     c.norm_epsilon = json_value_or<double>(json, "layer_norm_epsilon", 1e-5, file);
     require(c.heads > 0 && c.width % c.heads == 0, file, ": n_embd ", c.width, " is not a multiple of n_head ", c.heads);

@@ -49,18 +49,6 @@ inline bool is_model_folder(const std::filesystem::path& path) {
   return std::filesystem::is_directory(path, unknown);
 }
 
-/// Calls f; an error of it begins with `file`.
-template <class F>
-auto with_file(const std::filesystem::path& file, const F& f) {
-  try {
-    return f();
-  } catch (const out_of_memory& e) {
-    throw out_of_memory(file.string() + ": " + e.what());
-  } catch (const error& e) {
-    fail(file, ": ", e.what());
-  }
-}
-
 /// `id` where it is one of the vocabulary.
 template <class X>
 std::optional<std::int32_t> end_token(index_t id, const decoder<X>& weights) {
