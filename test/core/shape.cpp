@@ -2,7 +2,10 @@
 
 #include <boost/test/unit_test.hpp>
 
+#include <algorithm>
 #include <limits>
+#include <ranges>
+#include <vector>
 
 BOOST_AUTO_TEST_SUITE(shape)
 
@@ -15,6 +18,13 @@ BOOST_AUTO_TEST_CASE(sizes) {
   BOOST_TEST(expunge::shape{}.size() == 1);
   BOOST_TEST((expunge::shape{2, 3} != expunge::shape{3, 2}));
   BOOST_TEST((expunge::shape{2} != expunge::shape{2, 1}));
+}
+
+// size() counts a tensor's elements, and libstdc++ 14 compares the sizes of ranges first.
+BOOST_AUTO_TEST_CASE(a_range_of_its_extents) {
+  const expunge::shape s{3, 2};
+  BOOST_TEST(std::ranges::size(s) == s.rank());
+  BOOST_TEST(std::ranges::equal(std::vector<expunge::index_t>{3, 2}, s));
 }
 
 BOOST_AUTO_TEST_CASE(bad_extents_are_named) {

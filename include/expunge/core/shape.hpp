@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <limits>
 #include <ostream>
+#include <ranges>
 
 #include "expunge/core/error.hpp"
 
@@ -95,3 +96,7 @@ class shape {
 };
 
 }  // namespace expunge
+
+/// As a range a shape has rank() elements: size() counts those of the tensor, and the library's algorithms shall not ask it.
+template <>
+inline constexpr bool std::ranges::disable_sized_range<expunge::shape> = true;
