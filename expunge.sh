@@ -1,5 +1,5 @@
 #!/bin/sh
-# Sets up, builds and runs expunge on a bare Debian 12 or Ubuntu 24.04. Needs the network only while something is missing.
+# Sets up, builds and runs expunge on a bare Debian 12 or 13, or Ubuntu 24.04 or 26.04. Needs the network only while something is missing.
 set -eu
 cd "$(dirname "$0")"
 
