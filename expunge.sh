@@ -63,7 +63,7 @@ case "$command" in
     set_up $packages libboost-test-dev libboost-context-dev
     cmake --preset "$preset" -DEXPUNGE_BUILD_TESTS=ON
     cmake --build --preset "$preset" -j "$(nproc)"
-    ctest --preset "$preset" -j 1 --no-tests=error
+    ctest --preset "$preset" -j "$(nproc)" --no-tests=error
     ;;
   model)
     target=build/models/SmolLM2-135M-Instruct.Q4_1.gguf

@@ -74,8 +74,7 @@ class trainer {
 
   /// Runs until `stop` says so; returns the last step's report. Throws expunge::error for an empty set that the loss needs, an empty
   /// rule, parameters that share memory or an optimizer that replaces them, and where the norm of a step's gradient or its learning rate is not
-  /// finite or memory runs out (the parameters are then those
-  /// before that step). What the last step made of the parameters is not looked at.
+  /// finite or memory runs out (the parameters are then those before that step). What the last step made of the parameters is not looked at.
   step_report run(std::span<const example_type> forget, std::span<const example_type> retain, const stopping_rule& stop) {
     require(static_cast<bool>(settings_.schedule), "the schedule is empty: give one, for example optim::constant_rate{}");
     require(settings_.retain_batch >= 0, "retain_batch is ", settings_.retain_batch, ", expected 0 (as batch) or a number of examples");
