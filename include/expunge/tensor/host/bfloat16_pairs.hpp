@@ -1,16 +1,16 @@
 // Operands of bf16 products: neighbours along k in one word, the first in the lower half, as AMX and AVX-512 take them.
 #pragma once
 
+#ifdef __AVX512BF16__
+
 #include <algorithm>
 #include <bit>
 #include <cstdint>
 
-#include "expunge/core/bfloat16.hpp"
 #include "expunge/tensor/host/gemm_pack.hpp"
 
 namespace expunge::host::detail {
 
-#ifdef __AVX512BF16__
 /// The first `count` of 16 numbers, and zeros.
 inline __m512 first_of_16(const float* from, index_t count) {
   const auto mask = static_cast<__mmask16>(count >= 16 ? 0xFFFFU : (1U << static_cast<unsigned>(std::max<index_t>(0, count))) - 1U);
@@ -18,36 +18,21 @@ inline __m512 first_of_16(const float* from, index_t count) {
 }
 /// Rounded: `low` in the lower half. Subnormal numbers become zero.
 inline __m512i bf16_rounded(__m512 low, __m512 high) { return std::bit_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)); }
-#else
-inline std::uint32_t bf16_pair(float low, float high) { return bf16_from_float(low) | std::uint32_t{bf16_from_float(high)} << 16U; }
-#endif
 
 /// out[q] = the pair from[2 q], from[2 q + 1] of `size` numbers; q to `pairs`, a multiple of 16, beyond the numbers zeros.
 inline void pairs_along(const float* from, index_t size, index_t pairs, std::uint32_t* out) {
-#ifdef __AVX512BF16__
   for (index_t q = 0; q < pairs; q += 16) {
     const index_t i = 2 * q;
     _mm512_storeu_si512(out + q, bf16_rounded(first_of_16(from + i, size - i), first_of_16(from + i + 16, size - i - 16)));
   }
-#else
-  for (index_t q = 0; q < size / 2; ++q) out[q] = bf16_pair(from[2 * q], from[2 * q + 1]);
-  if (size % 2 != 0) out[size / 2] = bf16_pair(from[size - 1], 0);
-  std::fill(out + (size + 1) / 2, out + pairs, 0U);
-#endif
 }
 
 /// out[j] = the pair low[j], high[j] of `size` <= 16 numbers; j to 16, beyond the numbers zeros. A null `high` is zeros.
 inline void pairs_across(const float* low, const float* high, index_t size, std::uint32_t* out) {
-#ifdef __AVX512BF16__
   const __m512i order = _mm512_setr_epi32(0x100000, 0x110001, 0x120002, 0x130003, 0x140004, 0x150005, 0x160006, 0x170007, 0x180008, 0x190009,
                                           0x1A000A, 0x1B000B, 0x1C000C, 0x1D000D, 0x1E000E, 0x1F000F);  // a half of one, a half of the other
   const __m512i rounded = bf16_rounded(first_of_16(low, size), high == nullptr ? _mm512_setzero_ps() : first_of_16(high, size));
   _mm512_storeu_si512(out, _mm512_permutexvar_epi16(order, rounded));
-#else
-  if (high != nullptr) for (index_t j = 0; j < size; ++j) out[j] = bf16_pair(low[j], high[j]);
-  else for (index_t j = 0; j < size; ++j) out[j] = bf16_pair(low[j], 0);
-  std::fill(out + size, out + 16, 0U);
-#endif
 }
 
 /// Transposes [rows][columns] pairs, both multiples of 16. Pairs travel as floats: they are only moved.
@@ -56,3 +41,5 @@ inline void transpose_pairs(const std::uint32_t* from, index_t rows, index_t col
 }
 
 }  // namespace expunge::host::detail
+
+#endif

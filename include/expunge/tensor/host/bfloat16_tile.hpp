@@ -1,5 +1,7 @@
-// What multiplies bf16 pairs into float sums: tiles of AMX, or instructions of AVX-512, where compiler, processor and system have them.
+// What multiplies bf16 pairs into float sums: tiles of AMX, where the system grants them, or instructions of AVX-512.
 #pragma once
+
+#ifdef __AVX512BF16__
 
 #include <algorithm>
 #include <array>
@@ -87,7 +89,6 @@ class amx_tile {
 };
 #endif
 
-#ifdef __AVX512BF16__
 /// The same in registers of AVX-512.
 class avx512_tile {
  public:
@@ -128,6 +129,7 @@ class avx512_tile {
     (put_row(R), ...);
   }
 };
-#endif
 
 }  // namespace expunge::host::detail
+
+#endif

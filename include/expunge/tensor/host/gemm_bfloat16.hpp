@@ -12,7 +12,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <type_traits>
 
 #include "expunge/core/bfloat16.hpp"
 #include "expunge/core/thread_pool.hpp"
@@ -31,6 +30,7 @@ struct bfloat16_rows;
 struct bfloat16_columns;
 struct bfloat16_pairs;
 
+#ifdef __AVX512BF16__
 /// One depth of a product: 32 x 32 blocks of C from zero-padded pairs.
 struct pair_product {
   bool transpose_a, transpose_b;
@@ -97,6 +97,22 @@ struct pair_product {
   }
 };
 
+/// For sizes that are not 0.
+inline void paired_gemm(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b, float beta,
+                        float* c) {
+  const even_split depths(k, 1984);  // a panel of B stays in the second-level cache, rows do not begin whole pages apart
+  for (index_t d = 0; d < depths.parts; ++d) {
+    const index_t from = depths.begin(d);
+    const pair_product product{transpose_a, transpose_b, m, n, k, from, depths.begin(d + 1) - from, alpha, a, b, d == 0 ? beta : 1.0F, c};
+#ifdef EXPUNGE_HAS_AMX
+    if (amx_tile::granted()) product.run<amx_tile>();
+    else
+#endif
+      product.run<avx512_tile>();
+  }
+}
+#endif
+
 template <class Purpose>
 const float* rounded(const float* from, index_t size) {
   float* const out = scratch<Purpose, float>(size);
@@ -112,20 +128,9 @@ const float* rounded(const float* from, index_t size) {
 inline void gemm_bfloat16(bool transpose_a, bool transpose_b, index_t m, index_t n, index_t k, float alpha, const float* a, const float* b,
                           float beta, float* c) {
   if (m == 1 || n == 1) return gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
-  [[maybe_unused]] const auto multiply = [&]<class Tile>(std::type_identity<Tile>) {
-    const detail::even_split depths(k, 1984);  // a panel of B stays in the second-level cache, rows do not begin whole pages apart
-    for (index_t d = 0; d < depths.parts; ++d)
-      detail::pair_product{transpose_a, transpose_b, m, n, k, depths.begin(d), depths.begin(d + 1) - depths.begin(d), alpha, a, b,
-                           d == 0 ? beta : 1.0F, c}.run<Tile>();
-  };
-  if (m > 0 && n > 0 && k > 0) {
-#ifdef EXPUNGE_HAS_AMX
-    if (detail::amx_tile::granted()) return multiply(std::type_identity<detail::amx_tile>{});
-#endif
 #ifdef __AVX512BF16__
-    return multiply(std::type_identity<detail::avx512_tile>{});
+  if (m > 0 && n > 0 && k > 0) return detail::paired_gemm(transpose_a, transpose_b, m, n, k, alpha, a, b, beta, c);
 #endif
-  }
   gemm(transpose_a, transpose_b, m, n, k, alpha, detail::rounded<detail::rounded_a>(a, m * k), detail::rounded<detail::rounded_b>(b, k * n), beta, c);
 }
 
