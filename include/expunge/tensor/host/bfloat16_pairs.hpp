@@ -11,17 +11,16 @@
 
 namespace expunge::host::detail {
 
+/// The first `count` of 16 lanes: none below 0, all beyond 16.
+inline __mmask16 first_lanes(index_t count) { return static_cast<__mmask16>((1U << static_cast<unsigned>(std::clamp<index_t>(count, 0, 16))) - 1U); }
 /// The first `count` of 16 numbers, and zeros.
-inline __m512 first_of_16(const float* from, index_t count) {
-  const auto mask = static_cast<__mmask16>(count >= 16 ? 0xFFFFU : (1U << static_cast<unsigned>(std::max<index_t>(0, count))) - 1U);
-  return _mm512_maskz_loadu_ps(mask, from);
-}
+inline __m512 first_of_16(const float* from, index_t count) { return _mm512_maskz_loadu_ps(first_lanes(count), from); }
 /// Rounded: `low` in the lower half. Subnormal numbers become zero.
 inline __m512i bf16_rounded(__m512 low, __m512 high) { return std::bit_cast<__m512i>(_mm512_cvtne2ps_pbh(high, low)); }
 
-/// out[q] = the pair from[2 q], from[2 q + 1] of `size` numbers; q to `pairs`, a multiple of 16, beyond the numbers zeros.
-inline void pairs_along(const float* from, index_t size, index_t pairs, std::uint32_t* out) {
-  for (index_t q = 0; q < pairs; q += 16) {
+/// out[q] = the pair from[2 q], from[2 q + 1] of `size` numbers; q to `padded`, a multiple of 16, beyond the numbers zeros.
+inline void pairs_along(const float* from, index_t size, index_t padded, std::uint32_t* out) {
+  for (index_t q = 0; q < padded; q += 16) {
     const index_t i = 2 * q;
     _mm512_storeu_si512(out + q, bf16_rounded(first_of_16(from + i, size - i), first_of_16(from + i + 16, size - i - 16)));
   }

@@ -3,7 +3,6 @@
 
 #ifdef __AVX512BF16__
 
-#include <algorithm>
 #include <array>
 #include <bit>
 #include <cstddef>
@@ -19,6 +18,7 @@
 #include <xsimd/xsimd.hpp>  // and the processor's intrinsics
 
 #include "expunge/core/shape.hpp"
+#include "expunge/tensor/host/bfloat16_pairs.hpp"
 
 namespace expunge::host::detail {
 
@@ -116,8 +116,7 @@ class avx512_tile {
       };
       (add_products(R), ...);
     }
-    const auto mask = [&](index_t columns) { return static_cast<__mmask16>((1U << static_cast<unsigned>(std::clamp<index_t>(columns, 0, 16))) - 1U); };
-    const __mmask16 in_left = mask(of.columns), in_right = mask(of.columns - 16);
+    const __mmask16 in_left = first_lanes(of.columns), in_right = first_lanes(of.columns - 16);
     const batch factor(of.alpha), kept(of.beta);
     const auto put = [&](const batch& sum, __mmask16 columns, float* to) {
       const batch product = factor * sum;

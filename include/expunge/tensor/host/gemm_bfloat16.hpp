@@ -39,58 +39,57 @@ struct pair_product {
   const float *a, *b;
   float beta;
   float* c;
-  index_t pairs = (length + 31) / 32 * 16;
+  index_t pairs = (length + 1) / 2, padded = (length + 31) / 32 * 16;
 
   void pack_rows(index_t i, std::uint32_t* out) const {  // 16 rows of A
     const index_t count = std::min<index_t>(16, m - i);
     if (!transpose_a) return along(a + i * k + from, count, out);
-    std::uint32_t* const paired = scratch<bfloat16_pairs, std::uint32_t>(16 * pairs);
+    std::uint32_t* const paired = scratch<bfloat16_pairs, std::uint32_t>(16 * padded);
     across(a + from * m + i, m, count, paired);
-    transpose_pairs(paired, pairs, 16, out);
+    transpose_pairs(paired, padded, 16, out);
   }
 
   void pack_columns(index_t j, std::uint32_t* out) const {  // 16 columns of B
     const index_t count = std::clamp<index_t>(n - j, 0, 16);
     if (!transpose_b) return across(b + from * n + j, n, count, out);
-    std::uint32_t* const paired = scratch<bfloat16_pairs, std::uint32_t>(16 * pairs);
+    std::uint32_t* const paired = scratch<bfloat16_pairs, std::uint32_t>(16 * padded);
     along(b + j * k + from, count, paired);
-    transpose_pairs(paired, 16, pairs, out);
+    transpose_pairs(paired, 16, padded, out);
   }
 
-  /// [16][pairs] from rows of numbers that follow each other along k
+  /// [16][padded] from rows of numbers that follow each other along k
   void along(const float* numbers, index_t rows, std::uint32_t* out) const {
-    for (index_t i = 0; i < rows; ++i) pairs_along(numbers + i * k, length, pairs, out + i * pairs);
-    std::fill(out + rows * pairs, out + 16 * pairs, 0U);
+    for (index_t i = 0; i < rows; ++i) pairs_along(numbers + i * k, length, padded, out + i * padded);
+    std::fill(out + rows * padded, out + 16 * padded, 0U);
   }
-  /// [pairs][16] from numbers `stride` apart along k
+  /// [padded][16] from numbers `stride` apart along k
   void across(const float* numbers, index_t stride, index_t columns, std::uint32_t* out) const {
-    const index_t used = (length + 1) / 2;
-    for (index_t q = 0; q < used; ++q, numbers += 2 * stride) {
+    for (index_t q = 0; q < pairs; ++q, numbers += 2 * stride) {
       __builtin_prefetch(numbers + 16 * stride);  // no hardware prefetcher follows rows that lie a stride apart
       __builtin_prefetch(numbers + 17 * stride);
       pairs_across(numbers, 2 * q + 1 < length ? numbers + stride : nullptr, columns, out + q * 16);
     }
-    std::fill(out + used * 16, out + pairs * 16, 0U);
+    std::fill(out + pairs * 16, out + padded * 16, 0U);
   }
 
   template <class Tile>
   void run() const {
     const index_t row_tiles = (m + 31) / 32 * 2;
-    std::uint32_t* const rows = scratch<bfloat16_rows, std::uint32_t>(row_tiles * 16 * pairs);
-    parallel_blocks(row_tiles, std::max<index_t>(1, 4096 / pairs), [&](index_t begin, index_t end) {
+    std::uint32_t* const rows = scratch<bfloat16_rows, std::uint32_t>(row_tiles * 16 * padded);
+    parallel_blocks(row_tiles, std::max<index_t>(1, 4096 / padded), [&](index_t begin, index_t end) {
       for (index_t t = begin; t < end; ++t) {
-        if (t * 16 < m) pack_rows(t * 16, rows + t * 16 * pairs);
-        else std::fill_n(rows + t * 16 * pairs, 16 * pairs, 0U);
+        if (t * 16 < m) pack_rows(t * 16, rows + t * 16 * padded);
+        else std::fill_n(rows + t * 16 * padded, 16 * padded, 0U);
       }
     });
     parallel_blocks((n + 31) / 32, std::max<index_t>(1, (index_t{1} << 14) / (m * length)), [&](index_t begin, index_t end) {
-      std::uint32_t* const columns = scratch<bfloat16_columns, std::uint32_t>(32 * pairs);
+      std::uint32_t* const columns = scratch<bfloat16_columns, std::uint32_t>(32 * padded);
       const Tile tile{};
       for (index_t j = begin * 32; j < end * 32; j += 32) {
         pack_columns(j, columns);
-        pack_columns(j + 16, columns + 16 * pairs);
+        pack_columns(j + 16, columns + 16 * padded);
         for (index_t i = 0; i < m; i += 32)
-          tile.add({(length + 1) / 2, pairs, rows + i * pairs, columns, std::min<index_t>(32, m - i), std::min<index_t>(32, n - j), alpha, beta,
+          tile.add({pairs, padded, rows + i * padded, columns, std::min<index_t>(32, m - i), std::min<index_t>(32, n - j), alpha, beta,
                     c + i * n + j, n});
       }
     });
