@@ -40,8 +40,8 @@ inline void write_safetensors(
 
   std::vector<const tensor_entry*> ordered;
   for (const tensor_entry& entry : entries) ordered.push_back(&entry);
-  std::stable_sort(ordered.begin(), ordered.end(), [](const tensor_entry* a, const tensor_entry* b) {
-    return size_of(a->type) > size_of(b->type);
+  std::ranges::sort(ordered, [](const tensor_entry* a, const tensor_entry* b) {
+    return size_of(a->type) == size_of(b->type) ? a < b : size_of(a->type) > size_of(b->type);
   });
 
   const auto text_of = [&](std::string_view name) {

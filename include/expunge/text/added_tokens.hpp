@@ -40,7 +40,7 @@ class added_token_matcher {
       by_first_byte_[static_cast<unsigned char>(token.content.front())].push_back(i);
     }
     for (auto& bucket : by_first_byte_)
-      std::stable_sort(bucket.begin(), bucket.end(), [this](std::size_t a, std::size_t b) { return tokens_[a].content < tokens_[b].content; });
+      std::ranges::sort(bucket, {}, [this](std::size_t i) { return std::pair(std::string_view(tokens_[i].content), i); });
   }
 
   /// Cuts `text` (valid UTF-8): calls `on_text(std::string_view)` for the non-empty parts between tokens and
