@@ -13,6 +13,8 @@ BOOST_AUTO_TEST_SUITE(normalization)
 BOOST_AUTO_TEST_CASE(text_is_composed) {
   BOOST_TEST(text::to_nfc("e\u0301") == "\u00e9");
   BOOST_TEST(text::to_nfc("q\u0307\u0323") == "q\u0323\u0307");  // reordered, no composed form
+  BOOST_TEST(text::to_nfc("x\u0302\u0301\u0323") == "x\u0323\u0302\u0301");  // marks of one class stay in their order
+  BOOST_TEST(text::to_nfc("x\u0301\u0302\u0323") == "x\u0323\u0301\u0302");
   BOOST_TEST(text::to_nfc("\u1100\u1161\u11a8") == "\uac01");
   BOOST_TEST(text::to_nfc("\u212b") == "\u00c5");
   BOOST_TEST(text::to_nfc("\u0958") == "\u0915\u093c");  // excluded from composition
