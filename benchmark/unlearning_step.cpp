@@ -10,6 +10,8 @@
 
 #include <benchmark/benchmark.h>
 
+#include <algorithm>
+#include <array>
 #include <functional>
 #include <iostream>
 #include <numeric>
@@ -87,6 +89,20 @@ void time_passes(benchmark::State& state, const F& work) {
   state.counters["seconds"] = median(seconds);
 }
 
+/// From the files to the logits behind the first question, once: what a program waits for when it begins.
+template <class X>
+void load(benchmark::State& state, const settings& s) {
+  for (auto _ : state) {
+    const auto begin = std::chrono::steady_clock::now();
+    const auto lm = model::load_language_model<X>(s.model);
+    const workload w = encode(lm.tokenizer, s);
+    const std::array first{&w.forget.front()};
+    const auto logits = lm.weights.logits(lm.weights.make_batch(first)).to_vector();
+    state.counters["seconds"] = measured::seconds_since(begin);
+    state.counters["largest_logit"] = static_cast<double>(std::ranges::max(logits));
+  }
+}
+
 /// Multiple choice by likelihood over all choices, 32 sequences at a time.
 template <class X>
 void evaluate(benchmark::State& state, const settings& s) {
@@ -150,6 +166,7 @@ void add(const std::string& prefix, const settings& s, double& reference) {
     step(of + "ssiuu_exact_parameter", loss::ssiuu<>{gd, {.lambda = lambda, .curvature = attribution::curvature::exact}, {}}, {9, 3}, {shared});
   }
   step("gradient_difference_checkpointed", gd, {4, 4}, {false, true});
+  once("loading", [&s](benchmark::State& state) { load<X>(state, s); });
   once("evaluation", [&s](benchmark::State& state) { evaluate<X>(state, s); });
   once("generation", [&s](benchmark::State& state) { generate<X>(state, s); });
 }
