@@ -97,6 +97,8 @@ class shape {
 
 }  // namespace expunge
 
-/// As a range a shape has rank() elements: size() counts those of the tensor, and the library's algorithms shall not ask it.
+// As a range a shape has rank() elements: size() counts those of the tensor, and the library's algorithms shall not ask it.
+/// @cond
 template <>
 inline constexpr bool std::ranges::disable_sized_range<expunge::shape> = true;
+/// @endcond

@@ -51,7 +51,7 @@ class unicode_regex {
     std::size_t end;
   };
 
-  /// Compiles `pattern` (UTF-8, PCRE syntax without \C, which cuts characters; ^ and $ are of lines). Throws expunge::error with the position
+  /// Compiles `pattern` (UTF-8, PCRE syntax without `\C`, which cuts characters; ^ and $ are of lines). Throws expunge::error with the position
   /// where it does not compile.
   explicit unicode_regex(std::string_view pattern) : pattern_(pattern) {
     const std::string spelled = detail::spell_out_white_space(pattern);
