@@ -8,6 +8,9 @@
 #include <xtensor/containers/xadapt.hpp>
 #include <xtensor/containers/xarray.hpp>
 #else
+#if defined(__clang__) && defined(__cpp_template_template_args)
+#error "clang 19 and newer does not compile xtensor before 0.26 (xtensor's issue 2804): use a newer xtensor, or clang's -fno-relaxed-template-template-args"
+#endif
 #include <xtensor/xadapt.hpp>
 #include <xtensor/xarray.hpp>
 #endif
