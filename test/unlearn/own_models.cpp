@@ -145,4 +145,15 @@ BOOST_AUTO_TEST_CASE(as_many_labels_as_rows_but_not_of_each_example) {
   BOOST_TEST(trained<mistake::none>(loss::ssiuu_exact(1), kept, false) == "");
 }
 
+// A sum over rows is then cut down as if it were rows: what is trained would be another loss.
+BOOST_AUTO_TEST_CASE(as_many_rows_as_examples_but_not_one_each) {
+  auto kept = retain;
+  kept[0].source.resize(1), kept[1].source.clear();  // 1, 2, 1, 0 rows
+  for (const auto curvature : {attribution::curvature::first_order, attribution::curvature::exact}) {
+    const loss::ssiuu<> policy{{}, {.curvature = curvature}, {}};
+    BOOST_TEST(says(trained<mistake::none>(policy, kept), "as many as examples"));
+    BOOST_TEST(trained<mistake::none>(policy, kept, false) == "");
+  }
+}
+
 BOOST_AUTO_TEST_SUITE_END()

@@ -1,6 +1,7 @@
 // A part of a batch's examples, and how recorded values are cut down to it.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <vector>
 
@@ -19,7 +20,11 @@ class batch_part {
   batch_part(const std::vector<index_t>& rows, const std::vector<index_t>& labels, index_t begin, index_t end, const std::vector<index_t>& keys = {})
       : examples_{begin, end, static_cast<index_t>(rows.size())}, rows_(range_of(rows, begin, end)), labels_(range_of(labels, begin, end)),
         keys_(keys.empty() ? rows_ : range_of(keys, begin, end)) {
-    require(rows_.of != labels_.of || rows == labels, "batch_part: a batch with as many labels as rows, but not example by example, cannot be cut "
+    const auto one_each = [&](const std::vector<index_t>& counts, index_t of) {
+      return of != examples_.of || std::ranges::all_of(counts, [](index_t n) { return n == 1; });
+    };
+    require((rows_.of != labels_.of || rows == labels) && one_each(rows, rows_.of) && one_each(labels, labels_.of),
+            "batch_part: a batch with as many labels as rows, or of one of them as many as examples, but not example by example, cannot be cut "
             "down: leave `row_counts` out of the model's batch, or set `joint` of the trainer to false");
     require(keys.empty() || (keys.size() == rows.size() && keys_.of > rows_.of && rows_.of > labels_.of), "batch_part: a batch of ", labels_.of,
             " labels whose ", rows_.of, " rows attend to ", keys_.of, " cannot be cut down: examples share rows where that leaves more rows than labels; "
