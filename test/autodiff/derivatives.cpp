@@ -1,6 +1,9 @@
 // Every operation against the derivative oracle, on host storage and on the stand-in for device memory.
 #include <boost/test/unit_test.hpp>
 
+#include <cmath>
+#include <limits>
+
 #include <expunge/autodiff/attention.hpp>
 #include <expunge/autodiff/cross_entropy.hpp>
 #include <expunge/autodiff/derivative_oracle.hpp>
@@ -76,6 +79,17 @@ BOOST_AUTO_TEST_CASE_TEMPLATE(elementwise, S, storages) {
   check([](const auto& x) { return tanh((1 - x[0]) * (0.5 + x[1])); }, std::vector{a, b});
   const auto y = ((1 - -a * 2) / 4 - 3 + (0.5 + b)).to_vector(), of_a = a.to_vector(), of_b = b.to_vector();
   for (std::size_t i = 0; i < y.size(); ++i) BOOST_TEST(std::abs(y[i] - ((1 + 2 * of_a[i]) / 4 - 3 + 0.5 + of_b[i])) < 1e-12);
+}
+
+BOOST_AUTO_TEST_CASE_TEMPLATE(what_is_no_number_stays_so, S, storages) {
+  using X = tensor<double, S>;
+  std::vector<double> values(11, 0.5);
+  for (const std::size_t at : {0U, 10U}) values[at] = std::numeric_limits<double>::quiet_NaN();  // in a batch, and behind the last whole one
+  const X x({11}, values);
+  for (const X& y : {relu(x), tanh(x), sigmoid(x), silu(x), gelu(x), gelu_tanh(x), exp(x), log(x), log_sigmoid(x), swiglu(x, x)}) {
+    const auto of = y.to_vector();
+    for (std::size_t i = 0; i < of.size(); ++i) BOOST_TEST(std::isnan(of[i]) == std::isnan(values[i]));
+  }
 }
 
 BOOST_AUTO_TEST_CASE_TEMPLATE(rows, S, storages) {

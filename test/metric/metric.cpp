@@ -88,6 +88,9 @@ BOOST_AUTO_TEST_CASE(recall_and_likelihoods_that_are_not_finite_are_refused) {
       return std::string(e.what()).find("likelihoods are not finite") != std::string::npos;
     });
   }
+  auto perceptron = model::random_mlp<tensor<double>>({2, 5, 3}, 1);  // whose activation is relu
+  fill(perceptron.layers[0].bias, std::numeric_limits<double>::quiet_NaN());
+  BOOST_CHECK_THROW(static_cast<void>(metric::likelihoods(perceptron, std::vector<model::labelled_sample>{{{1, 2}, 0}})), error);
 }
 
 BOOST_AUTO_TEST_CASE(recall_in_parts) {

@@ -11,7 +11,7 @@ namespace expunge {
 namespace function {
 
 struct relu {
-  template <class B> EXPUNGE_DEVICE static B value(const B& x) { return fn::max(x, B(0)); }
+  template <class B> EXPUNGE_DEVICE static B value(const B& x) { return fn::select(x <= B(0), B(0), x); }  // what is no number stays so
   template <class B> EXPUNGE_DEVICE static B slope(const B& x) { return fn::select(x > B(0), B(1), B(0)); }
   template <class B> EXPUNGE_DEVICE static B curvature(const B&) { return B(0); }
 };
