@@ -3,6 +3,8 @@
 
 #include <cmath>
 #include <limits>
+#include <string>
+#include <type_traits>
 
 #include <expunge/autodiff/attention.hpp>
 #include <expunge/autodiff/derivative_oracle.hpp>
@@ -10,6 +12,8 @@
 #include <expunge/autodiff/linear.hpp>
 #include <expunge/autodiff/norm.hpp>
 #include <expunge/autodiff/rows.hpp>
+
+#include "../message_of.hpp"
 
 using namespace expunge;
 
@@ -67,6 +71,22 @@ struct square_rule {
 
  private:
   [[nodiscard]] X twice(const X& by) const { return mapped([](const auto& v, const auto& d) { return 2.0 * v * d; }, x, by); }
+};
+
+enum class part { none, pushforward, pullback, pullback_tangent };
+
+/// x^2 with one part that gives another shape.
+template <part Wrong>
+struct misshapen_rule : square_rule<true> {
+  static X misshapen(part of, const X& right) { return of == Wrong ? zeros<X>({2, 5}) : right; }
+
+  X pushforward(const X& dx) const { return misshapen(part::pushforward, square_rule::pushforward(dx)); }
+  void pullback(const X& bar, cotangent_slot<X> x_bar) const {
+    x_bar.add(misshapen(part::pullback, mapped([](const auto& v, const auto& g) { return 2.0 * v * g; }, this->x, bar)));
+  }
+  void pullback_tangent(const X& dx, const X& bar, const X&, cotangent_slot<X> dx_bar) const {
+    dx_bar.add(misshapen(part::pullback_tangent, mapped(functor::multiply{}, dx, bar)));
+  }
 };
 
 struct without_slope {
@@ -128,6 +148,23 @@ BOOST_AUTO_TEST_CASE(what_does_not_fit_is_refused) {
   const X narrow({1}, std::vector<double>{1});  // row kernels would read behind it
   BOOST_CHECK_THROW(jvp<X>([](const auto& v) { return rms_norm(v[0], v[1], 1e-5); }, {some.reshaped({1, 3}), ones}, {narrow, {}}), error);
   BOOST_CHECK_THROW(segment_sum(zeros<X>({2, 2, 3}), X::index_tensor({2}, std::vector<std::int32_t>{0, 2})), error);
+}
+
+BOOST_AUTO_TEST_CASE(what_a_rule_gives_has_the_shape_of_what_it_belongs_to) {
+  const X::index_tensor offsets({3}, std::vector<std::int32_t>{0, 1, 3});  // segment_sum would read as many rows of any cotangent
+  const X x = ones.reshaped({3, 1});
+  const auto message = [&]<part Wrong>(std::integral_constant<part, Wrong>, bool first_order) {
+    const auto f = [&](const auto& v) { return apply(misshapen_rule<Wrong>{}, segment_sum(v[0], offsets)); };
+    return testing::message_of([&] { first_order ? gradient<X>(f, {x}) : hvp<X>(f, {x}, {x}); });
+  };
+  const auto is_named = [](const std::string& text, const std::string& function) {
+    BOOST_TEST(text.starts_with("a rule's " + function + " gives shape [2, 5] where 2 elements are expected"), text);
+  };
+  for (const bool first_order : {true, false}) is_named(message(std::integral_constant<part, part::pullback>{}, first_order), "pullback");
+  is_named(message(std::integral_constant<part, part::pushforward>{}, false), "pushforward");
+  is_named(message(std::integral_constant<part, part::pullback_tangent>{}, false), "pullback_tangent");
+  BOOST_TEST(message(std::integral_constant<part, part::none>{}, false) == "");
+  BOOST_CHECK_THROW(jvp<X>([&](const auto& v) { return segment_sum(apply(misshapen_rule<part::pushforward>{}, v[0]), offsets); }, {x}, {x}), error);
 }
 
 template <class V>

@@ -62,6 +62,8 @@ struct operation final : node<X> {
     require_not_swept(released);
     const auto slot = [](node<X>* n) { return cotangent_slot<X>(n != nullptr ? &n->adjoint : nullptr); };
     std::apply([&](auto*... n) { rule.pullback(this->adjoint.value, slot(n)...); }, inputs);
+    for (const node<X>* n : inputs)
+      if (n != nullptr) require_fits("pullback", n->adjoint.value, n->size);
   }
   void release() override {
     rule = Rule{};
@@ -133,6 +135,7 @@ dual<X> apply(Rule rule, const dual<X>& first, const Rest&... rest) {
   X value = rule.forward(first.primal, rest.primal...);
   if (first.tangent.absent() && (rest.tangent.absent() && ...)) return {std::move(value), {}};
   X tangent = rule.pushforward(first.tangent, rest.tangent...);
+  detail::require_fits("pushforward", tangent, value.size());
   return {std::move(value), std::move(tangent)};
 }
 
@@ -145,6 +148,7 @@ var<tensor<T, S>> apply(Rule rule, const var<tensor<T, S>>& first, const Rest&..
   if (on == nullptr) return {std::move(value)};
   auto* made = on->template emplace<detail::operation<X, Rule, 1 + sizeof...(Rest)>>(
       std::move(rule), std::array{first.origin, rest.origin...});
+  made->size = value.size();
   return {std::move(value), made, on};
 }
 

@@ -37,7 +37,7 @@ struct replayable : node<dual<X>> {
           if constexpr (gate) any = any || rule.is_tangent_source();
           // A gate changes in place what nobody else reads.
           const auto given = [](input* at) { return gate && at != nullptr && at->readers == 1 ? std::exchange(at->tangent, {}) : tangent_at(at); };
-          if (any) this->tangent = rule.pushforward(given(n)...);
+          if (any) require_fits("pushforward", this->tangent = rule.pushforward(given(n)...), this->size);
         },
         inputs);
     if constexpr (linear || gate)  // the second sweep does not ask for their inputs' tangents
@@ -67,6 +67,7 @@ struct replayable : node<dual<X>> {
     restrict(rule, part);
     if constexpr (linear) this->adjoint.value = {};  // nor for their cotangents
     else part.restrict(this->adjoint.value);
+    this->size = this->adjoint.value.absent() ? -1 : this->adjoint.value.size();
   }
 
  protected:
@@ -82,17 +83,24 @@ struct replayable : node<dual<X>> {
   template <class Chosen>
   void run(const Rule& r, const X& y_bar, cotangent<X> input::*target, const Chosen& chosen) {
     std::apply([&](auto*... n) { r.pullback(y_bar, slot(n, target, chosen)...); }, inputs);
+    require_fit("pullback", target);
   }
   /// The derivative of that where y_bar's is dy_bar.
   template <class Chosen>
   void run_tangent(X dy_bar, const Chosen& chosen) {
     if constexpr (!linear)
-      if (const X& y_bar = this->adjoint.value; gate || (!y_bar.absent() && std::ranges::any_of(inputs, [](const input* n) { return !tangent_at(n).absent(); })))
-        return std::apply([&](auto*... n) { rule.pullback_tangent(tangent_at(n)..., y_bar, std::move(dy_bar), slot(n, &input::adjoint_tangent, chosen)...); }, inputs);
+      if (const X& y_bar = this->adjoint.value; gate || (!y_bar.absent() && std::ranges::any_of(inputs, [](const input* n) { return !tangent_at(n).absent(); }))) {
+        std::apply([&](auto*... n) { rule.pullback_tangent(tangent_at(n)..., y_bar, std::move(dy_bar), slot(n, &input::adjoint_tangent, chosen)...); }, inputs);
+        return require_fit("pullback_tangent", &input::adjoint_tangent);
+      }
     if (!dy_bar.absent()) run(rule, dy_bar, &input::adjoint_tangent, chosen);
   }
 
  private:
+  void require_fit(const char* function, cotangent<X> input::*target) const {
+    for (const input* n : inputs)
+      if (n != nullptr) require_fits(function, (n->*target).value, n->size);
+  }
   void restrict(Rule& r, const batch_part& part) const {
     if constexpr (requires { r.restrict(part); }) r.restrict(part);
     else if constexpr (requires { r.restrict(part, true); }) r.restrict(part, inputs[0] == nullptr || inputs[0]->of_parameters);

@@ -39,6 +39,7 @@ var<dual<X>> apply(Rule rule, const var<dual<X>>& first, const Rest&... rest) {
   using made_type = std::conditional_t<requires { Rule::weight_input; }, detail::postponing<X, Rule, inputs>, detail::replayable<X, Rule, inputs>>;
   auto* made = on->template emplace<made_type>(std::move(rule), std::array{first.origin, rest.origin...});
   made->of_parameters = detail::made_of_parameters<Rule>(first, rest...);
+  made->size = value.size();
   return {std::move(value), made, on};
 }
 

@@ -17,6 +17,7 @@ struct node<dual<tensor<T, S>>> {
   cotangent<X> adjoint_tangent;
   bool of_parameters = false;  // made from leaves, and constants beside them, alone: its cotangents are sums over the batch
   index_t readers = 0;         // operations that may still ask for the tangent
+  index_t size = -1;           // of the value; -1: not known, as it was cut down
 
   node() = default;
   node(const node&) = delete;
@@ -60,6 +61,7 @@ class tape<dual<tensor<T, S>>> : public detail::node_list<dual<tensor<T, S>>> {
     made->adjoint_tangent.value = gradient;
     made->adjoint_tangent.in_place = !gradient.absent();
     made->of_parameters = true;
+    made->size = value.size();
     leaves_.push_back(made);
     return {value, made, this};
   }

@@ -22,6 +22,7 @@ struct node;
 template <class T, class S>
 struct node<tensor<T, S>> {
   cotangent<tensor<T, S>> adjoint;
+  index_t size = -1;  // of the value; -1: not known
 
   node() = default;
   node(const node&) = delete;
@@ -63,6 +64,12 @@ template <class X>
 void require_gradient_of(const X& value, const X& gradient) {
   require(gradient.absent() || gradient.extents() == value.extents(), "tape: a gradient of shape ", gradient.extents(), " for a leaf of shape ",
           value.extents());
+}
+/// What a rule gives has the size of what it is the tangent or cotangent of, which kernels read.
+template <class X>
+void require_fits(const char* function, const X& given, index_t size) {
+  require(given.absent() || size < 0 || given.size() == size, "a rule's ", function, " gives shape ", given.extents(), " where ", size,
+          " elements are expected: tangents have the value's shape, cotangents their input's (autodiff/apply.hpp)");
 }
 template <class V, class X>
 void require_seed(const tape<V>& swept, const var<V>& output, const X& seed) {
@@ -165,6 +172,7 @@ class tape<tensor<T, S>> : public detail::node_list<tensor<T, S>> {
     auto* made = this->template emplace<node<X>>();
     made->adjoint.value = gradient;
     made->adjoint.in_place = !gradient.absent();
+    made->size = value.size();
     return {value, made, this};
   }
 
