@@ -87,3 +87,19 @@ BOOST_AUTO_TEST_CASE(a_loss_that_compares_with_the_model_at_the_start) {
   };
   BOOST_TEST((value(step) - value(-step)) / (2 * step) == along, boost::test_tools::tolerance(1e-6));
 }
+
+BOOST_AUTO_TEST_CASE(a_pass_with_more_to_forget_than_it_has_or_without_a_place_for_each_gradient_is_refused) {
+  const model::labelled_sample sample{{0.5, -1}, 0};
+  const auto m = model::random_mlp<X, function::tanh>({2, 4, 3}, 1);
+  loss::base_objective<M, loss::gradient_difference> objective({});
+  loss::step_sums<X> sums;
+  const auto runs = [&](index_t forget, std::size_t places) {
+    std::vector<X> gradients(places);
+    objective.pass(m, {&sample, &sample}, forget, gradients, sums);
+    loss::fill_absent(gradients, nn::parameters(m));
+  };
+  const std::size_t parameters = nn::parameters(m).size();
+  BOOST_CHECK_NO_THROW(runs(1, parameters));
+  for (const index_t forget : {-1, 3}) BOOST_CHECK_THROW(runs(forget, parameters), error);
+  for (const std::size_t places : {std::size_t{0}, parameters + 1}) BOOST_CHECK_THROW(runs(1, places), error);
+}

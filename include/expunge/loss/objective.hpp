@@ -62,9 +62,15 @@ concept stateful_policy = requires(const P& policy, const M& model, std::span<co
 template <class P, class M>
 concept loss_policy = stateful_policy<P, M> || forget_loss<P, typename M::value_type> || retain_loss<P, typename M::value_type>;
 
+/// Gradients are one a parameter, some of them absent.
+inline void check_gradients(std::size_t gradients, std::size_t parameters) {
+  require(gradients == parameters, gradients, " gradients of ", parameters, " parameters: a step begins with an absent tensor for each");
+}
+
 /// Zeros for the gradients of parameters on which nothing depended.
 template <class X>
 void fill_absent(std::vector<X>& gradients, const std::vector<X>& parameters) {
+  check_gradients(gradients.size(), parameters.size());
   for (std::size_t i = 0; i < gradients.size(); ++i)
     if (gradients[i].absent()) gradients[i] = zeros<X>(parameters[i].extents());
 }
@@ -80,6 +86,7 @@ namespace detail {
 template <class X, class Base>
 X base_weights(const Base& base, const X& nll, const std::vector<index_t>& lengths, index_t forget, step_sums<X>& sums) {
   nn::check_sums_of_examples(nll.size(), lengths);
+  require(forget >= 0 && forget <= nll.size(), "a pass over ", nll.size(), " examples, of which the first ", forget, " are to be forgotten");
   X weights(nll.extents());
   using place = typename step_sums<X>::place;
   const auto add = [&](index_t begin, index_t end, const auto& f, place value, place mean) {
@@ -132,6 +139,7 @@ class base_objective {
   /// Records the model on `examples`, of which the first `forget` are to be forgotten, and adds to the gradients or, where they are
   /// absent, makes them.
   void pass(const M& model, const example_list<M>& examples, index_t forget, std::vector<X>& gradients, step_sums<X>& out) {
+    check_gradients(gradients.size(), nn::parameters(model).size());
     tape_.clear();
     std::vector<var<X>> leaves;
     const auto batch = nn::training_batch(model, examples, 0);
