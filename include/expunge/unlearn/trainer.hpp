@@ -54,7 +54,7 @@ struct trainer_settings {
   std::function<void(const step_report&)> on_step{};      // called before the stopping rule
 };
 
-/// Composes the three policies. The model's tensors are updated in place.
+/// Composes the three policies. The model's tensors are updated in place, for its copies too: nn::copy_of() makes one apart.
 template <nn::model M, class Loss, class Optimizer>
 class trainer {
   static_assert(!std::is_const_v<M>, "trainer: the model is const, and training changes its tensors in place; give a nn::copy_of() it");
