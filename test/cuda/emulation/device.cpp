@@ -359,7 +359,7 @@ BOOST_AUTO_TEST_CASE(a_little_memory_of_many_sizes_stays_in_the_lists) {
     return bytes;
   };
   const std::uint64_t before = lent();
-  for (const std::size_t size : {100 << 20, 40 << 20}) cuda::release(cuda::allocate(size));
+  for (const std::size_t size : {std::size_t{100} << 20, std::size_t{40} << 20}) cuda::release(cuda::allocate(size));
   BOOST_TEST(lent() == before + (140 << 20));
   cuda::release(cuda::allocate(300 << 20));  // too much beside what was ever used at once
   BOOST_TEST(lent() == before + (300 << 20));
