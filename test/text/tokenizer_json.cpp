@@ -112,7 +112,8 @@ BOOST_AUTO_TEST_CASE(patterns_of_two_meanings_are_refused) {
   const auto refuses = [&](const std::string& part, const std::string& regex) {
     BOOST_TEST(refused("Split: " + part + " in the pattern", [&](json& f) { split(f, regex); }), regex);
   };
-  for (const std::string escape : {"\\w", "\\W", "\\b", "\\B", "\\h", "\\H", "\\C"}) {
+  for (const std::string escape : {"\\w", "\\W", "\\b", "\\B", "\\h", "\\H", "\\C", "\\Q", "\\E", "\\v", "\\V", "\\K", "\\G", "\\N", "\\p{Han}",
+                                   "\\P{^Latin}"}) {
     refuses(escape, escape + "+");
     refuses(escape, "\\\\" + escape);
     refuses(escape, "a|[^\\p{L}" + escape + "]");
@@ -123,7 +124,13 @@ BOOST_AUTO_TEST_CASE(patterns_of_two_meanings_are_refused) {
   refuses("] as the first character of a class", R"([^]\s])");
   refuses("}+", R"(\p{N}{1,3}+)");
   refuses("{,", R"(a{,3})");
-  for (const std::string regex : {R"(\\w)", R"(\S+)", R"([\[\]^$&\s]+)", R"(\p{L}+|\x{41}+)", R"(\^|\$|[^&]++|\d{1,3})", R"(^\s+|\s+$)"}) {
+  refuses("}?", R"(a{2}?)");
+  refuses("(*", R"((*UCP)a)");
+  refuses("\\p without braces", R"(\pL)");
+  for (const std::string group : {"(?m)", "(?s:", "(?i)", "(?i:[\\p{Lu}]", "(?i:a(b)", "(?x)", "(?|a", "(?P<n>a"})
+    refuses(group.substr(0, 3) + " around more than characters, or with other options than i,", group + "|b)");
+  for (const std::string regex : {R"(\\w)", R"(\S+)", R"([\[\]^$&\s]+)", R"(\p{L}+|\x{41}+)", R"(\^|\$|[^&]++|\d{1,3})", R"(^\s+|\s+$)",
+                                  R"((?i:'s|'[tm])(?:a)(?<=b)(?!c)(?>d))", R"(\p{^L}\P{Lu})"}) {
     json file = golden_json("gpt2");
     split(file, regex);
     BOOST_CHECK_NO_THROW(static_cast<void>(text::tokenizer_from_json(file.dump())));
@@ -151,6 +158,7 @@ BOOST_AUTO_TEST_CASE(each_setting_changes_the_outcome) {
   BOOST_TEST(dropped.size() == 1U);
   BOOST_TEST(kept.size() > 1U);
   BOOST_TEST((with({{"type", "Split"}, {"pattern", {{"Regex", "1 "}}}, {"behavior", "Isolated"}}) != plain));
+  BOOST_TEST((with({{"type", "Split"}, {"pattern", {{"Regex", "(?=1)"}}}, {"behavior", "Isolated"}}) == kept));  // an empty match cuts
   BOOST_TEST(with({{"type", "Split"}, {"pattern", {{"String", "."}}}, {"behavior", "Removed"}, {"invert", true}}).empty());  // a dot is a dot
   file["model"]["merges"].push_back(json::array({"2", "2"}));
   file["model"]["vocab"]["22"] = 2001;

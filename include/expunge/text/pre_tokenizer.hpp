@@ -34,7 +34,7 @@ class pre_tokenizer {
 
   pre_tokenizer() = default;
 
-  /// Adds a step that makes every match of `pattern` a piece of its own. Returns *this. Throws as unicode_regex does.
+  /// Adds a step that makes every match of `pattern` a piece of its own; an empty one cuts. Returns *this. Throws as unicode_regex does.
   pre_tokenizer& split(std::string_view pattern, gaps between = gaps::keep) {
     constexpr std::size_t most = 64;  // each is a level of recursion
     require(steps_.size() < most, "a pre-tokenizer of more than ", most, " steps is not supported");

@@ -47,21 +47,26 @@ inline std::string regex_of_literal(std::string_view literal) {
   return out;
 }
 
-/// Throws expunge::error where PCRE2 reads `regex` otherwise than Oniguruma, for which tokenizer.json is written.
+/// Throws expunge::error where PCRE2 may read `regex` otherwise than Oniguruma, for which tokenizer.json is written: of escaped letters,
+/// options and properties it lets through those that mean the same.
 inline void require_one_meaning(std::string_view regex) {
   const auto refuse = [&](std::string_view part, std::string_view place = "") {
     fail("pre_tokenizer Split: ", part, place, " in the pattern '", regex, "' is not supported: PCRE2, which reads it here, and Oniguruma take "
          "it differently; write what is meant in another way, a class by the properties of its characters: [\\p{L}\\p{N}_]");
   };
+  const auto among = [](char c, std::string_view some) { return some.find(c) != std::string_view::npos; };
+  const auto is_letter = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); };
   bool in_class = false;
   for (std::size_t i = 0; i < regex.size(); ++i) {
     const std::string_view one = regex.substr(i, 1), two = regex.substr(i, 2);
     if (one == "\\" && two.size() == 2) {
-      if (std::string_view("wWbBhHC").find(two[1]) != std::string_view::npos) refuse(two);
+      if (is_letter(two[1]) && !among(two[1], "sSdDrntfaexpPAzZ")) refuse(two);
       if (in_class && two[1] == 'S') refuse(two, " within a class");
-      ++i;
-      const bool braced = std::string_view("pPx").find(two[1]) != std::string_view::npos && regex.substr(i + 1).starts_with('{');
-      if (braced) i = std::min(regex.find('}', i), regex.size());  // these braces count nothing
+      const bool property = among(two[1], "pP"), braced = regex.substr(i + 2).starts_with('{');
+      if (property && !braced) refuse(two, " without braces");
+      const std::size_t end = (property || two[1] == 'x') && braced ? std::min(regex.find('}', i), regex.size()) : i + 1;
+      if (property && end - i > (regex.substr(i + 3).starts_with('^') ? 6 : 5)) refuse(regex.substr(i, end + 1 - i));  // a script, not L or Lu
+      i = end;  // these braces count nothing
     } else if (in_class) {
       if (one == "[") refuse(one, " within a class");
       if (two == "&&") refuse(two, " within a class");
@@ -70,8 +75,13 @@ inline void require_one_meaning(std::string_view regex) {
       in_class = true;
       if (two == "[^") ++i;
       if (regex.substr(i + 1).starts_with(']')) refuse("]", " as the first character of a class");
+    } else if (two == "(?") {
+      const std::string_view rest = regex.substr(i + 2);
+      const bool options = !rest.empty() && !among(rest[0], ":=!<>");
+      const bool plain = rest.starts_with("i:") && rest.substr(0, rest.find(')')).find_first_of("\\(") == std::string_view::npos;  // "'s|'t"
+      if (options && !plain) refuse(regex.substr(i, 3), " around more than characters, or with other options than i,");
     } else {
-      if (two == "}+" || two == "{,") refuse(two);
+      if (two == "}+" || two == "}?" || two == "{," || two == "(*") refuse(two);
     }
   }
 }

@@ -65,7 +65,7 @@ class unicode_regex {
     pcre2_jit_compile_8(compiled, PCRE2_JIT_COMPLETE);  // only a speed-up: where there is no JIT the interpreter runs
   }
 
-  /// Calls `visit(match)` for each non-empty match in `subject` from left to right; matches do not overlap.
+  /// Calls `visit(match)` for each match in `subject` from left to right, also for empty ones; matches do not overlap.
   /// `subject` must be valid UTF-8. Throws expunge::error where PCRE2 gives up (its limits on backtracking).
   template <class Visit>
   void for_each_match(std::string_view subject, Visit&& visit) const {
@@ -85,7 +85,7 @@ class unicode_regex {
               " bytes: ", message(found), "; pass the text in shorter parts");
       const PCRE2_SIZE* bounds = pcre2_get_ovector_pointer_8(data.get());
       const match m{bounds[0], bounds[1]};
-      if (m.end > m.begin && m.begin >= position) visit(m);
+      if (m.end >= m.begin && m.begin >= position) visit(m);
       const std::size_t next = m.end > m.begin ? m.end : m.end + 1;
       position = next > position ? next : position + 1;
       while (position < subject.size() && (static_cast<unsigned char>(subject[position]) & 0xC0U) == 0x80U) ++position;
