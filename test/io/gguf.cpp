@@ -174,6 +174,10 @@ BOOST_AUTO_TEST_CASE(a_name_hides_no_reason) {
   const temporary_folder folder;
   const auto path = folder.write("broken", with_data(gguf_header(1, 0) + tensor(std::string("a\0b\nc", 5), {2}, 99, 0), 8));
   BOOST_CHECK_EXCEPTION(gguf_file{path}, expunge::error, message_contains("tensor 'a b c': unknown element type 99"));
+  static_cast<void>(folder.write("broken", with_data(gguf_header(1, 0) + tensor(std::string(1 << 20, 'a'), {2}, 99, 0), 8)));
+  BOOST_CHECK_EXCEPTION(gguf_file{path}, expunge::error, [](const expunge::error& e) {  // which a terminal has room for
+    return message_contains("broken")(e) && message_contains("aaa': unknown element type 99")(e) && std::string_view(e.what()).size() < 10000;
+  });
 }
 
 // A changed byte or a truncation of the header either still reads or throws expunge::error.

@@ -44,13 +44,16 @@ class message_part {
   void (*print_)(std::ostream&, const void*);
 };
 
-/// The concatenation of `parts` as one line: names come from files, and a zero byte in one would end what(), a line break the line.
+/// The concatenation of `parts` as one line: names come from files, and a zero byte in one would end what(), a line break the line. Of a
+/// long one the middle is left out: a file can hold megabytes where a name is expected.
 inline std::string composed(std::initializer_list<message_part> parts) {
   std::ostringstream message;
   for (const message_part& part : parts) message << part;
   std::string line = message.str();
   for (char& c : line)
     if (static_cast<unsigned char>(c) < ' ' || c == '\x7F') c = ' ';
+  constexpr std::size_t begin = 4500, end = 1500;  // a path has at most 4096 bytes
+  if (line.size() > begin + end) line.replace(begin, line.size() - begin - end, " ... ");
   return line;
 }
 
