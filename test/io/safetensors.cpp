@@ -48,6 +48,8 @@ const std::vector<broken_file> broken_files{
     {"not JSON", file_of("hello", 0)},
     {"empty header", file_of("", 0)},
     {"header is a list", file_of("[]", 0)},
+    {"byte order mark", file_of("\xEF\xBB\xBF{" + good + "}", 8)},
+    {"space before the header", file_of(" {" + good + "}", 8)},
     {"invalid UTF-8", file_of("{\"\xFF\":1}", 0)},
     {"deep nesting", file_of(std::string(100'000, '['), 0)},
     {"duplicate tensor", file_of("{" + good + "," + good + "}", 8)},

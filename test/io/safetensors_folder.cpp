@@ -53,7 +53,7 @@ BOOST_AUTO_TEST_CASE(broken_folders_are_refused) {
   for (const char* index : {"", "{", "[]", "{}", R"({"weight_map": 1})", R"({"weight_map": {"a": 1}})",
                             R"({"weight_map": {"b": "1.safetensors"}})", R"({"weight_map": {"a": "2.safetensors"}})",
                             R"({"weight_map": {"a": "../1.safetensors"}})", R"({"weight_map": {"a": ".."}})",
-                            R"({"weight_map": {"a": ""}})",
+                            R"({"weight_map": {"a": ""}})", R"({"weight_map": {"a": "1.safetensors\u0000"}})",
                             R"({"weight_map": {"a": "1.safetensors", "a": "1.safetensors"}})"}) {
     static_cast<void>(folder.write("model.safetensors.index.json", index));
     BOOST_CHECK_THROW(safetensors_folder{folder.path()}, expunge::error);

@@ -48,8 +48,8 @@ class safetensors_file {
     std::memcpy(&header_size, text.data(), sizeof header_size);
     require(header_size <= text.size() - sizeof header_size && header_size <= max_header_size, file_.path(),
             ": header of ", header_size, " bytes in a file of ", text.size(), "; truncated, or not safetensors");
+    require(text.substr(sizeof header_size, header_size).starts_with('{'), file_.path(), ": the header is no JSON object");
     const auto header = parse_json(text.substr(sizeof header_size, header_size), file_.path());
-    require(header.is_object(), file_.path(), ": the header is no JSON object");
     read_header(header, file_.bytes().subspan(sizeof header_size + header_size));
   }
 

@@ -70,7 +70,7 @@ class safetensors_folder {
     for (const auto& [name, value] : weight_map.members()) {
       require(value.is_string(), index, ": the shard of '", name, "' is no string");
       const auto shard = value.as<std::string>();
-      require(std::filesystem::path(shard).filename() == shard, index, ": shard '", shard, "' is no plain file name");
+      require(std::filesystem::path(shard).filename() == shard && shard.find('\0') == std::string::npos, index, ": shard '", shard, "' is no plain file name");
       const auto [known, is_new] = opened.emplace(shard, files_.size());
       if (is_new) files_.emplace_back(path_ / shard);
       require(files_[known->second].contains(name), index, ": shard '", shard, "' has no tensor '", name, "'");
