@@ -33,7 +33,7 @@ BOOST_AUTO_TEST_CASE(tables) {
   out << t;
   BOOST_TEST(out.str() == "| method | steps |\n|--------|------:|\n| GA     |  12.3 |\n");
   BOOST_CHECK_THROW(t.add({"one cell"}), error);
-  report::table texts({"a|b\nkey"});
+  report::table texts({"a|b\x1Bkey"});
   texts.add({"<|end|>\nof text"});
   std::ostringstream escaped;
   escaped << texts;

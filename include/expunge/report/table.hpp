@@ -24,12 +24,12 @@ class table {
  public:
   explicit table(std::vector<std::string> header) : columns_(header.size()) { add(std::move(header)); }
 
-  /// Line breaks become spaces, and bars are escaped, in the header too. Throws expunge::error for another number of cells than that has.
+  /// Control characters become spaces, and bars are escaped, in the header too. Throws expunge::error for another number of cells than that has.
   void add(std::vector<std::string> row) {
     require(row.size() == columns_, "table: a row of ", row.size(), " cells under ", columns_, " columns");
     for (std::string& cell : row)
       for (std::size_t i = 0; i < cell.size(); ++i)
-        if (cell[i] == '\n') cell[i] = ' ';
+        if (static_cast<unsigned char>(cell[i]) < ' ' || cell[i] == '\x7F') cell[i] = ' ';  // a file's names must not steer a terminal
         else if (cell[i] == '|') cell.insert(i++, 1, '\\');
     rows_.push_back(std::move(row));
   }
