@@ -105,6 +105,20 @@ BOOST_AUTO_TEST_CASE(links_and_pipes_are_replaced_not_written_to, *boost::unit_t
   replaces();
 }
 
+BOOST_AUTO_TEST_CASE(what_another_writes_is_left_alone) {
+  const temporary_folder folder;
+  const auto path = folder.path() / "log";
+  {
+    atomic_file first(path);
+    first.write("of the first");
+    BOOST_CHECK_EXCEPTION(atomic_file second(path), expunge::error, message_contains("log\": another run is writing this file"));
+    first.commit();
+  }
+  BOOST_TEST(read_all(path) == "of the first");
+  write_file_atomically(path, "of the second");
+  BOOST_TEST(read_all(path) == "of the second");
+}
+
 BOOST_AUTO_TEST_CASE(errors_name_the_file) {
   const temporary_folder folder;
   BOOST_CHECK_EXCEPTION(write_file_atomically(folder.path() / "no" / "where", "x"), expunge::error,

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include "expunge/core/error.hpp"
@@ -18,20 +19,26 @@ namespace expunge::io {
 
 /// A file under construction at `path` + ".partial". commit() puts it in place; without it the destructor removes it
 /// and an older file at `path` stays as it was. A link at `path` is replaced by a file, not followed; the file has the permissions of a
-/// new one. What is at `path` + ".partial" is overwritten. One writer a path at a time.
+/// new one. What is at `path` + ".partial" is overwritten, but not while another writer has it.
 class atomic_file {
  public:
-  /// Throws expunge::error naming the file when it cannot be created, and for what is no file: a rename would replace a folder's
-  /// or a device's name.
+  /// Throws expunge::error naming the file when it cannot be created, when another writer is at it, and for what is no file: a rename
+  /// would replace a folder's or a device's name.
   explicit atomic_file(std::filesystem::path path) : path_(std::move(path)), partial_(path_) {
     std::error_code unknown;
     const auto status = std::filesystem::status(path_, unknown);
     require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_,
             ": this is not a regular file, give the name of one");
     partial_ += ".partial";
+    if (const int other = ::open(partial_.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC); other >= 0) {
+      const bool in_use = ::flock(other, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+      ::close(other);
+      require(!in_use, path_, ": another run is writing this file, wait for it or give the name of another");  // it would rename ours
+    }
     ::unlink(partial_.c_str());  // a file that a crash left, or a link or pipe, through which nothing may be written
     descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail_with_reason("cannot create");
+    ::flock(descriptor_, LOCK_EX | LOCK_NB);  // until it is closed, or this process has ended
   }
 
   atomic_file(const atomic_file&) = delete;
