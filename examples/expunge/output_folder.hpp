@@ -3,17 +3,22 @@
 
 #include <expunge/core/error.hpp>
 
+#include <cerrno>
 #include <filesystem>
 #include <system_error>
 #include <vector>
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <unistd.h>
 
 namespace program {
 
 /// Makes the folder at once, so that a long run does not fail at its end. Files are written to stage() and moved by commit().
 class output_folder {
  public:
-  /// Throws expunge::error naming the folder where it cannot be made or written to, and where it holds weights under other names, which
-  /// would stay beside the new ones and be what other programs load.
+  /// Throws expunge::error naming the folder where it cannot be made or written to, while another run is to write it, and where it holds
+  /// weights under other names, which would stay beside the new ones and be what other programs load.
   explicit output_folder(std::filesystem::path path) : path_(std::filesystem::absolute(path)), stage_(path_ / ".partial") {
     for (const char* other : {"model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json", "adapter_config.json"})
       expunge::require(!std::filesystem::exists(path_ / other), path, ": holds other weights (", other,
@@ -22,6 +27,11 @@ class output_folder {
       expunge::require(!std::filesystem::is_directory(path_ / ours), path, ": holds a folder named ", ours, ", choose another folder");
     for (std::filesystem::path up = path_; !std::filesystem::exists(std::filesystem::symlink_status(up)); up = up.parent_path()) made_.push_back(up);
     std::error_code failure;
+    std::filesystem::create_directories(path_, failure);
+    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    const bool in_use = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+    if (in_use) ::close(lock_);
+    expunge::require(!in_use, path, ": another run is to write this folder, wait for it or choose another one");
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed
     std::filesystem::create_directories(stage_, failure);
     if (failure) discard();
@@ -31,7 +41,10 @@ class output_folder {
   output_folder(const output_folder&) = delete;
   output_folder& operator=(const output_folder&) = delete;
 
-  ~output_folder() { discard(); }
+  ~output_folder() {
+    discard();
+    if (lock_ >= 0) ::close(lock_);
+  }
 
   [[nodiscard]] const std::filesystem::path& stage() const { return stage_; }
 
@@ -49,6 +62,7 @@ class output_folder {
   }
 
   std::filesystem::path path_, stage_;
+  int lock_ = -1;  // of the folder, until this run has ended
   std::vector<std::filesystem::path> made_;  // the folders that were not there before, innermost first
 };
 

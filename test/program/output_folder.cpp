@@ -29,6 +29,21 @@ BOOST_AUTO_TEST_CASE(what_another_run_wrote_meanwhile_stays) {
   BOOST_TEST(!std::filesystem::exists(folder.path() / "sweep" / "b" / ".partial"));
 }
 
+BOOST_AUTO_TEST_CASE(a_second_run_does_not_take_the_folder_of_the_first) {
+  const temporary_folder folder;
+  const auto path = folder.path() / "out";
+  {
+    output_folder first(path);
+    std::ofstream(first.stage() / "config.json") << "of the first";
+    BOOST_CHECK_EXCEPTION(output_folder second(path), expunge::error, message_contains("out\": another run is to write this folder"));
+    first.commit();
+  }
+  BOOST_TEST(read_all(path / "config.json") == "of the first");
+  std::filesystem::create_directories(path / ".partial" / "of a run that was killed");
+  { const output_folder third(path); }
+  BOOST_TEST(!std::filesystem::exists(path / ".partial"));
+}
+
 BOOST_AUTO_TEST_CASE(a_link_to_nowhere_stays) {
   const temporary_folder folder;
   std::filesystem::create_symlink("nowhere", folder.path() / "link");
