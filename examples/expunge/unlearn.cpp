@@ -161,9 +161,12 @@ void run_unlearn(const options& o, const CLI::App& command) {
   const unlearn::memory_plan plan = of_sets(sets);
   if (!noted) check_room<X>(plan, plan.weights);
   require(m.cannot_save.empty(), m.cannot_save);
-  for (const char* name : model::tokenizer_file_names)
-    require(m.tokenizer_files.contains(name) || !std::filesystem::exists(std::filesystem::path(o.out) / name), o.out, ": holds ", name,
-            ", which ", o.model, " does not have and which would stay beside the new model: remove it or choose another folder");
+  for (const char* name : model::tokenizer_file_names) {
+    const std::filesystem::path there = std::filesystem::path(o.out) / name;
+    require(m.tokenizer_files.contains(name) || !std::filesystem::exists(there), o.out, ": holds ", name, ", which ", o.model,
+            " does not have and which would stay beside the new model: remove it or choose another folder");
+    require(!std::filesystem::is_directory(there), o.out, ": holds a folder named ", name, ", choose another folder");
+  }
   output_folder out(o.out);
   std::optional<io::atomic_file> log = output_file(o.log, {o.forget, o.retain, o.model});
   for (const char* name : {"--lambda", "--curvature", "--granularity", "--reduction", "--reference", "--norm", "--sites", "--measured"})
@@ -189,8 +192,8 @@ void run_unlearn(const options& o, const CLI::App& command) {
     throw;
   }
   model::save_language_model(m, out.stage());
-  if (log) log->commit();
   out.commit();  // before the evaluation, which may find less memory than a step
+  if (log) log->commit();
   std::cout << "forget set after unlearning:\n" << summary(evaluate(m, forget)).dump(2) << "\nwritten: " << o.out << '\n';
 }
 
@@ -202,8 +205,8 @@ void add_unlearn(CLI::App& app, action& run) {
   c->add_option("--model", o->model, "Hugging Face folder or GGUF file")->required();
   c->add_option("--forget", o->forget, "JSONL of facts to forget: " + std::string(data::facts_format))->required();
   c->add_option("--retain", o->retain, "JSONL of facts to keep (gd, ssiuu)");
-  c->add_option("--out", o->out, "Hugging Face folder to write; needed but with --plan");
-  c->add_option("--log", o->log, "JSONL with a line a step");
+  c->add_option("--out", o->out, "Hugging Face folder to write; needed but with --plan. Until the end its files are in .partial within");
+  c->add_option("--log", o->log, "JSONL with a line a step; until the end, and after a run that was killed, under this name with .partial behind");
   const auto choice = [&](const char* name, std::string& value, std::vector<std::string> values, const char* what) {
     c->add_option(name, value, what)->check(CLI::IsMember(std::move(values)))->capture_default_str();
   };

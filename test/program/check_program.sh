@@ -320,12 +320,15 @@ check_refusals() {
 
   printf 'text' >a_file
   mkdir a_folder with_folder with_folder/config.json
+  printf '{}' >model/vocab.json && mkdir -p with_vocab/vocab.json
   ln -s nowhere a_link
   base="unlearn --model model --forget forget.jsonl --method ga --steps 2"
   refused a_file $base --out a_file
   refused a_file $base --out a_file/
   refused a_file $base --out a_file/out
   refused with_folder $base --out with_folder
+  refused with_vocab $base --out with_vocab
+  rm model/vocab.json
   refused a_link $base --out a_link
   refused a_link $base --out a_link/
   refused /dev/null/out $base --out /dev/null/out
