@@ -344,6 +344,34 @@ BOOST_AUTO_TEST_CASE(a_context_that_does_not_fit_is_refused_before_its_angles_ar
   testing::allowance = std::numeric_limits<index_t>::max();
 }
 
+BOOST_AUTO_TEST_CASE(shapes_are_looked_at_before_memory_is_taken) {
+  using watched = tensor<float, testing::watched_storage<float>>;
+  const temporary_folder out;
+  auto m = model::load_decoder_folder<tensor<float>>(golden_folder / "llama");
+  model::save_decoder_folder(m, out.path());
+  testing::allowance = 1;  // the embedding
+  BOOST_CHECK_EXCEPTION(model::load_decoder_folder<watched>(out.path()), out_of_memory, message_contains("config.json: table of rotary angles"));
+  std::string config = read_all(out.path() / "config.json");
+  const std::string layers = R"("num_hidden_layers": )";
+  io::write_file_atomically(out.path() / "config.json", config.replace(config.find(layers) + layers.size(), 1, "3"));
+  testing::allowance = 0;
+  BOOST_CHECK_EXCEPTION(model::load_decoder_folder<watched>(out.path()), error, message_contains("no tensor 'model.layers.2.input_layernorm.weight'"));
+  testing::allowance = std::numeric_limits<index_t>::max();
+}
+
+BOOST_AUTO_TEST_CASE(of_tensors_without_elements_the_weights_are_not_read) {
+  using unmade = tensor<float, unmade_storage<float>>;
+  const temporary_folder out;
+  for (const char* name : {"llama3_tied", "gpt2", "qwen2"}) {
+    auto m = model::load_decoder_folder<tensor<float>>(golden_folder / name);
+    const std::vector<float> nans(static_cast<std::size_t>(m.embedding.size()), NAN);
+    m.embedding.upload(nans);
+    model::save_decoder_folder(m, out.path());
+    BOOST_CHECK_THROW(model::load_decoder_folder<tensor<float>>(out.path()), error);
+    BOOST_TEST(nn::parameter_count(model::load_decoder_folder<unmade>(out.path())) == nn::parameter_count(m));
+  }
+}
+
 BOOST_AUTO_TEST_CASE(angles_are_those_of_their_positions) {
   const model::decoder_config c{.head_dim = 6, .context = 600};  // computed in parts
   const auto table = model::make_rotary_table<X>(c);

@@ -203,10 +203,10 @@ BOOST_AUTO_TEST_CASE(numbers_that_make_no_model_are_refused) {
   content.wholes["attention.head_count"] = 0;
   refused(content, {"written.gguf", "attention.head_count is 0"});
   content = llama();
-  content.tensors[0].second = {0, 1 << 24};  // no bytes of the file, and a gigabyte of the model
+  content.tensors[0].second = {0, 1 << 24};  // no bytes of the file, and a gigabyte of the model, which is not taken
   {
 #ifdef EXPUNGE_TEST_ADDRESS_SPACE
-    const testing::address_space_limit limit(std::size_t{3} << 29U);  // no second one to read it into
+    const testing::address_space_limit limit(std::size_t{1} << 26U);
 #endif
     refused(content, {"written.gguf", "'token_embd.weight' has shape [16777216, 0]"});
   }

@@ -8,6 +8,7 @@
 
 #include <expunge/model/language_model.hpp>
 
+#include "../address_space_limit.hpp"
 #include "../io/gguf_bytes.hpp"
 #include "../io/temporary_folder.hpp"
 
@@ -192,6 +193,17 @@ BOOST_AUTO_TEST_CASE(errors_of_the_tokenizer_name_the_file) {
   BOOST_CHECK_EXCEPTION(model::detail::with_file("some.gguf", []() -> int { throw out_of_memory("no room"); }), out_of_memory,
                         message_contains("some.gguf"));
 }
+
+#ifdef EXPUNGE_TEST_ADDRESS_SPACE
+BOOST_AUTO_TEST_CASE(a_file_that_memory_does_not_suffice_for_is_named) {
+  const temporary_folder folder;
+  constexpr std::uint64_t size = 1 << 24;  // bytes in the file, eight times as many in memory
+  const std::string array = text_bytes("numbers") + bytes(9U) + bytes(0U) + bytes(size) + std::string(size, 'a');
+  const auto path = folder.write("some.gguf", gguf(plain, {}, "smollm", array, 1));
+  const testing::address_space_limit limit(std::size_t{1} << 26U);
+  BOOST_CHECK_EXCEPTION(model::load_language_model<X>(path), out_of_memory, message_contains("some.gguf: no memory is left"));
+}
+#endif
 
 BOOST_AUTO_TEST_CASE(what_the_system_does_not_tell_is_an_error_of_ours) {
   const temporary_folder folder;

@@ -69,10 +69,12 @@ inline void require_extents(std::span<const index_t> found, const shape& expecte
 
 }  // namespace detail
 
-/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape, quantised or not finite.
+/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape, quantised or not finite; the first two
+/// before memory is taken. Of tensors without elements the weights are not read.
 template <class X>
 decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
   using T = typename X::value_type;
+  if constexpr (has_elements<X>) static_cast<void>(load_decoder_folder<tensor<T, unmade_storage<T>>>(folder));
   decoder_config config = read_hf_config(folder / "config.json");
   const io::safetensors_folder file(folder);
   const bool gpt2 = config.family == decoder_family::gpt2;
@@ -90,6 +92,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
         const index_t rows = p.extents().rank() == 1 ? 1 : p.rows(), cols = p.cols();
         detail::require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols}
                                                : place.transposed    ? shape{cols, parts * rows} : p.extents(), folder, name);
+        if constexpr (!has_elements<X>) return;
         std::vector<T> stored(static_cast<std::size_t>(p.size() * parts));
         file.read_into(name, std::span<T>(stored));
         detail::require_finite(stored, folder, name);
@@ -107,6 +110,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
       m);
   if (config.tied && file.contains("lm_head.weight")) {  // versions of transformers disagree on which is meant where they differ
     detail::require_extents(file.tensor("lm_head.weight").extents, m.embedding.extents(), folder, "lm_head.weight");
+    if constexpr (!has_elements<X>) return m;
     std::vector<T> head(static_cast<std::size_t>(m.embedding.size()));
     file.read_into("lm_head.weight", std::span<T>(head));
     require(head == m.embedding.to_vector(), folder, ": 'lm_head.weight' is not the embedding, and config.json ties them: write ",

@@ -99,37 +99,33 @@ std::vector<T> halves_from_interleaved(const std::vector<T>& stored, index_t hea
 
 }  // namespace detail
 
-/// Throws expunge::error naming file and tensor, also for a bias that the architecture, as it is supported, does not have.
+/// Throws expunge::error naming file and tensor, also for a bias that the architecture, as it is supported, does not have; before memory is
+/// taken, but for values that are not finite. Of tensors without elements the weights are not read.
 template <class X>
 decoder<X> load_decoder_gguf(const io::gguf_file& file) {
   using T = typename X::value_type;
+  if constexpr (has_elements<X>) static_cast<void>(load_decoder_gguf<tensor<T, unmade_storage<T>>>(file));
   const decoder_config c = read_gguf_config(file);
   decoder<X> m = detail::with_file(file.path(), [&] { return empty_decoder<X>(c); });
   std::set<std::string> names_read;
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {
-        const std::string ours = path.str(), name = detail::gguf_name(ours);
-        const std::vector<T> values = [&] {
-          const auto size = static_cast<std::size_t>(p.size());  // takes memory once the file's extents agree
-          const bool fused = c.family == decoder_family::gpt2 && ours.find("self_attn.") != std::string::npos && ours.find("o_proj") == std::string::npos;
-          if (!fused) {
-            detail::require_extents(file.tensor(name).extents, p.extents(), file.path(), name);
-            std::vector<T> out(size);
-            file.read_into(name, std::span<T>(out));
-            names_read.insert(name);
-            return out;
-          }
-          std::string whole = name;  // blk.0.attn_q.weight -> blk.0.attn_qkv.weight, a third of its rows
-          const std::size_t at = whole.find("attn_") + 5;
-          const std::size_t part = whole[at] == 'q' ? 0 : whole[at] == 'k' ? 1 : 2;
-          whole.replace(at, 1, "qkv");
-          detail::require_extents(file.tensor(whole).extents, p.extents().with_first(3 * p.extents()[0]), file.path(), whole);
-          std::vector<T> all(3 * size);
-          file.read_into(whole, std::span<T>(all));
-          names_read.insert(whole);
-          return std::vector<T>(all.begin() + static_cast<std::ptrdiff_t>(part * size), all.begin() + static_cast<std::ptrdiff_t>((part + 1) * size));
-        }();
+        const std::string ours = path.str();
+        std::string name = detail::gguf_name(ours);
+        const bool fused = c.family == decoder_family::gpt2 && ours.find("self_attn.") != std::string::npos && ours.find("o_proj") == std::string::npos;
+        index_t parts = 1, part = 0;
+        if (fused) {  // blk.0.attn_q.weight -> blk.0.attn_qkv.weight, a third of its rows
+          const std::size_t at = name.find("attn_") + 5;
+          parts = 3, part = name[at] == 'q' ? 0 : name[at] == 'k' ? 1 : 2;
+          name.replace(at, 1, "qkv");
+        }
+        detail::require_extents(file.tensor(name).extents, p.extents().with_first(parts * p.extents()[0]), file.path(), name);
+        names_read.insert(name);
+        if constexpr (!has_elements<X>) return;
+        std::vector<T> values(static_cast<std::size_t>(parts * p.size()));
+        file.read_into(name, std::span<T>(values));
         detail::require_finite(values, file.path(), name);
+        if (fused) values = {values.begin() + part * p.size(), values.begin() + (part + 1) * p.size()};
         const bool q = ours.find("q_proj") != std::string::npos, k = ours.find("k_proj") != std::string::npos;
         if (c.family == decoder_family::llama && (q || k))
           p.upload(detail::halves_from_interleaved(values, q ? c.heads : c.kv_heads, c.head_dim, p.cols()));

@@ -14,6 +14,10 @@
 
 namespace expunge::model {
 
+/// Whether tensors X have elements and not only a shape.
+template <class X>
+inline constexpr bool has_elements = !std::same_as<typename X::storage_type, unmade_storage<typename X::value_type>>;
+
 /// Radians a position of each pair of components, [head_dim / 2].
 inline std::vector<double> rotary_frequencies(const decoder_config& c) {
   std::vector<double> frequency;
@@ -37,7 +41,7 @@ rotary_table<X> make_rotary_table(const decoder_config& c) {
   using T = typename X::value_type;
   const shape extents{c.context, c.head_dim / 2};
   const auto table = with_purpose([&] { return rotary_table<X>{X(extents), X(extents)}; }, "table of rotary angles");
-  if constexpr (!std::same_as<typename X::storage_type, unmade_storage<T>>) {
+  if constexpr (has_elements<X>) {
     constexpr index_t positions = 256;  // at a time
     const std::vector<double> frequency = rotary_frequencies(c);
     std::vector<T> cosines, sines;

@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <map>
+#include <new>
 #include <optional>
 #include <string>
 #include <system_error>
@@ -123,7 +124,13 @@ inline decoder_config read_decoder_config(const std::filesystem::path& path) {
 /// the tokenizer has ids that the model has no embedding for.
 template <class X>
 language_model<X> load_language_model(const std::filesystem::path& path) {
-  language_model<X> out = detail::is_model_folder(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
+  language_model<X> out = [&] {
+    try {
+      return detail::is_model_folder(path) ? detail::load_folder<X>(path) : detail::load_gguf<X>(path);
+    } catch (const std::bad_alloc&) {
+      throw out_of_memory(path.string() + ": no memory is left to read it: use a smaller model, or a machine with more");
+    }
+  }();
   require(static_cast<index_t>(out.tokenizer.vocab_size()) <= out.weights.config.vocabulary, path, ": the tokenizer has ",
           out.tokenizer.vocab_size(), " ids, the model an embedding of ", out.weights.config.vocabulary);
   return out;
