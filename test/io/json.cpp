@@ -46,6 +46,15 @@ BOOST_AUTO_TEST_CASE(wrong_types_are_errors) {
   BOOST_CHECK_THROW(static_cast<void>(root.at("missing")), error);
 }
 
+BOOST_AUTO_TEST_CASE(messages_show_what_was_found) {
+  const io::json root = parse_json("{\"ids\": [7], \"x\": \"" + std::string(74, 'x') + "é\"}", "some.json");
+  BOOST_TEST(testing::message_of([&] { static_cast<void>(root["ids"].as<std::string>()); }) == "expected a string, found the JSON array [7]");
+  BOOST_TEST(testing::message_of([&] { static_cast<void>(root.at("id")); }).find("the key 'id' is missing in {\"ids\":[7],\"x\":\"xx") == 0U);
+  BOOST_TEST(testing::message_of([&] { static_cast<void>(root["x"].as<bool>()); }).ends_with(" string \"" + std::string(74, 'x') + "é\""));
+  const io::json longer = parse_json("[\"" + std::string(77, 'x') + "éé\"]", "some.json");  // cut before a character, not within
+  BOOST_TEST(testing::message_of([&] { static_cast<void>(longer.members()); }).ends_with("[\"" + std::string(77, 'x') + "..."));
+}
+
 BOOST_AUTO_TEST_CASE(broken_text_is_refused_with_file_and_place) {
   const std::string misplaced = complaint("{\n  \"a\": 1,\n  \"b\": tru\n}");
   BOOST_TEST(misplaced.find("some.json") != std::string::npos, misplaced);

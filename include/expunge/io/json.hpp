@@ -19,7 +19,7 @@
 
 namespace expunge::io {
 
-/// A value of a parsed document: a handle that keeps it alive. Asking a value for what it is not throws expunge::error, which names what
+/// A value of a parsed document: a handle that keeps it alive. Asking a value for what it is not throws expunge::error, which shows what
 /// was found.
 class json {
  public:
@@ -67,7 +67,7 @@ class json {
   [[nodiscard]] bool contains(std::string_view key) const { return json_object_getn(at_, key.data(), key.size()) != nullptr; }
   /// The member of an object; throws where it is missing.
   [[nodiscard]] json at(std::string_view key) const {
-    require(contains(key), "the key '", key, "' is missing");
+    if (!contains(key)) fail("the key '", key, "' is missing in ", excerpt());
     return (*this)[key];
   }
   /// Of an object, in the order of the file; the keys live as long as it.
@@ -93,7 +93,18 @@ class json {
   }
 
  private:
-  void expect(bool condition, std::string_view what) const { require(condition, "expected ", what, ", found a JSON ", type_name()); }
+  void expect(bool condition, std::string_view what) const {
+    if (!condition) fail("expected ", what, ", found the JSON ", type_name(), ' ', excerpt());
+  }
+
+  // Enough of the value to find it in its file.
+  [[nodiscard]] std::string excerpt() const {
+    const std::string text = dump();
+    std::size_t end = 80;
+    if (text.size() <= end) return text;
+    while ((static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // within a character
+    return text.substr(0, end) + "...";
+  }
 
   json_t* at_;
 };
