@@ -4,6 +4,7 @@
 
 #include <expunge/core/thread_pool.hpp>
 
+#include <csignal>
 #include <iostream>
 #include <string>
 
@@ -20,6 +21,7 @@ int refuse(std::string what) {
 
 int main(int argc, char** argv) {
   program::occupy_closed_streams();
+  std::signal(SIGXFSZ, SIG_IGN);  // a file larger than the limit is then refused as one on a full disk is
   CLI::App app{"Forget chosen facts from a language model, and prove that they were erased and not merely hidden."};
   app.require_subcommand(1);
   app.fallthrough();

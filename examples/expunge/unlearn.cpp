@@ -187,12 +187,12 @@ void run_unlearn(const options& o, const CLI::App& command) {
     with_policies(o, [&](const auto& policy, const auto& optimizer) { train(o, m, forget, retain, policy, optimizer, on_step); });
     require(std::isfinite(optim::global_norm(nn::parameters(m.weights))), "after the last step the weights are not finite, ", o.out,
             " is not written: lower the learning rate");
+    model::save_language_model(m, out.stage());
+    out.commit();  // before the evaluation, which may find less memory than a step
   } catch (...) {
     if (logged > 0) log->commit();  // it shows how the run came to that
     throw;
   }
-  model::save_language_model(m, out.stage());
-  out.commit();  // before the evaluation, which may find less memory than a step
   if (log) log->commit();
   std::cout << "forget set after unlearning:\n" << summary(evaluate(m, forget)).dump(2) << "\nwritten: " << o.out << '\n';
 }

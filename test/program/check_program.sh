@@ -283,6 +283,13 @@ check_refusals() {
     rm -f log.jsonl
     [ ! -e out ] && [ ! -e log.jsonl.partial ] || complain "unlearn $diverging: left behind"
   done
+  ulimit -S -f 16  # the log fits, the weights do not
+  "$program" $some --method gd --steps 2 >../stdout 2>../stderr
+  [ $? -eq 2 ] && grep -q 'cannot write.*model.safetensors' ../stderr || complain "unlearn: weights that do not fit: $(cat ../stderr)"
+  ulimit -S -f unlimited
+  check_log 2
+  rm -f log.jsonl
+  [ -z "$(find . -name '*.partial')" ] && [ ! -e out ] || complain "unlearn: weights that do not fit: left behind"
   refused "reference" unlearn $both --method ssiuu --steps 2 --batch 2 --order given --reference previous --reduction example
   refused subcommand
   refused subcommand unforget
