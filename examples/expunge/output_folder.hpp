@@ -2,15 +2,14 @@
 #pragma once
 
 #include <expunge/core/error.hpp>
+#include <expunge/io/file_lock.hpp>
 
-#include <cerrno>
 #include <filesystem>
+#include <optional>
 #include <system_error>
 #include <vector>
 
 #include <fcntl.h>
-#include <sys/file.h>
-#include <unistd.h>
 
 namespace program {
 
@@ -28,10 +27,8 @@ class output_folder {
     for (std::filesystem::path up = path_; !std::filesystem::exists(std::filesystem::symlink_status(up)); up = up.parent_path()) made_.push_back(up);
     std::error_code failure;
     std::filesystem::create_directories(path_, failure);
-    lock_ = ::open(path_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    const bool in_use = lock_ >= 0 && ::flock(lock_, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-    if (in_use) ::close(lock_);
-    expunge::require(!in_use, path, ": another run is to write this folder, wait for it or choose another one");
+    lock_.emplace(path_, O_DIRECTORY);
+    expunge::require(!lock_->held_elsewhere(), path, ": another run is to write this folder, wait for it or choose another one");
     std::filesystem::remove_all(stage_, failure);  // of a run that was killed
     std::filesystem::create_directories(stage_, failure);
     if (failure) discard();
@@ -41,10 +38,7 @@ class output_folder {
   output_folder(const output_folder&) = delete;
   output_folder& operator=(const output_folder&) = delete;
 
-  ~output_folder() {
-    discard();
-    if (lock_ >= 0) ::close(lock_);
-  }
+  ~output_folder() { discard(); }
 
   [[nodiscard]] const std::filesystem::path& stage() const { return stage_; }
 
@@ -62,7 +56,7 @@ class output_folder {
   }
 
   std::filesystem::path path_, stage_;
-  int lock_ = -1;  // of the folder, until this run has ended
+  std::optional<expunge::io::file_lock> lock_;  // of the folder, until this run has ended
   std::vector<std::filesystem::path> made_;  // the folders that were not there before, innermost first
 };
 

@@ -10,6 +10,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include "expunge/core/characters.hpp"
+
 namespace expunge {
 
 /// Thrown for every condition a caller can cause: bad files, shapes that do not fit, meaningless settings.
@@ -51,7 +53,7 @@ inline std::string composed(std::initializer_list<message_part> parts) {
   for (const message_part& part : parts) message << part;
   std::string line = message.str();
   for (char& c : line)
-    if (static_cast<unsigned char>(c) < ' ' || c == '\x7F') c = ' ';
+    if (is_control(c)) c = ' ';
   constexpr std::size_t begin = 4500, end = 1500;  // a path has at most 4096 bytes
   if (line.size() > begin + end) line.replace(begin, line.size() - begin - end, " ... ");
   return line;

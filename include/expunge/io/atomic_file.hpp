@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include "expunge/core/error.hpp"
+#include "expunge/io/file_lock.hpp"
 
 namespace expunge::io {
 
@@ -30,11 +31,8 @@ class atomic_file {
     require(!std::filesystem::exists(status) || std::filesystem::is_regular_file(status), path_,
             ": this is not a regular file, give the name of one");
     partial_ += ".partial";
-    if (const int other = ::open(partial_.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_CLOEXEC); other >= 0) {
-      const bool in_use = ::flock(other, LOCK_EX | LOCK_NB) != 0 && errno == EWOULDBLOCK;
-      ::close(other);
-      require(!in_use, path_, ": another run is writing this file, wait for it or give the name of another");  // it would rename ours
-    }
+    require(!file_lock(partial_, O_NONBLOCK | O_NOFOLLOW).held_elsewhere(), path_,
+            ": another run is writing this file, wait for it or give the name of another");  // it would rename ours
     ::unlink(partial_.c_str());  // a file that a crash left, or a link or pipe, through which nothing may be written
     descriptor_ = ::open(partial_.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
     if (descriptor_ < 0) fail_with_reason("cannot create");

@@ -14,6 +14,7 @@
 
 #include <jansson.h>
 
+#include "expunge/core/characters.hpp"
 #include "expunge/core/error.hpp"
 #include "expunge/core/shape.hpp"
 
@@ -102,7 +103,7 @@ class json {
     const std::string text = dump();
     std::size_t end = 80;
     if (text.size() <= end) return text;
-    while ((static_cast<unsigned char>(text[end]) & 0xC0U) == 0x80U) --end;  // within a character
+    while (is_continuation(text[end])) --end;  // within a character
     return text.substr(0, end) + "...";
   }
 

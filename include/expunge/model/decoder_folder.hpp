@@ -67,35 +67,28 @@ inline void require_extents(std::span<const index_t> found, const shape& expecte
           "' has shape ", io::to_string(found), ", the config asks for ", expected);
 }
 
-}  // namespace detail
-
-/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape, quantised or not finite; the first two
-/// before memory is taken. Of tensors without elements the weights are not read.
 template <class X>
-decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
+decoder<X> decoder_from(const decoder_config& config, const std::filesystem::path& folder, const io::safetensors_folder& file) {
   using T = typename X::value_type;
-  if constexpr (has_elements<X>) static_cast<void>(load_decoder_folder<tensor<T, unmade_storage<T>>>(folder));
-  decoder_config config = read_hf_config(folder / "config.json");
-  const io::safetensors_folder file(folder);
   const bool gpt2 = config.family == decoder_family::gpt2;
   const std::string prefix = gpt2 && file.contains("transformer.wte.weight") ? "transformer." : "";
-  decoder<X> m = detail::with_file(folder / "config.json", [&] { return empty_decoder<X>(config); });
+  decoder<X> m = with_file(folder / "config.json", [&] { return empty_decoder<X>(config); });
   nn::for_each_parameter(
       [&](const nn::name_path& path, X& p) {
         const std::string ours = path.str();
-        const detail::gpt2_place place = gpt2 ? detail::gpt2_place_of(ours) : detail::gpt2_place{ours};
+        const gpt2_place place = gpt2 ? gpt2_place_of(ours) : gpt2_place{ours};
         const std::string name = (ours == "lm_head.weight" ? "" : prefix) + place.name;
         const auto& entry = file.tensor(name);
         require(io::is_floating(entry.type), folder, ": tensor '", name,
                 "' holds whole numbers: the model is quantised and its scales are not read; use the model that is not");
         const index_t parts = place.part >= 0 ? 3 : 1, part = std::max<index_t>(place.part, 0);
         const index_t rows = p.extents().rank() == 1 ? 1 : p.rows(), cols = p.cols();
-        detail::require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols}
-                                               : place.transposed    ? shape{cols, parts * rows} : p.extents(), folder, name);
+        require_extents(entry.extents, p.extents().rank() == 1 ? shape{parts * cols} : place.transposed ? shape{cols, parts * rows} : p.extents(),
+                        folder, name);
         if constexpr (!has_elements<X>) return;
         std::vector<T> stored(static_cast<std::size_t>(p.size() * parts));
         file.read_into(name, std::span<T>(stored));
-        detail::require_finite(stored, folder, name);
+        require_finite(stored, folder, name);
         if (!place.transposed && parts == 1) {
           p.upload(stored);
           return;
@@ -109,7 +102,7 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
       },
       m);
   if (config.tied && file.contains("lm_head.weight")) {  // versions of transformers disagree on which is meant where they differ
-    detail::require_extents(file.tensor("lm_head.weight").extents, m.embedding.extents(), folder, "lm_head.weight");
+    require_extents(file.tensor("lm_head.weight").extents, m.embedding.extents(), folder, "lm_head.weight");
     if constexpr (!has_elements<X>) return m;
     std::vector<T> head(static_cast<std::size_t>(m.embedding.size()));
     file.read_into("lm_head.weight", std::span<T>(head));
@@ -117,6 +110,19 @@ decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
             "\"tie_word_embeddings\": false there");
   }
   return m;
+}
+
+}  // namespace detail
+
+/// Reads a folder. Throws expunge::error naming file and tensor for what is missing, of another shape, quantised or not finite; the first two
+/// before memory is taken. Of tensors without elements the weights are not read.
+template <class X>
+decoder<X> load_decoder_folder(const std::filesystem::path& folder) {
+  using T = typename X::value_type;
+  const decoder_config config = read_hf_config(folder / "config.json");
+  const io::safetensors_folder file(folder);
+  if constexpr (has_elements<X>) static_cast<void>(detail::decoder_from<tensor<T, unmade_storage<T>>>(config, folder, file));
+  return detail::decoder_from<X>(config, folder, file);
 }
 
 /// Writes config.json and model.safetensors (float32) into `folder`, which is made if need be; each file whole or not at all.

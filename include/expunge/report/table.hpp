@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "expunge/core/characters.hpp"
 #include "expunge/core/error.hpp"
 
 namespace expunge::report {
@@ -29,7 +30,7 @@ class table {
     require(row.size() == columns_, "table: a row of ", row.size(), " cells under ", columns_, " columns");
     for (std::string& cell : row)
       for (std::size_t i = 0; i < cell.size(); ++i)
-        if (static_cast<unsigned char>(cell[i]) < ' ' || cell[i] == '\x7F') cell[i] = ' ';  // a file's names must not steer a terminal
+        if (is_control(cell[i])) cell[i] = ' ';  // a file's names must not steer a terminal
         else if (cell[i] == '|') cell.insert(i++, 1, '\\');
     rows_.push_back(std::move(row));
   }

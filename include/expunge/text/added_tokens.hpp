@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "expunge/core/characters.hpp"
 #include "expunge/core/error.hpp"
 #include "expunge/text/utf8.hpp"
 
@@ -94,7 +95,7 @@ class added_token_matcher {
   static std::size_t space_before(std::string_view text, std::size_t begin, std::size_t floor) {
     while (begin > floor) {
       std::size_t start = begin - 1;
-      while (start > floor && (static_cast<unsigned char>(text[start]) & 0xC0U) == 0x80U) --start;
+      while (start > floor && is_continuation(text[start])) --start;
       if (!is_white_space(decode_utf8(text, start).value)) break;
       begin = start;
     }

@@ -65,7 +65,11 @@ inline void require_one_meaning(std::string_view regex) {
       const bool property = among(two[1], "pP"), braced = regex.substr(i + 2).starts_with('{');
       if (property && !braced) refuse(two, " without braces");
       const std::size_t end = (property || two[1] == 'x') && braced ? std::min(regex.find('}', i), regex.size()) : i + 1;
-      if (property && end - i > (regex.substr(i + 3).starts_with('^') ? 6 : 5)) refuse(regex.substr(i, end + 1 - i));  // a script, not L or Lu
+      if (property) {
+        std::string_view name = regex.substr(i + 3, end - i - 3);
+        if (name.starts_with('^')) name.remove_prefix(1);
+        if (name.size() > 2) refuse(regex.substr(i, end + 1 - i));  // a script, not L or Lu
+      }
       i = end;  // these braces count nothing
     } else if (in_class) {
       if (one == "[") refuse(one, " within a class");

@@ -12,6 +12,7 @@
 #include <string>
 #include <string_view>
 
+#include "expunge/core/characters.hpp"
 #include "expunge/core/error.hpp"
 
 namespace expunge::text {
@@ -88,7 +89,7 @@ class unicode_regex {
       if (m.end >= m.begin && m.begin >= position) visit(m);
       const std::size_t next = m.end > m.begin ? m.end : m.end + 1;
       position = next > position ? next : position + 1;
-      while (position < subject.size() && (static_cast<unsigned char>(subject[position]) & 0xC0U) == 0x80U) ++position;
+      while (position < subject.size() && is_continuation(subject[position])) ++position;
     }
   }
 
