@@ -8,7 +8,6 @@
 #include <cstddef>
 #include <iterator>
 #include <map>
-#include <ranges>
 #include <span>
 #include <string>
 #include <string_view>
@@ -31,8 +30,8 @@ inline void order_marks(std::span<utf8proc_int32_t> points) {
     const auto end = std::find_if(begin, points.end(), [&](utf8proc_int32_t c) { return class_of(c) == 0; });
     if (!std::ranges::is_sorted(begin, end, {}, class_of)) {
       std::multimap<utf8proc_propval_t, utf8proc_int32_t> ordered;  // marks of one class stay in their order; clang 17 warns of libstdc++ 12's stable_sort
-      for (const utf8proc_int32_t c : std::ranges::subrange(begin, end)) ordered.emplace(class_of(c), c);
-      std::ranges::copy(std::views::values(ordered), begin);
+      std::for_each(begin, end, [&](utf8proc_int32_t c) { ordered.emplace(class_of(c), c); });
+      std::transform(ordered.begin(), ordered.end(), begin, [](const auto& mark) { return mark.second; });
     }
     begin = end == points.end() ? end : end + 1;
   }
